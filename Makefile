@@ -1,0 +1,32 @@
+# Every target sets up what it needs: system packages (apt) and .venv.
+PYTHON = .venv/bin/python
+.PHONY: setup demo test check soak bench generate fuzz clean
+
+setup:
+	@tools/setup
+
+demo: setup
+	$(PYTHON) examples/demo.py
+
+test: setup
+	$(PYTHON) -m pytest tests -m "not soak" -n 2 --dist worksteal
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	$(PYTHON) -m mypy toolkit host
+	$(PYTHON) -m offramp.generate --check
+	$(PYTHON) tools/check_c.py
+	$(PYTHON) -m pytest tests/unit/test_layers.py tests/emulator/test_budgets.py
+
+soak: setup
+	$(PYTHON) -m pytest tests -n 2 --dist worksteal -v
+
+generate: setup
+	$(PYTHON) -m offramp.generate
+
+fuzz: setup
+	$(PYTHON) tools/fuzz.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

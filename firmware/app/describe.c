@@ -1,0 +1,117 @@
+/* Answers `info` and `statistics` from the image, the port and the active model. */
+#include "describe.h"
+
+#include "blob.h"
+#include "bytes.h"
+#include "identity.h"
+#include "link.h"
+#include "models.h"
+#include "port.h"
+#include "requests.h"
+#include "session.h"
+
+#include <string.h>
+
+enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4 };
+
+#define BOARD_BYTES 20u
+#define MODEL_BYTES 48u
+#define TENSOR_BYTES 12u
+
+static size_t board(uint8_t *reply)
+{
+    static const char texts[] = APP_VERSION "\0" APP_BOARD "\0" APP_COMPILER "\0" APP_CMSIS_NN_VERSION;
+    _Static_assert(BOARD_BYTES + sizeof texts <= LINK_PAYLOAD_BYTES, "shorten the texts of identity.h");
+    const struct port_memory slot = port_model_slot();
+    uint8_t *p = start_reply(reply, BOARD_BYTES);
+    p = put_u8(put_u8(p, OFR_API_MAJOR), OFR_API_MINOR);
+    p = put_u8(put_u8(p, OFR_FORMAT_MAJOR), OFR_FORMAT_MINOR);
+    p = put_u16(put_u16(p, ofr_linked_kernels.core), ofr_linked_kernels.count);
+    p = put_u32(p, port_arena().size);
+    p = put_u32(p, slot.writable ? slot.size : 0);
+    memcpy(p, texts, sizeof texts);
+    return BOARD_BYTES + sizeof texts;
+}
+
+/* The blob's name, at most `room` bytes. The load checks only what runs, so nothing here is trusted. */
+static size_t copy_name(uint8_t *to, size_t room)
+{
+    const uint8_t *blob = active.model.blob + sizeof(ofr_header);
+    const uint32_t bytes = get_u32(active.model.blob + offsetof(ofr_header, flatbuffer_bytes));
+    const uint32_t root = get_u32(blob);
+    const uint32_t vtable = root - get_u32(blob + root);
+    const uint32_t entry = 4 + 2 * OFR_FB_BLOB_NAME;
+    const uint32_t field = entry < get_u16(blob + vtable) ? get_u16(blob + vtable + entry) : 0;
+    const uint32_t at = root + field;
+    if (field == 0 || at > bytes - 4) return 0;
+    const uint32_t distance = get_u32(blob + at);
+    if (distance > bytes - 4 - at) return 0;
+    const uint32_t length = get_u32(blob + at + distance);
+    if (length > bytes - 4 - at - distance) return 0;
+    const size_t count = length < room ? length : room;
+    memcpy(to, blob + at + distance + 4, count);
+    return count;
+}
+
+static size_t model(uint8_t *reply)
+{
+    const int is_active = active.source != MODEL_NONE;
+    const ofr_requirements need = is_active ? active.need : (ofr_requirements){0};
+    uint8_t *p = start_reply(reply, MODEL_BYTES);
+    p = put_u8(put_u8(p, active.source), last_load.source);
+    p = put_u16(p, (uint16_t)last_load.status);
+    p = put_u32(put_u32(p, last_load.fault.found), last_load.fault.allowed);
+    p = put_u32(put_u32(p, (uint32_t)last_load.fault.step), (uint32_t)last_load.fault.tensor);
+    p = put_u32(put_u32(put_u32(p, need.crc), need.arena_bytes), need.state_bytes);
+    p = put_u16(put_u16(p, need.n_inputs), need.n_outputs);
+    p = put_u16(put_u16(p, need.n_steps), need.n_plans);
+    if (is_active) p += copy_name(p, LINK_PAYLOAD_BYTES - MODEL_BYTES);
+    return (size_t)(p - reply);
+}
+
+static size_t kernels(uint32_t from, uint8_t *reply)
+{
+    uint8_t *p = start_reply(reply, REPLY_BYTES);
+    for (uint32_t i = from; i < ofr_linked_kernels.count && p + 2 <= reply + LINK_PAYLOAD_BYTES; ++i)
+        p = put_u16(p, ofr_linked_kernels.table[i]->id);
+    return (size_t)(p - reply);
+}
+
+static size_t tensor(const uint16_t *tensors, uint32_t count, uint32_t index, uint8_t *reply)
+{
+    if (active.source == MODEL_NONE) return refuse(reply, LINK_E_NO_MODEL, 0, 0);
+    if (index >= count) return refuse(reply, LINK_E_INDEX, index, count);
+    const ofr_fb_blob_tensor *t = ofr_tensor_at(&active.model, tensors[index]);
+    uint8_t *p = start_reply(reply, TENSOR_BYTES);
+    p = put_u32(p, t->bytes);
+    p = put_u8(put_u8(put_u16(p, t->dtype), t->rank), t->memory);
+    for (uint32_t i = 0; i < t->rank && p + 4 <= reply + LINK_PAYLOAD_BYTES; ++i)
+        p = put_u32(p, (uint32_t)active.model.dims[t->dims + i]);
+    return (size_t)(p - reply);
+}
+
+size_t describe(const uint8_t *payload, size_t n, uint8_t *reply)
+{
+    const uint32_t index = get_u16(payload + 2);
+    (void)n;
+    if (payload[1] != 0) return refuse(reply, LINK_E_INDEX, payload[1], 0);
+    switch (payload[0]) {
+    case TOPIC_BOARD: return board(reply);
+    case TOPIC_MODEL: return model(reply);
+    case TOPIC_KERNELS: return kernels(index, reply);
+    case TOPIC_INPUT: return tensor(active.model.inputs, active.need.n_inputs, index, reply);
+    case TOPIC_OUTPUT: return tensor(active.model.outputs, active.need.n_outputs, index, reply);
+    default: return refuse(reply, LINK_E_INDEX, payload[0], TOPIC_OUTPUT);
+    }
+}
+
+size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply)
+{
+    (void)payload, (void)n;
+    uint8_t *p = start_reply(reply, 0);
+    p = put_u32(put_u32(p, last_load.load_ticks), last_load.crc_ticks);
+    p = put_u32(p, active.runs);
+    p = put_u32(put_u32(put_u32(p, session_counts.frames), session_counts.bad_frames), session_counts.repeated);
+    p = put_u32(put_u32(p, port_stack_used()), active.source == MODEL_NONE ? 0 : active.region_used);
+    return (size_t)(p - reply);
+}

@@ -1,0 +1,89 @@
+/* Framing of the link (firmware/LINK.md): COBS between zero bytes, CRC-32 at the end. Usable without the rest. */
+#ifndef OFFRAMP_LINK_H
+#define OFFRAMP_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LINK_MAJOR 1 /* SemVer of LINK.md */
+#define LINK_MINOR 0
+
+#define LINK_HEADER_BYTES 4u /* kind, code, sequence number */
+#define LINK_PAYLOAD_BYTES 256u
+#define LINK_CRC_BYTES 4u
+#define LINK_BODY_BYTES (LINK_HEADER_BYTES + LINK_PAYLOAD_BYTES + LINK_CRC_BYTES)
+
+enum link_kind { LINK_REQUEST = 1, LINK_REPLY = 2, LINK_EVENT = 3 };
+
+enum link_code {
+    LINK_HELLO = 0x01,
+    LINK_INFO = 0x02,
+    LINK_STATISTICS = 0x03,
+    LINK_RESET = 0x04,
+    LINK_RELEASE = 0x05,
+    LINK_MODEL_BEGIN = 0x10,
+    LINK_MODEL_CHUNK = 0x11,
+    LINK_MODEL_COMMIT = 0x12,
+    LINK_MODEL_ACTIVATE = 0x13,
+    LINK_MODEL_ROLL_BACK = 0x14,
+    LINK_INPUT = 0x20,
+    LINK_RUN = 0x21,
+    LINK_OUTPUT = 0x22,
+    LINK_RESET_STATE = 0x23
+};
+
+enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
+
+/* Refusals of the link itself, beside those of OFR_STATUS_LIST: name, value, text, remedy. */
+#define LINK_STATUS_LIST(X)                                                                                    \
+    X(LINK_E_REQUEST, -64, "a request this firmware does not know", "Update the firmware.")                    \
+    X(LINK_E_LENGTH, -65, "a request with a wrong number of bytes", "Update the host tools or the firmware.")  \
+    X(LINK_E_SESSION, -66, "no session: the board has started again", "Connect again.")                        \
+    X(LINK_E_NO_MODEL, -67, "no model is active", "Load a model, or link one into the firmware.")              \
+    X(LINK_E_INDEX, -68, "no such model, input, output, step or topic", "Ask the board for its info.")         \
+    X(LINK_E_RANGE, -69, "bytes past the end of a tensor", "Send inputs of the size that info states.")        \
+    X(LINK_E_SLOT, -70, "the model does not fit the board's model slot", "Link the model into the firmware.")  \
+    X(LINK_E_ORDER, -71, "a chunk out of order, or a commit before the last chunk", "Send the model again.")
+
+enum link_status {
+#define LINK_STATUS_ENUM(name, value, text, remedy) name = value,
+    LINK_STATUS_LIST(LINK_STATUS_ENUM)
+#undef LINK_STATUS_ENUM
+};
+
+/* CRC-32 as zlib computes it; start with 0 and pass the result on to go on. */
+uint32_t link_crc32(uint32_t crc, const uint8_t *bytes, size_t n);
+
+/* Takes bytes one at a time. All zeros is the start: outside a frame, where bytes are text. */
+struct link_decoder {
+    uint16_t length;    /* bytes of body decoded */
+    uint8_t block_left; /* data bytes that the COBS block under way still has */
+    bool zero_after;    /* the block under way stands for a zero after it */
+    bool inside;        /* a zero byte has been seen: bytes belong to a frame */
+    bool started;       /* the frame under way has a byte */
+    bool too_long;
+    uint8_t body[LINK_BODY_BYTES];
+};
+
+enum link_decoded {
+    LINK_NOTHING, /* go on */
+    LINK_TEXT,    /* the byte lay outside frames */
+    LINK_FRAME,   /* body holds a whole frame, link_body_bytes of it without CRC */
+    LINK_BAD      /* a frame ended that is damaged, too short or too long */
+};
+
+/* Takes the next byte. body stays valid until the next call. */
+enum link_decoded link_decode(struct link_decoder *decoder, uint8_t byte);
+
+/* Bytes of header and payload in the frame just decoded. */
+static inline size_t link_body_bytes(const struct link_decoder *decoder)
+{
+    return decoder->length - LINK_CRC_BYTES;
+}
+
+/* Writes a frame through `write`: n bytes of header and payload. body must have room for the CRC behind them,
+ * which is put there. n is at most LINK_BODY_BYTES - LINK_CRC_BYTES. */
+void link_encode(uint8_t *body, size_t n, void (*write)(const uint8_t *bytes, size_t n));
+
+#endif

@@ -1,0 +1,208 @@
+/* The Offramp runtime: loads a model blob and runs it step by step, without heap, OS, floats or globals.
+ *
+ * In short (examples/bare_metal/main.c is the whole of it):
+ *
+ *     static ofr_model model;
+ *     ofr_requirements need;
+ *     ofr_peek(blob, blob_bytes, &need);                     arena and state sizes, before giving any memory
+ *     ofr_load(&model, blob, blob_bytes, &ofr_linked_kernels, arena, sizeof arena, NULL, 0, &fault);
+ *     memcpy(ofr_input(&model, 0).data, pixels, 784);        write the input where the model wants it
+ *     ofr_run(&model);                                       or ofr_begin and ofr_step until OFR_DONE
+ *     ofr_result(&model, 0, &output);                        read the output before the next ofr_begin
+ *
+ * Memory. The caller owns every byte. Five areas, all of which must outlive the model's use:
+ *   blob    read-only, 16-byte aligned (flash, XIP or RAM); must not change while a model uses it.
+ *   model   one ofr_model an instance; fields are private; may be moved only between runs.
+ *   arena   OFR_ALIGN-aligned, at least need.arena_bytes. Holds nothing between runs: after the outputs are
+ *           read it may serve another model, or anything else, until this model's input is written again.
+ *   state   OFR_ALIGN-aligned, at least need.state_bytes (often 0, then NULL is fine). Kept between runs;
+ *           one per instance, never shared.
+ *   inputs  lie in the arena (or in the caller's memory, when packed with --input NAME=caller).
+ *
+ * Inputs are consumed: a run may overwrite them, so write them before each ofr_begin (pack --keep-inputs
+ * keeps them). Outputs lie in the arena from OFR_DONE until the next ofr_begin or write to an input.
+ *
+ * Threads and interrupts. No function blocks, waits or calls back. Instances share nothing but the blob and
+ * the kernel table, both read-only: two threads, or a thread and an interrupt handler, may each run an
+ * instance of their own at the same time with arenas of their own. One instance is one thread's at a time. Every
+ * function may be called from an interrupt handler under that rule; a step takes as long as its layer, see
+ * the step costs that `offramp bench` prints.
+ *
+ * Trust. A blob is hostile until ofr_load returns OFR_OK. After that, whatever its bytes, the runtime reads
+ * only blob, state, arena and bound inputs, and writes only state and arena. ofr_load does not check the CRC
+ * (safety does not rest on it): call ofr_check_crc where flash or transport may flip bits.
+ *
+ * Errors are negative ofr_status values; ofr_status_text gives a line of text, docs/status.md the remedies.
+ * The byte order is little-endian on host and device.
+ */
+#ifndef OFFRAMP_H
+#define OFFRAMP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define OFR_API_MAJOR 0 /* SemVer of this header; the blob format and the link have versions of their own */
+#define OFR_API_MINOR 1
+#define OFR_FORMAT_MAJOR 1 /* blobs of this major version run; a newer minor may be refused by name */
+#define OFR_FORMAT_MINOR 0
+
+#define OFR_ALIGN 16u            /* bytes: blob, arena and state */
+#define OFR_MAX_CALLER_INPUTS 4u /* inputs that may stay in the caller's memory */
+
+#if defined(__GNUC__)
+#define OFR_CHECKED __attribute__((warn_unused_result))
+#else
+#define OFR_CHECKED
+#endif
+
+/* name, value, text, remedy (the remedies go into docs/status.md only) */
+#define OFR_STATUS_LIST(X)                                                                                     \
+    X(OFR_OK, 0, "done", "")                                                                                   \
+    X(OFR_MORE, 1, "a step ran, more follow", "Call ofr_step again.")                                          \
+    X(OFR_DONE, 2, "the last step ran, outputs are valid", "Read the outputs with ofr_result.")                \
+    X(OFR_E_ARGUMENT, -1, "a null pointer or an index out of range", "Check the call against offramp.h.")      \
+    X(OFR_E_ALIGN, -2, "blob, arena or state is not 16-byte aligned", "Align the buffer with _Alignas(16).")   \
+    X(OFR_E_TRUNCATED, -3, "the blob is shorter than it says", "Transfer the file again, whole.")              \
+    X(OFR_E_MAGIC, -4, "not an Offramp blob", "Pass the .ofr file that `offramp pack` wrote.")                 \
+    X(OFR_E_VERSION, -5, "a blob format this runtime does not know", "Pack again, or update the firmware.")    \
+    X(OFR_E_CORE, -6, "packed for another core", "Pack again with --board set to this board.")                 \
+    X(OFR_E_CRC, -7, "checksum differs: the blob is damaged", "Transfer or flash the blob again.")             \
+    X(OFR_E_STRUCTURE, -8, "an offset or vector lies outside the blob", "Pack again; the file is damaged.")    \
+    X(OFR_E_PLAN, -9, "no such plan in the blob", "Ask `offramp inspect` which plans the blob holds.")         \
+    X(OFR_E_TERMINATOR, -10, "a segment ends in a way this runtime does not run", "Update the firmware.")      \
+    X(OFR_E_SEGMENT, -11, "segments do not cover the steps in order", "Pack again; the file is damaged.")      \
+    X(OFR_E_TENSOR, -12, "a tensor lies outside its memory", "Pack again; the file is damaged.")               \
+    X(OFR_E_MEMORY_KIND, -13, "a memory kind this runtime does not serve", "Update the firmware.")             \
+    X(OFR_E_SHAPE, -14, "shapes of a step do not agree", "Pack again; the file is damaged.")                   \
+    X(OFR_E_DTYPE, -15, "a step has a data type its kernel does not take", "Pack again for this firmware.")    \
+    X(OFR_E_KERNEL, -16, "this image does not hold the step's kernel", "Build with --universal, or this model.") \
+    X(OFR_E_PACKING, -17, "weights packed for another version of the kernel or its library",                   \
+      "Pack again with the library version that the firmware was built with.")                                 \
+    X(OFR_E_OPERANDS, -18, "wrong number of operands or an operand out of range", "Pack again.")               \
+    X(OFR_E_PARAMS, -19, "a step's parameter block is outside the blob or has a wrong size", "Pack again.")    \
+    X(OFR_E_VALUE, -20, "a parameter is outside its range", "Pack again; the file is damaged.")                \
+    X(OFR_E_SCRATCH, -21, "scratch is outside the arena or too small for the kernel", "Pack again.")           \
+    X(OFR_E_OVERLAP, -22, "operands overlap where the kernel does not allow it", "Pack again.")                \
+    X(OFR_E_ARENA, -23, "the arena is smaller than the model needs", "Give ofr_peek's arena_bytes.")           \
+    X(OFR_E_STATE, -24, "the state area is smaller than the model needs", "Give ofr_peek's state_bytes.")      \
+    X(OFR_E_UNBOUND, -25, "an input in the caller's memory is not bound", "Call ofr_bind_input first.")        \
+    X(OFR_E_ORDER, -26, "called out of order", "ofr_load, ofr_begin, ofr_step until OFR_DONE, ofr_result.")
+
+typedef enum ofr_status {
+#define OFR_STATUS_ENUM(name, value, text, remedy) name = value,
+    OFR_STATUS_LIST(OFR_STATUS_ENUM)
+#undef OFR_STATUS_ENUM
+} ofr_status;
+
+/* What a model asks for, read from the blob's plan. */
+typedef struct ofr_requirements {
+    uint32_t arena_bytes; /* inputs, outputs and scratch included */
+    uint32_t state_bytes;
+    uint16_t n_inputs, n_outputs;
+    uint16_t n_steps, n_plans;
+    uint32_t crc; /* CRC-32 that the header states; also serves as the model's identity */
+} ofr_requirements;
+
+/* Why ofr_load refused, as far as it got. -1 where no step or tensor is to blame. */
+typedef struct ofr_fault {
+    int32_t step;
+    int32_t tensor;
+    uint32_t found;
+    uint32_t allowed;
+} ofr_fault;
+
+typedef enum ofr_dtype { /* the blob's codes, see firmware/BLOB.md */
+    OFR_S8 = 0,
+    OFR_U8 = 1,
+    OFR_S16 = 2,
+    OFR_S32 = 3,
+    OFR_F32 = 4
+} ofr_dtype;
+
+/* Memory of one input or output: `bytes` long, row-major NHWC, 16-byte aligned unless bound by the caller. */
+typedef struct ofr_buffer {
+    void *data;
+    uint32_t bytes;
+    const int32_t *dims; /* `rank` of them, inside the blob */
+    uint8_t rank;
+    uint8_t dtype; /* ofr_dtype */
+} ofr_buffer;
+
+/* The kernels linked into an image; `offramp build` generates the table `ofr_linked_kernels`. */
+typedef struct ofr_kernel ofr_kernel;
+typedef struct ofr_kernels {
+    const ofr_kernel *const *table; /* ascending by kernel id */
+    uint16_t count;
+    uint8_t core; /* the core this image was built for; 0: any */
+} ofr_kernels;
+extern const ofr_kernels ofr_linked_kernels;
+
+/* One instance. Fields are private; the size is public so that the caller can place it. */
+typedef struct ofr_model {
+    const uint8_t *blob, *constants;
+    const uint8_t *tensors, *steps, *initial;
+    const uint16_t *operands, *inputs, *outputs;
+    const int32_t *dims;
+    const ofr_kernels *kernels;
+    uint8_t *arena, *state;
+    const uint8_t *bound[OFR_MAX_CALLER_INPUTS];
+    uint32_t constants_bytes, arena_bytes, state_bytes, n_dims;
+    uint16_t n_tensors, n_steps, n_operands, n_initial, n_inputs, n_outputs;
+    uint16_t next_step;
+    uint8_t phase;
+} ofr_model;
+
+/* Reads what plan 0 of the blob needs, checking header and offsets on the way. Writes `need` on OFR_OK only. */
+OFR_CHECKED ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need);
+
+/* Compares the blob's CRC-32 with its bytes: OFR_OK or OFR_E_CRC. About 10 instructions a byte. */
+OFR_CHECKED ofr_status ofr_check_crc(const void *blob, size_t blob_bytes);
+
+/* Checks the whole blob and makes `model` an instance of its plan 0, with state reset. Nothing is copied:
+ * blob, kernels, arena and state are borrowed until the model is no longer used. `fault` (may be NULL) is
+ * written when the load is refused; the model is then not usable. Costs a few hundred instructions a step. */
+OFR_CHECKED ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const ofr_kernels *kernels,
+                                void *arena, size_t arena_bytes, void *state, size_t state_bytes,
+                                ofr_fault *fault);
+
+/* Input `index`, to be written before each ofr_begin. data is NULL for an index out of range or an input in
+ * the caller's memory that is not bound. */
+ofr_buffer ofr_input(const ofr_model *model, unsigned index);
+
+/* Lends `data` (the input's bytes, readable until the run is over, any alignment the tensor's type needs)
+ * to an input that was packed with --input NAME=caller. Read only. Stays bound until bound anew. */
+OFR_CHECKED ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data);
+
+/* Starts a run; a run under way is dropped (state changes it made remain, as after ofr_cancel). */
+OFR_CHECKED ofr_status ofr_begin(ofr_model *model);
+
+/* Runs one step: OFR_MORE, or OFR_DONE after the last. Between steps the caller may do anything that leaves
+ * arena, state and blob alone: poll links, kick a watchdog, run another instance. */
+OFR_CHECKED ofr_status ofr_step(ofr_model *model);
+
+/* ofr_begin, then ofr_step until done: OFR_DONE or an error. */
+OFR_CHECKED ofr_status ofr_run(ofr_model *model);
+
+/* Output `index` of a finished run; points into the arena, valid until the next ofr_begin or input write. */
+OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output);
+
+/* Number of steps done in the run under way, and of the step ofr_step would run next. */
+unsigned ofr_position(const ofr_model *model);
+
+/* Drops the run under way. State variables assigned so far keep their new values. */
+void ofr_cancel(ofr_model *model);
+
+/* Sets all state to its initial values, as after ofr_load; drops the run under way. */
+void ofr_reset_state(ofr_model *model);
+
+/* A line of English for a status; never NULL. */
+const char *ofr_status_text(ofr_status status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

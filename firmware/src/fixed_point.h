@@ -1,0 +1,37 @@
+/* gemmlowp's double rounding, as TensorFlow Lite Micro computes it; free of undefined behaviour for all inputs. */
+#ifndef OFR_FIXED_POINT_H
+#define OFR_FIXED_POINT_H
+
+#include <stdint.h>
+
+/* Sum modulo 2^32. */
+static inline int32_t ofr_wrap_add(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+/* (2 a b) >> 32, rounded to nearest, halves up; saturates at -2^31 * -2^31. */
+static inline int32_t ofr_doubling_high_mul(int32_t a, int32_t b) {
+    const int64_t product = ((int64_t)a * b + ((int64_t)1 << 30)) >> 31;
+    return product > INT32_MAX ? INT32_MAX : (int32_t)product;
+}
+
+/* x / 2^exponent, halves away from zero; exponent in [0, 31]. */
+static inline int32_t ofr_rounding_divide_by_pot(int32_t x, uint32_t exponent) {
+    const uint32_t mask = (1u << exponent) - 1u;
+    const uint32_t threshold = (mask >> 1) + (x < 0 ? 1u : 0u);
+    return (x >> exponent) + (((uint32_t)x & mask) > threshold ? 1 : 0);
+}
+
+/* x * multiplier * 2^(shift - 31). Shifts outside [-31, 31] are taken modulo 32: harmless, never produced. */
+static inline int32_t ofr_requantize(int32_t x, int32_t multiplier, int32_t shift) {
+    const uint32_t left = shift > 0 ? (uint32_t)shift & 31u : 0u;
+    const uint32_t right = shift < 0 ? (uint32_t)-shift & 31u : 0u;
+    return ofr_rounding_divide_by_pot(
+        ofr_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
+}
+
+static inline int32_t ofr_clamp(int32_t x, int32_t low, int32_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* Sliding windows of the pooling kernels: one parameter layout, one check, one walk. */
+#ifndef OFR_POOL_H
+#define OFR_POOL_H
+
+#include "fixed_point.h"
+#include "kernel.h"
+
+/* ofr_average_pool_2d_params and ofr_max_pool_2d_params have the same layout. */
+typedef ofr_average_pool_2d_params ofr_pool;
+_Static_assert(sizeof(ofr_max_pool_2d_params) == sizeof(ofr_pool), "layout");
+
+static inline ofr_status ofr_check_pool(const ofr_call *call) {
+    const ofr_pool *p = call->params;
+    if (!ofr_window_is_sane(p->filter_h, p->stride_h, 1) || !ofr_window_is_sane(p->filter_w, p->stride_w, 1)) {
+        return ofr_refuse(call, OFR_E_VALUE, p->filter_h, 4096);
+    }
+    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->channels);
+    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels);
+    ofr_status status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p);
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
+    }
+    return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+}
+
+/* The part of a window that lies on the input: [first, last) of one axis. */
+typedef struct ofr_range {
+    int32_t first, last;
+} ofr_range;
+
+static inline ofr_range ofr_window(uint32_t out, uint32_t stride, uint32_t pad, uint32_t taps, uint32_t length) {
+    const int32_t start = (int32_t)(out * stride) - (int32_t)pad;
+    const int32_t end = start + (int32_t)taps;
+    const int32_t limit = (int32_t)length;
+    const ofr_range r = {start < 0 ? 0 : start, end > limit ? limit : end};
+    return r.first < r.last ? r : (ofr_range){0, 0};
+}
+
+#endif

@@ -1,0 +1,161 @@
+/* Runs the steps of a loaded model and hands out its inputs and outputs. */
+#include <string.h>
+
+#include "blob.h"
+
+const ofr_kernel *ofr_find_kernel(const ofr_kernels *kernels, uint32_t id) {
+    uint32_t low = 0, high = kernels->count;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        const ofr_kernel *kernel = kernels->table[middle];
+        if (kernel->id == id) {
+            return kernel;
+        }
+        if (kernel->id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+static const uint8_t *tensor_data(const ofr_model *m, const ofr_fb_blob_tensor *t) {
+    switch (t->memory) {
+    case OFR_FB_MEMORY_ARENA:
+        return m->arena + t->offset;
+    case OFR_FB_MEMORY_STATE:
+        return m->state + t->offset;
+    case OFR_FB_MEMORY_INPUT:
+        return m->bound[t->bound];
+    default:
+        return m->constants + t->offset;
+    }
+}
+
+static ofr_operand operand(const ofr_model *m, uint32_t index) {
+    const ofr_fb_blob_tensor *t = ofr_tensor_at(m, index);
+    /* The load has shown that outputs lie in arena or state; inputs are not written. */
+    return (ofr_operand){(uint8_t *)(uintptr_t)tensor_data(m, t), t->bytes, t->dtype};
+}
+
+void ofr_prepare(const ofr_model *m, const ofr_fb_step *step, ofr_call *call) {
+    const uint16_t *operands = m->operands + step->operands;
+    call->params = m->constants + step->params;
+    call->params_bytes = step->params_bytes;
+    call->scratch = m->arena + step->scratch;
+    call->scratch_bytes = step->scratch_bytes;
+    call->n_inputs = step->n_inputs;
+    call->n_outputs = step->n_outputs;
+    call->fault = NULL;
+    for (uint32_t i = 0; i < step->n_inputs; i++) {
+        call->in[i] = operand(m, operands[i]);
+    }
+    for (uint32_t i = 0; i < step->n_outputs; i++) {
+        call->out[i] = operand(m, operands[step->n_inputs + i]);
+    }
+}
+
+static ofr_buffer buffer(const ofr_model *m, uint32_t index) {
+    const ofr_fb_blob_tensor *t = ofr_tensor_at(m, index);
+    return (ofr_buffer){(void *)(uintptr_t)tensor_data(m, t), t->bytes, m->dims + t->dims, t->rank, t->dtype};
+}
+
+ofr_buffer ofr_input(const ofr_model *model, unsigned index) {
+    if (model == NULL || model->phase == OFR_PHASE_NONE || index >= model->n_inputs) {
+        return (ofr_buffer){NULL, 0, NULL, 0, 0};
+    }
+    return buffer(model, model->inputs[index]);
+}
+
+ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data) {
+    if (model == NULL || data == NULL || model->phase == OFR_PHASE_NONE || index >= model->n_inputs) {
+        return OFR_E_ARGUMENT;
+    }
+    const ofr_fb_blob_tensor *t = ofr_tensor_at(model, model->inputs[index]);
+    if (t->memory != OFR_FB_MEMORY_INPUT) {
+        return OFR_E_MEMORY_KIND;
+    }
+    model->bound[t->bound] = data;
+    return OFR_OK;
+}
+
+ofr_status ofr_begin(ofr_model *model) {
+    if (model == NULL || model->phase == OFR_PHASE_NONE) {
+        return OFR_E_ORDER;
+    }
+    for (uint32_t i = 0; i < model->n_inputs; i++) {
+        const ofr_fb_blob_tensor *t = ofr_tensor_at(model, model->inputs[i]);
+        if (t->memory == OFR_FB_MEMORY_INPUT && model->bound[t->bound] == NULL) {
+            return OFR_E_UNBOUND;
+        }
+    }
+    model->next_step = 0;
+    model->phase = OFR_PHASE_RUNNING;
+    return OFR_OK;
+}
+
+ofr_status ofr_step(ofr_model *model) {
+    if (model == NULL || model->phase != OFR_PHASE_RUNNING) {
+        return OFR_E_ORDER;
+    }
+    if (model->next_step < model->n_steps) {
+        const ofr_fb_step *step = ofr_step_at(model, model->next_step);
+        ofr_call call;
+        ofr_prepare(model, step, &call);
+        ofr_find_kernel(model->kernels, step->kernel)->run(&call);
+        model->next_step++;
+    }
+    if (model->next_step < model->n_steps) {
+        return OFR_MORE;
+    }
+    model->phase = OFR_PHASE_DONE;
+    return OFR_DONE;
+}
+
+ofr_status ofr_run(ofr_model *model) {
+    ofr_status status = ofr_begin(model);
+    if (status == OFR_OK) {
+        do {
+            status = ofr_step(model);
+        } while (status == OFR_MORE);
+    }
+    return status;
+}
+
+ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output) {
+    if (model == NULL || output == NULL || index >= model->n_outputs) {
+        return OFR_E_ARGUMENT;
+    }
+    if (model->phase != OFR_PHASE_DONE) {
+        return OFR_E_ORDER;
+    }
+    *output = buffer(model, model->outputs[index]);
+    return OFR_OK;
+}
+
+unsigned ofr_position(const ofr_model *model) {
+    return model != NULL ? model->next_step : 0;
+}
+
+void ofr_cancel(ofr_model *model) {
+    if (model != NULL && model->phase != OFR_PHASE_NONE) {
+        model->phase = OFR_PHASE_IDLE;
+        model->next_step = 0;
+    }
+}
+
+void ofr_reset_state(ofr_model *model) {
+    if (model == NULL || model->phase == OFR_PHASE_NONE) {
+        return;
+    }
+    ofr_cancel(model);
+    for (uint32_t i = 0; i < model->n_initial; i++) {
+        const ofr_fb_state_init *init = ofr_initial_at(model, i);
+        if (init->source == UINT32_MAX) {
+            memset(model->state + init->offset, (int)init->fill & 255, init->bytes);
+        } else {
+            memcpy(model->state + init->offset, model->constants + init->source, init->bytes);
+        }
+    }
+}

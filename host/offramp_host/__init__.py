@@ -1,0 +1,1 @@
+"""The host harness: link to a board, emulated boards, flashing, live inference."""

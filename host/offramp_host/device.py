@@ -1,0 +1,372 @@
+"""A board with Offramp's firmware at the other end of a line: its info, its model, inferences, ticks."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offramp.errors import UserError
+from offramp_host import link
+from offramp_host.link import Code
+from offramp_host.port import PortClosedError, open_port
+from offramp_host.session import RefusedError, Request, Session
+
+__all__ = ["BoardInfo", "Device", "Info", "ModelInfo", "RefusedError", "Result", "Statistics", "TensorInfo"]
+
+Array = NDArray[Any]
+Row = Array | Sequence[Array]
+State = Literal["carry", "reset"]
+
+DTYPES: dict[int, np.dtype[Any]] = {
+    i: np.dtype(name) for i, name in enumerate(("i1", "u1", "<i2", "<i4", "<f4"))
+}
+SOURCES = {0: "linked", 1: "slot"}
+SLOT = 1
+
+_TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT = range(5)
+_RESET_STATE, _MEASURE, _MEASURE_STEPS = 1, 2, 4
+_BOARD = struct.Struct("<hHBBBBHHII")
+_MODEL = struct.Struct("<hHBBhIIiiIIIHHHH")
+_TENSOR = struct.Struct("<hHIHBB")
+_STATISTICS = struct.Struct("<hHIIIIIIII")
+_RUN_REPLY = struct.Struct("<hHII")
+_PART = struct.Struct("<BBHI")
+_RUN = struct.Struct("<BBH")
+_RAN_TO_THE_END = 0xFF
+_CHUNK_BYTES = link.PAYLOAD_BYTES - 4
+_INPUT_BYTES = link.PAYLOAD_BYTES - _PART.size
+_LAST_INPUT_BYTES = _INPUT_BYTES - _RUN.size
+_RUN_OUTPUT_BYTES = link.PAYLOAD_BYTES - _RUN_REPLY.size
+_OUTPUT_BYTES = link.PAYLOAD_BYTES - 4
+
+
+@dataclass(frozen=True)
+class BoardInfo:
+    firmware_version: str
+    board: str
+    compiler: str
+    cmsis_nn_version: str
+    """Empty if the image has no kernels of CMSIS-NN."""
+    api_version: tuple[int, int]
+    format_version: tuple[int, int]
+    core: int
+    kernels: tuple[int, ...]
+    arena_bytes: int
+    """Bytes of the region that a model's arena and state share."""
+    slot_bytes: int
+    """Room for a model sent over the link; 0 where it cannot be written."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """`source` is "linked", "slot", or "" when no model is active; `refused`: why the last load failed."""
+
+    name: str
+    source: str
+    refused: RefusedError | None
+    crc: int
+    arena_bytes: int
+    state_bytes: int
+    n_steps: int
+    n_plans: int
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class Info:
+    board: BoardInfo
+    model: ModelInfo
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """`exit` is None if the run went to its end; `ticks` is None unless it was measured."""
+
+    outputs: list[Array]
+    exit: int | None
+    ticks: int | None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Ticks are those of the last load that was tried; `repeated` counts requests answered a second time."""
+
+    load_ticks: int
+    crc_ticks: int
+    runs: int
+    frames: int
+    bad_frames: int
+    repeated: int
+    stack_bytes: int
+    memory_bytes: int
+
+
+class Device:
+    """Opens `url` (a device name or any pyserial URL) and starts a session with the board there.
+
+    `timeout_s` is how long the board may stay silent while it owes an answer: more than its slowest run.
+    A context manager.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        baud_rate: int = 115_200,
+        timeout_s: float = 10.0,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.url = url
+        self._port = open_port(url, baud_rate)
+        self._info: Info | None = None
+        try:
+            self._session = Session(self._port, url, timeout_s, on_log)
+        except BaseException:
+            self._port.close()
+            raise
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the port back to text and closes it; does not wait for the board."""
+        with contextlib.suppress(PortClosedError):
+            self._session.announce(Code.RELEASE)
+        self._port.close()
+
+    def info(self) -> Info:
+        """What the board says of itself and its model; asked once for each model."""
+        if self._info is None:
+            model, n_inputs, n_outputs = self._model_info()
+            self._info = Info(
+                board=self._board_info(),
+                model=model,
+                inputs=tuple(self._tensor_info(_TOPIC_INPUT, i) for i in range(n_inputs)),
+                outputs=tuple(self._tensor_info(_TOPIC_OUTPUT, i) for i in range(n_outputs)),
+            )
+        return self._info
+
+    def load_model(
+        self, model: Path | str | bytes, *, progress: Callable[[int, int], None] | None = None
+    ) -> Info:
+        """Sends a blob into the board's RAM and activates it; `progress` gets bytes sent and bytes in all."""
+        blob = model if isinstance(model, bytes) else Path(model).read_bytes()
+        self._info = None
+        for _ in self._session.exchange(_transfer(blob, progress)):
+            pass
+        return self.info()
+
+    def roll_back(self) -> Info:
+        """Activates the model that is linked into the firmware."""
+        self._info = None
+        self._session.request(Code.MODEL_ROLL_BACK)
+        return self.info()
+
+    def run(self, inputs: Row, *, state: State = "carry", measure: bool = False) -> Result:
+        """One inference. With `measure`, nothing interrupts it and the result says its ticks."""
+        return next(iter(list(self.stream([inputs], state=state, measure=measure))))
+
+    def stream(
+        self, rows: Iterable[Row], *, state: State = "carry", window: int | None = None, measure: bool = False
+    ) -> Iterator[Result]:
+        """Results in the order of the rows, each of which runs once; `window` limits requests under way."""
+        info = self._info_with_model()
+        flags = (_RESET_STATE if state == "reset" else 0) | (_MEASURE if measure else 0)
+        rest = list(_output_requests(info.outputs))
+        requests = (
+            request for row in rows for request in [*_run_requests(_check(row, info.inputs), flags, 0), *rest]
+        )
+        replies = self._session.exchange(requests, window)
+        n_inputs = len(_run_requests([bytes(t.n_bytes) for t in info.inputs], 0, 0))
+        while group := list(itertools.islice(replies, n_inputs + len(rest))):
+            yield _result(group[n_inputs - 1 :], info.outputs, measure)
+
+    def profile(self, inputs: Row | None = None) -> list[int]:
+        """Ticks of each step, its state as after a load; inputs are zeros unless given."""
+        info = self._info_with_model()
+        row = [np.zeros(t.shape, t.dtype) for t in info.inputs] if inputs is None else inputs
+        parts = _check(row, info.inputs)
+        ticks: list[int] = []
+        while len(ticks) < info.model.n_steps:
+            *_, reply = self._session.exchange(
+                _run_requests(parts, _RESET_STATE | _MEASURE_STEPS, len(ticks))
+            )
+            found = reply[_RUN_REPLY.unpack_from(reply)[1] :]
+            ticks += struct.unpack(f"<{len(found) // 4}I", found)
+        return ticks
+
+    def statistics(self) -> Statistics:
+        return Statistics(*_STATISTICS.unpack_from(self._session.request(Code.STATISTICS))[2:])
+
+    def reset_state(self) -> None:
+        """Sets the model's state to its initial values."""
+        self._session.request(Code.RESET_STATE, b"\0")
+
+    def reset(self) -> None:
+        """Restarts the board and connects to it again."""
+        try:
+            self._session.request(Code.RESET)
+        except RefusedError as error:
+            # Its reply was lost, and the repeated request found a board that had started again.
+            if error.status.name != "LINK_E_SESSION":
+                raise
+        self._info = None
+        self._session.connect()
+
+    def _describe(self, topic: int, index: int = 0) -> bytes:
+        return self._session.request(Code.INFO, struct.pack("<BBH", topic, 0, index))
+
+    def _board_info(self) -> BoardInfo:
+        reply = self._describe(_TOPIC_BOARD)
+        _, texts_at, *versions, core, n_kernels, arena_bytes, slot_bytes = _BOARD.unpack_from(reply)
+        firmware, board, compiler, cmsis_nn = reply[texts_at:].decode("utf-8", "replace").split("\0")[:4]
+        kernels: list[int] = []
+        while len(kernels) < n_kernels:
+            found = self._describe(_TOPIC_KERNELS, len(kernels))[4:]
+            kernels += struct.unpack(f"<{len(found) // 2}H", found)
+        return BoardInfo(
+            firmware_version=firmware,
+            board=board,
+            compiler=compiler,
+            cmsis_nn_version=cmsis_nn,
+            api_version=(versions[0], versions[1]),
+            format_version=(versions[2], versions[3]),
+            core=core,
+            kernels=tuple(kernels),
+            arena_bytes=arena_bytes,
+            slot_bytes=slot_bytes,
+        )
+
+    def _model_info(self) -> tuple[ModelInfo, int, int]:
+        reply = self._describe(_TOPIC_MODEL)
+        _, name_at, source, _, value, found, allowed, step, tensor, crc, arena_bytes, state_bytes, *counts = (
+            _MODEL.unpack_from(reply)
+        )
+        fault = struct.pack("<hHIIii", value, 0, found, allowed, step, tensor)
+        n_inputs, n_outputs, n_steps, n_plans = counts
+        model = ModelInfo(
+            name=reply[name_at:].decode("utf-8", "replace"),
+            source=SOURCES.get(source, ""),
+            refused=RefusedError(self.url, Code.MODEL_ACTIVATE, fault) if value < 0 else None,
+            crc=crc,
+            arena_bytes=arena_bytes,
+            state_bytes=state_bytes,
+            n_steps=n_steps,
+            n_plans=n_plans,
+        )
+        return model, n_inputs, n_outputs
+
+    def _tensor_info(self, topic: int, index: int) -> TensorInfo:
+        reply = self._describe(topic, index)
+        _, shape_at, n_bytes, dtype, rank, _ = _TENSOR.unpack_from(reply)
+        return TensorInfo(struct.unpack_from(f"<{rank}i", reply, shape_at), DTYPES[dtype], n_bytes)
+
+    def _info_with_model(self) -> Info:
+        info = self.info()
+        if not info.model.source:
+            if info.model.refused is not None:
+                raise info.model.refused
+            raise UserError(
+                f"{self.url}: the board has no model", "Load one with load_model, or link one in."
+            )
+        return info
+
+
+def _transfer(blob: bytes, progress: Callable[[int, int], None] | None) -> Iterator[Request]:
+    yield Code.MODEL_BEGIN, struct.pack("<BxxxI", SLOT, len(blob))
+    for at in range(0, len(blob), _CHUNK_BYTES):
+        chunk = blob[at : at + _CHUNK_BYTES]
+        yield Code.MODEL_CHUNK, struct.pack("<I", at) + chunk
+        if progress is not None:
+            progress(at + len(chunk), len(blob))
+    yield Code.MODEL_COMMIT, b""
+    yield Code.MODEL_ACTIVATE, bytes([SLOT])
+
+
+def _check(row: Row, inputs: Sequence[TensorInfo]) -> list[bytes]:
+    """The bytes of each input; UserError if the row does not fit the model."""
+    arrays = [row] if isinstance(row, np.ndarray) else list(row)
+    if len(arrays) != len(inputs):
+        raise UserError(
+            f"{len(arrays)} inputs were given; the model has {len(inputs)}", "Pass one array an input."
+        )
+    for i, (array, tensor) in enumerate(zip(arrays, inputs, strict=True)):
+        if array.dtype != tensor.dtype:
+            raise UserError(
+                f"input {i}: dtype {array.dtype}; the model takes {tensor.dtype}", "Quantize the input first."
+            )
+        flat = (array.size,) if array.size * tensor.dtype.itemsize == tensor.n_bytes else ()
+        without_batch = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+        if array.shape not in (tensor.shape, without_batch, flat):
+            raise UserError(
+                f"input {i}: shape {array.shape}; the model takes {tensor.shape}",
+                "Reshape the input, or pass it flat.",
+            )
+    return [np.ascontiguousarray(array).tobytes() for array in arrays]
+
+
+def _run_requests(inputs: Sequence[bytes], flags: int, step: int) -> list[Request]:
+    """Input parts and the run; the end of the last input rides with the run."""
+    run = _RUN.pack(0, flags, step)
+    requests: list[Request] = []
+    for i, data in enumerate(inputs):
+        kept = 0 if i + 1 < len(inputs) else _last_part_bytes(len(data))
+        body = len(data) - kept
+        for at in range(0, body, _INPUT_BYTES):
+            requests.append((Code.INPUT, _PART.pack(0, i, 0, at) + data[at : min(at + _INPUT_BYTES, body)]))
+        if kept:
+            run += _PART.pack(0, i, 0, body) + data[body:]
+    return [*requests, (Code.RUN, run)]
+
+
+def _last_part_bytes(n: int) -> int:
+    """What is left of n bytes once whole parts are taken off, as much as rides with a run."""
+    return min(n % _INPUT_BYTES or _INPUT_BYTES, _LAST_INPUT_BYTES)
+
+
+def _output_requests(outputs: Sequence[TensorInfo]) -> Iterator[Request]:
+    """What the reply to a run has no room for."""
+    room = _RUN_OUTPUT_BYTES
+    for i, tensor in enumerate(outputs):
+        at = min(tensor.n_bytes, room)
+        room -= at
+        for offset in range(at, tensor.n_bytes, _OUTPUT_BYTES):
+            count = min(_OUTPUT_BYTES, tensor.n_bytes - offset)
+            yield Code.OUTPUT, _PART.pack(0, i, 0, offset) + struct.pack("<I", count)
+
+
+def _result(replies: Sequence[bytes], outputs: Sequence[TensorInfo], measured: bool) -> Result:
+    """From the reply to a run and those with the rest of its outputs."""
+    run = replies[0]
+    _, outputs_at, left_at, ticks = _RUN_REPLY.unpack_from(run)
+    head, tails = run[outputs_at:], iter(replies[1:])
+    arrays = []
+    for tensor in outputs:
+        data, head = head[: tensor.n_bytes], head[tensor.n_bytes :]
+        while len(data) < tensor.n_bytes:
+            data += next(tails)[4:]
+        arrays.append(np.frombuffer(data, tensor.dtype).reshape(tensor.shape))
+    left = left_at & 0xFF
+    return Result(arrays, None if left == _RAN_TO_THE_END else left, ticks if measured else None)

@@ -1,0 +1,245 @@
+"""Gets every request answered exactly once, in order, over a line that may lose, damage or repeat bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from offramp.errors import UserError
+from offramp_host import link
+from offramp_host.link import Code, Event, Frame, Kind
+from offramp_host.port import Port, PortClosedError
+from offramp_host.status import status, statuses
+
+_LEAST_RETRY_S, _MOST_RETRY_S = 0.1, 2.0
+_HELLO_RETRY_S = 0.25
+_REFUSAL = struct.Struct("<hHIIii")
+_HELLO_REPLY = struct.Struct("<hHBBHHHI")
+_FAULT = re.compile(r"fault: \S+ pc=[0-9a-f]{8}")
+
+Request = tuple[Code, bytes]
+
+
+class RefusedError(UserError):
+    """The board answered a request with an error status."""
+
+    def __init__(self, name: str, code: Code, payload: bytes) -> None:
+        value, _, found, allowed, step, tensor = _REFUSAL.unpack(
+            payload[: _REFUSAL.size].ljust(_REFUSAL.size, b"\0")
+        )
+        self.status = status(value)
+        self.step, self.tensor, self.found, self.allowed = step, tensor, found, allowed
+        where = f" at step {step}" if step >= 0 else ""
+        where += f", tensor {tensor}" if tensor >= 0 else ""
+        numbers = f" (found {found}, allowed {allowed})" if found or allowed else ""
+        asked = code.name.lower().replace("_", " ")
+        super().__init__(
+            f"{name} refuses '{asked}': {self.status.name}, {self.status.text}{where}{numbers}",
+            self.status.remedy,
+        )
+
+
+@dataclass
+class _Outstanding:
+    sequence: int
+    code: Code
+    frame: bytes
+    sent_at: float
+    sends: int = 1
+    reply: bytes | None = None
+
+
+class Session:
+    """Opens with a hello; `timeout_s` is how long the board may say nothing valid while a request waits."""
+
+    def __init__(
+        self, port: Port, name: str, timeout_s: float, on_log: Callable[[str], None] | None = None
+    ) -> None:
+        self.name, self.timeout_s = name, timeout_s
+        self._port, self._on_log = port, on_log
+        self.resent = 0
+        self._decoder = link.Decoder()
+        self._outstanding: deque[_Outstanding] = deque()
+        self._round_trip_s = _HELLO_RETRY_S / 4
+        self.connect()
+
+    def connect(self) -> None:
+        """Starts a session, on a board in whatever state."""
+        self._window, self._receive_bytes = 1, link.BODY_BYTES
+        self._outstanding.clear()
+        self._next = int.from_bytes(os.urandom(2), "little")
+        nonce = os.urandom(4)
+        _, _, major, minor, window, payload_bytes, receive_bytes, echo = _HELLO_REPLY.unpack_from(
+            self.request(Code.HELLO, nonce)
+        )
+        if (
+            major != link.VERSION[0]
+            or payload_bytes < link.PAYLOAD_BYTES
+            or echo != int.from_bytes(nonce, "little")
+        ):
+            raise UserError(
+                f"{self.name} speaks link version {major}.{minor}; this host speaks {link.VERSION[0]}.x",
+                "Update the firmware or the host tools.",
+            )
+        self._window, self._receive_bytes = window, receive_bytes
+
+    def request(self, code: Code, payload: bytes = b"") -> bytes:
+        """The payload of the reply; RefusedError if it says an error."""
+        [reply] = self.exchange([(code, payload)])
+        return reply
+
+    def exchange(self, requests: Iterable[Request], window: int | None = None) -> Iterator[bytes]:
+        """Payloads of the replies in order, with up to `window` requests outstanding.
+
+        After a refusal no further request is sent; RefusedError follows once the others are answered.
+        """
+        limit = min(window or self._window, self._window)
+        source = iter(requests)
+        ahead = next(source, None)
+        try:
+            while ahead is not None or self._outstanding:
+                while ahead is not None and self._fits(ahead, limit):
+                    self._send(*ahead)
+                    ahead = next(source, None)
+                done = self._await_oldest()
+                assert done.reply is not None
+                if struct.unpack_from("<h", done.reply)[0] < 0:
+                    raise RefusedError(self.name, done.code, done.reply)
+                yield done.reply
+        finally:
+            # What has been sent must be answered, or the board would wait for a number that never comes.
+            while self._outstanding:
+                self._await_oldest()
+
+    def announce(self, code: Code) -> None:
+        """Sends a request whose answer nobody waits for; nothing may follow it."""
+        self._port.write(link.encode(Frame(Kind.REQUEST, code, self._next, b"")))
+
+    def _fits(self, request: Request, limit: int) -> bool:
+        """Whether the board's receive buffer holds it, should the oldest request keep the board busy."""
+        if not self._outstanding:
+            return True
+        waiting = sum(len(item.frame) for item in list(self._outstanding)[1:])
+        bytes_at_most = len(request[1]) + link.HEADER_BYTES + link.CRC_BYTES + 4
+        return len(self._outstanding) < limit and waiting + bytes_at_most <= self._receive_bytes
+
+    def _send(self, code: Code, payload: bytes) -> None:
+        frame = link.encode(Frame(Kind.REQUEST, code, self._next, payload))
+        self._outstanding.append(_Outstanding(self._next, code, frame, time.monotonic()))
+        self._next = (self._next + 1) & 0xFFFF
+        self._write(frame)
+
+    def _resend(self, item: _Outstanding) -> None:
+        item.sent_at = time.monotonic()
+        item.sends += 1
+        self.resent += 1
+        self._write(item.frame)
+
+    def _await_oldest(self) -> _Outstanding:
+        oldest = self._outstanding[0]
+        started = heard = asked = time.monotonic()
+        retry_s = min(max(4 * self._round_trip_s, _LEAST_RETRY_S), _MOST_RETRY_S)
+        while oldest.reply is None:
+            now = time.monotonic()
+            if now - heard > self.timeout_s:
+                self._outstanding.clear()
+                raise self._silent(oldest.code, now - started)
+            if now - asked > retry_s:
+                self._resend(oldest)
+                asked, retry_s = now, min(2 * retry_s, _MOST_RETRY_S)
+            frames = self._read(min(asked + retry_s - now, heard + self.timeout_s - now) + 0.001, oldest.code)
+            for frame in frames:
+                heard = asked = time.monotonic()
+                self._take(frame)
+        return self._outstanding.popleft()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.REPLY:
+            self._take_reply(frame)
+        elif frame.kind == Kind.EVENT and frame.code == Event.EXPECTED and len(frame.payload) >= 2:
+            self._take_expected(struct.unpack_from("<H", frame.payload)[0])
+        elif frame.kind == Kind.EVENT and frame.code == Event.LOG and self._on_log is not None:
+            self._on_log(frame.payload.decode("utf-8", "replace"))
+
+    def _take_reply(self, frame: Frame) -> None:
+        item = next((item for item in self._outstanding if item.sequence == frame.sequence), None)
+        if item is None or item.code != frame.code or item.reply is not None or len(frame.payload) < 4:
+            return
+        if item.sends == 1:
+            self._round_trip_s += (time.monotonic() - item.sent_at - self._round_trip_s) / 8
+        item.reply = frame.payload
+        if _status_name(frame.payload) == "LINK_E_SESSION":
+            self._outstanding.clear()
+            raise RefusedError(self.name, item.code, frame.payload)
+        # The board answers in order, so the replies to earlier requests are lost.
+        for earlier in self._outstanding:
+            if earlier is item:
+                break
+            if earlier.reply is None:
+                self._resend_if_due(earlier)
+
+    def _take_expected(self, sequence: int) -> None:
+        """The board lacks this request: it and all after it go out again."""
+        missing = [item for item in self._outstanding if item.reply is None]
+        while missing and missing[0].sequence != sequence:
+            missing.pop(0)
+        if missing and self._resend_if_due(missing[0]):
+            for item in missing[1:]:
+                self._resend(item)
+
+    def _resend_if_due(self, item: _Outstanding) -> bool:
+        """Several complaints about one loss arrive within a round trip; only the first counts."""
+        due = time.monotonic() - item.sent_at > min(max(self._round_trip_s / 2, 0.002), _LEAST_RETRY_S)
+        if due:
+            self._resend(item)
+        return due
+
+    def _read(self, wait_s: float, code: Code) -> list[Frame]:
+        try:
+            return self._decoder.feed(self._port.read(max(wait_s, 0.0)))
+        except PortClosedError:
+            raise self._gone(code) from None
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except PortClosedError:
+            # What the board said last may still wait to be read.
+            self._read(0.0, self._outstanding[0].code)
+
+    def _silent(self, code: Code, waited_s: float) -> UserError:
+        asked = code.name.lower().replace("_", " ")
+        said = self._last_words()
+        if code is Code.HELLO:
+            return UserError(
+                f"{self.name}: no Offramp board answers; waited {waited_s:.1f} s for '{asked}'{said}",
+                "Check the port, its baud rate, and that the board runs Offramp's firmware.",
+            )
+        return UserError(
+            f"{self.name}: the board stopped answering; waited {waited_s:.1f} s for '{asked}'{said}",
+            "Reset the board, or raise the time limit if its model is slow.",
+        )
+
+    def _gone(self, code: Code) -> UserError:
+        self._outstanding.clear()
+        asked = code.name.lower().replace("_", " ")
+        return UserError(
+            f"{self.name}: the line was closed while '{asked}' waited for its reply{self._last_words()}",
+            "The board or the emulator has stopped; connect it again.",
+        )
+
+    def _last_words(self) -> str:
+        text = self._decoder.text
+        if fault := _FAULT.search(text):
+            return f"; the firmware stopped on a {fault[0]}"
+        return f"; it sent {text[-60:]!r}" if text else "; it sent nothing"
+
+
+def _status_name(payload: bytes) -> str:
+    value = struct.unpack_from("<h", payload)[0]
+    return statuses()[value].name if value in statuses() else ""

@@ -1,0 +1,1 @@
+"""The outside oracle: single-operator .tflite models and what TensorFlow Lite Micro answers to them."""

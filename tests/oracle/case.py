@@ -1,0 +1,138 @@
+"""One test case of the oracle, and the draws of quantization and data that all grids share."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tflite
+
+from . import micro
+from .tflite_writer import Operator, Subgraph, Tensor, write
+
+NONE = tflite.ActivationFunctionType.NONE
+RELU = tflite.ActivationFunctionType.RELU
+RELU_N1_TO_1 = tflite.ActivationFunctionType.RELU_N1_TO_1
+RELU6 = tflite.ActivationFunctionType.RELU6
+ACTIVATIONS = (NONE, RELU, RELU6, RELU_N1_TO_1)
+SAME = tflite.Padding.SAME
+VALID = tflite.Padding.VALID
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and what to feed it; `later_rows` are further inferences with state carried over."""
+
+    name: str
+    op: str
+    model: bytes
+    inputs: list[np.ndarray]
+    later_rows: list[list[np.ndarray]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[np.ndarray]]:
+        return [self.inputs, *self.later_rows]
+
+    def expected(self) -> list[list[np.ndarray]]:
+        """The oracle's outputs, one list a row."""
+        return micro.run_rows(self.model, self.rows)
+
+
+class Grid:
+    """Names and numbers the cases of one op and owns their random numbers."""
+
+    def __init__(self, op: str, seed: int) -> None:
+        self.op = op
+        self.rng = np.random.default_rng((seed, zlib.crc32(op.encode())))
+        self.count = 0
+
+    def case(
+        self,
+        detail: str,
+        inputs: Sequence[Tensor | None],
+        outputs: Sequence[Tensor],
+        options: str = "",
+        near: int | None = None,
+        **attributes: Any,
+    ) -> Case:
+        """A case of one operator; inputs without data are the graph's, filled with random numbers.
+
+        `near` keeps those within so many steps of their zero point, for multipliers above 1.
+        """
+        tensors = [t for t in (*inputs, *outputs) if t is not None]
+        fed = [t for t in inputs if t is not None and t.data is None]
+        operator = Operator(
+            self.op, [t.name if t else None for t in inputs], [t.name for t in outputs], options, attributes
+        )
+        model = write(Subgraph(tensors, [operator], [t.name for t in fed], [t.name for t in outputs]))
+        return self.finish(detail, model, [[self.data(t, near) for t in fed]])
+
+    def finish(self, detail: str, model: bytes, rows: list[list[np.ndarray]]) -> Case:
+        name = f"{self.op.lower()}_{self.count:03d}_{detail}"
+        self.count += 1
+        return Case(name, self.op, model, rows[0], rows[1:])
+
+    def data(self, tensor: Tensor, near: int | None = None) -> np.ndarray:
+        """Random contents over the type's whole range, the two ends often."""
+        if tensor.dtype == "float32":
+            return self.rng.normal(0, 4, tensor.shape).astype(np.float32)
+        values = self.ints(tensor.shape, tensor.dtype)
+        if near is None:
+            return values
+        zero_point = int(np.min(tensor.zero_point))
+        return np.clip(values, max(zero_point - near, -128), min(zero_point + near, 127)).astype(tensor.dtype)
+
+    def ints(self, shape: Sequence[int], dtype: str = "int8") -> np.ndarray:
+        info = np.iinfo(dtype)
+        values = self.rng.integers(info.min, info.max + 1, shape)
+        ends = self.rng.choice((info.min, info.max), shape)
+        return np.where(self.rng.random(shape) < 0.15, ends, values).astype(dtype)
+
+    def pick(self, choices: Sequence[Any]) -> Any:
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def scale(self, low: float = 2e-3, high: float = 0.5) -> float:
+        """Log-uniform, rounded to float32 as the file will hold it."""
+        return float(np.float32(np.exp(self.rng.uniform(np.log(low), np.log(high)))))
+
+    def zero_point(self, dtype: str = "int8") -> int:
+        info = np.iinfo(dtype)
+        middle = (info.min + info.max + 1) // 2
+        return int(
+            self.pick(
+                (
+                    info.min,
+                    info.min,
+                    middle,
+                    info.max,
+                    *self.rng.integers(info.min, info.max + 1, 2),
+                    *self.rng.integers(middle - 40, middle + 40, 2),
+                )
+            )
+        )
+
+    def tensor(self, name: str, shape: Sequence[int], dtype: str = "int8", **quantization: Any) -> Tensor:
+        """An activation with random scale and zero point unless given."""
+        quantization.setdefault("scale", self.scale())
+        quantization.setdefault("zero_point", self.zero_point(dtype))
+        return Tensor(name, tuple(int(n) for n in shape), dtype, **quantization)
+
+
+def like(tensor: Tensor, name: str, shape: Sequence[int]) -> Tensor:
+    """An output with the input's type and quantization, as data-moving ops demand."""
+    return Tensor(name, tuple(int(n) for n in shape), tensor.dtype, tensor.scale, tensor.zero_point)
+
+
+def constant(name: str, values: Any, dtype: str = "int32") -> Tensor:
+    data = np.asarray(values, dtype)
+    return Tensor(name, data.shape, dtype, data=data)
+
+
+def dims(shape: Sequence[int]) -> str:
+    return "x".join(str(n) for n in shape) or "scalar"
+
+
+Cases = Iterator[Case]

@@ -1,0 +1,142 @@
+"""Writes a plan as a blob."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from offramp.blob import header
+from offramp.ofg import DTYPE_CODES, entry
+from offramp.plan import Plan, PlannedStep, PlannedTensor
+from offramp.schema import aligned_bytes, fb, vector
+
+
+def write(plan: Plan) -> bytes:
+    """The blob's bytes; equal plans give equal bytes."""
+    b = flatbuffers.Builder(1 << 16)
+    constants = aligned_bytes(b, plan.constants)
+    plans = vector(b, [write_plan(b, plan)])
+    metadata = vector(b, [entry(b, k, v) for k, v in sorted(plan.metadata.items())])
+    labels = vector(b, [b.CreateString(s) for s in plan.labels])
+    name = b.CreateString(plan.name)
+    fb.BlobStart(b)
+    fb.BlobAddConstants(b, constants)
+    fb.BlobAddPlans(b, plans)
+    fb.BlobAddName(b, name)
+    fb.BlobAddMetadata(b, metadata)
+    fb.BlobAddLabels(b, labels)
+    b.Finish(fb.BlobEnd(b))
+    generic = all(s.kernel.set == "generic" for s in plan.steps)
+    return header.with_header(bytes(b.Output()), "any" if generic else plan.core)
+
+
+def write_plan(b: Any, plan: Plan) -> int:
+    dims, starts = dims_of(plan.tensors)
+    operands: list[int] = []
+    step_operands = []
+    for step in plan.steps:
+        step_operands.append(len(operands))
+        operands += [*step.inputs, *step.outputs]
+    inputs = vector(b, [port(b, plan.tensors[i]) for i in plan.inputs])
+    outputs = vector(b, [port(b, plan.tensors[i]) for i in plan.outputs])
+    infos = vector(b, [step_info(b, s) for s in plan.steps])
+    vectors = {
+        "Dims": b.CreateNumpyVector(np.array(dims, np.int32)),
+        "Tensors": write_tensors(b, plan.tensors, starts),
+        "Operands": u16(b, operands),
+        "Steps": write_steps(b, plan.steps, step_operands),
+        "Segments": write_segment(b, len(plan.steps)),
+        "Inputs": u16(b, plan.inputs),
+        "Outputs": u16(b, plan.outputs),
+        "Initial": write_initial(b, plan),
+        "InputPorts": inputs,
+        "OutputPorts": outputs,
+        "StepInfos": infos,
+    }
+    fb.PlanStart(b)
+    for name, offset in vectors.items():
+        getattr(fb, f"PlanAdd{name}")(b, offset)
+    fb.PlanAddArenaBytes(b, plan.arena_bytes)
+    fb.PlanAddStateBytes(b, plan.state_bytes)
+    return int(fb.PlanEnd(b))
+
+
+def dims_of(tensors: tuple[PlannedTensor, ...]) -> tuple[list[int], list[int]]:
+    """All axes one after another, equal shapes stored once; where each tensor's begin."""
+    dims: list[int] = []
+    known: dict[tuple[int, ...], int] = {}
+    starts = []
+    for t in tensors:
+        shape = t.tensor.shape
+        if shape not in known:
+            known[shape] = len(dims)
+            dims += shape
+        starts.append(known[shape])
+    return dims, starts
+
+
+def u16(b: Any, values: list[int] | tuple[int, ...]) -> int:
+    return int(b.CreateNumpyVector(np.array(values, np.uint16)))
+
+
+def write_tensors(b: Any, tensors: tuple[PlannedTensor, ...], starts: list[int]) -> int:
+    fb.PlanStartTensorsVector(b, len(tensors))
+    for t, start in reversed(list(zip(tensors, starts, strict=True))):
+        memory = getattr(fb.Memory, t.memory)
+        dtype = DTYPE_CODES[t.tensor.dtype]
+        shape = t.tensor.shape
+        fb.CreateBlobTensor(b, t.offset, t.tensor.bytes, start, len(shape), dtype, memory, 0, t.bound, 0)
+    return int(b.EndVector())
+
+
+def write_steps(b: Any, steps: tuple[PlannedStep, ...], operands: list[int]) -> int:
+    fb.PlanStartStepsVector(b, len(steps))
+    for s, first in reversed(list(zip(steps, operands, strict=True))):
+        fb.CreateStep(
+            b,
+            s.kernel.id,
+            s.packing,
+            first,
+            len(s.inputs),
+            len(s.outputs),
+            s.params,
+            s.params_bytes,
+            s.scratch,
+            s.scratch_bytes,
+        )
+    return int(b.EndVector())
+
+
+def write_segment(b: Any, n_steps: int) -> int:
+    fb.PlanStartSegmentsVector(b, 1)
+    fb.CreateSegment(b, 0, n_steps, fb.Terminator.end, 0, 0, 0)
+    return int(b.EndVector())
+
+
+def write_initial(b: Any, plan: Plan) -> int:
+    fb.PlanStartInitialVector(b, len(plan.initial))
+    for init in reversed(plan.initial):
+        source = 0xFFFFFFFF if init.source is None else init.source
+        fb.CreateStateInit(b, init.offset, init.bytes, source, init.fill)
+    return int(b.EndVector())
+
+
+def port(b: Any, t: PlannedTensor) -> int:
+    name = b.CreateString(t.tensor.name)
+    fb.PortStart(b)
+    fb.PortAddName(b, name)
+    if t.tensor.quantization is not None:
+        fb.PortAddScale(b, t.tensor.quantization.scale)
+        fb.PortAddZeroPoint(b, t.tensor.quantization.zero_point)
+    return int(fb.PortEnd(b))
+
+
+def step_info(b: Any, step: PlannedStep) -> int:
+    op, name = b.CreateString(step.op), b.CreateString(step.name)
+    fb.StepInfoStart(b)
+    fb.StepInfoAddOp(b, op)
+    fb.StepInfoAddName(b, name)
+    fb.StepInfoAddMacs(b, step.macs)
+    return int(fb.StepInfoEnd(b))

@@ -1,0 +1,321 @@
+"""Reads int8 .tflite files (TensorFlow Lite schema 3) into a graph: one function an operator."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import tflite
+
+from offramp.errors import UserError
+from offramp.ir import DTYPES, Graph, Op, Quantization, Tensor, Variable
+from offramp.ops.conv_2d import Window
+from offramp.ops.fully_connected import FullyConnected
+from offramp.ops.pool_2d import Pool
+from offramp.ops.reshape import Reshape
+from offramp.ops.softmax import Softmax
+
+DTYPE_OF = {
+    tflite.TensorType.INT8: "s8",
+    tflite.TensorType.UINT8: "u8",
+    tflite.TensorType.INT16: "s16",
+    tflite.TensorType.INT32: "s32",
+    tflite.TensorType.FLOAT32: "f32",
+    tflite.TensorType.BOOL: "bool8",
+    tflite.TensorType.INT64: "s64",
+}
+RESOURCE = tflite.TensorType.RESOURCE
+OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if not k.startswith("_")}
+TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if not k.startswith("_")}
+ACTIVATIONS = {
+    tflite.ActivationFunctionType.NONE: "none",
+    tflite.ActivationFunctionType.RELU: "relu",
+    tflite.ActivationFunctionType.RELU6: "relu6",
+    tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
+}
+PADDINGS = {tflite.Padding.SAME: "same", tflite.Padding.VALID: "valid"}
+
+
+@dataclass
+class Node:
+    """One operator of the file with what its converter needs."""
+
+    where: str  # file, operator name and index, for messages
+    name: str
+    inputs: list[int]
+    outputs: list[int]
+    options: Any
+    reader: Reader
+
+    def tensor(self, i: int) -> Tensor:
+        return self.reader.tensors[self.inputs[i]]
+
+    def numbers(self, i: int) -> list[int]:
+        """A constant integer input (axes, paddings, shapes)."""
+        data = self.tensor(i).data
+        if data is None:
+            raise UserError(
+                f"{self.where}: input {i} ({self.tensor(i).name}) is computed at run time, a constant is needed",
+                "export the model with static shapes",
+            )
+        return [int(v) for v in data.reshape(-1)]
+
+    def op(self, kind: str, attributes: Any, inputs: list[int] | None = None) -> Op:
+        return Op(kind, self.name, tuple(self.inputs if inputs is None else inputs), tuple(self.outputs), attributes)
+
+    def activation(self) -> str:
+        code = self.options.FusedActivationFunction()
+        if code not in ACTIVATIONS:
+            raise UserError(f"{self.where}: fused activation {code} is not supported", f"supported: {', '.join(ACTIVATIONS.values())}")
+        return ACTIVATIONS[code]
+
+
+def conv_2d(n: Node) -> Op:
+    o = n.options
+    window = Window(
+        o.StrideH(), o.StrideW(), o.DilationHFactor(), o.DilationWFactor(), PADDINGS[o.Padding()], n.activation()
+    )
+    return n.op("conv_2d", window)
+
+
+def depthwise_conv_2d(n: Node) -> Op:
+    return Op("depthwise_conv_2d", n.name, tuple(n.inputs), tuple(n.outputs), conv_2d(n).attributes)
+
+
+def fully_connected(n: Node) -> Op:
+    if n.options.WeightsFormat() != 0:
+        raise UserError(f"{n.where}: shuffled weights are not supported", "convert the model again with default options")
+    return n.op("fully_connected", FullyConnected(n.activation(), bool(n.options.KeepNumDims())))
+
+
+def pool_2d(kind: str) -> Callable[[Node], Op]:
+    def convert(n: Node) -> Op:
+        o = n.options
+        a = Pool(
+            o.FilterHeight(), o.FilterWidth(), o.StrideH(), o.StrideW(), PADDINGS[o.Padding()], n.activation()
+        )
+        return n.op(kind, a)
+
+    return convert
+
+
+def reshape(n: Node) -> Op:
+    # The output tensor holds the resolved shape, whatever -1 the shape operand or option had.
+    return n.op("reshape", Reshape(n.reader.tensors[n.outputs[0]].shape), n.inputs[:1])
+
+
+def softmax(n: Node) -> Op:
+    return n.op("softmax", Softmax(float(n.options.Beta())))
+
+
+CONVERTERS: dict[str, tuple[str | None, Callable[[Node], Op]]] = {
+    "CONV_2D": ("Conv2DOptions", conv_2d),
+    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", depthwise_conv_2d),
+    "FULLY_CONNECTED": ("FullyConnectedOptions", fully_connected),
+    "AVERAGE_POOL_2D": ("Pool2DOptions", pool_2d("average_pool_2d")),
+    "MAX_POOL_2D": ("Pool2DOptions", pool_2d("max_pool_2d")),
+    "RESHAPE": (None, reshape),
+    "SQUEEZE": (None, reshape),
+    "SOFTMAX": ("SoftmaxOptions", softmax),
+}
+STATE_OPS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+SUPPORTED = sorted([*CONVERTERS, *STATE_OPS])
+
+
+def load(data: bytes, path: str) -> Graph:
+    """The graph of a .tflite file's bytes; `path` is for messages. UserError where it cannot be expressed."""
+    if len(data) < 16 or data[4:8] != b"TFL3":
+        raise UserError(f"{path}: not a .tflite file (no TFL3 mark at byte 4)", "pass a TensorFlow Lite model")
+    try:
+        return Reader(data, path).graph()
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError, UnicodeDecodeError, AttributeError) as error:
+        raise UserError(f"{path}: truncated or damaged .tflite file, {len(data)} bytes ({error})", "export it again") from error
+
+
+@dataclass
+class Reader:
+    """One pass over the file; the graph grows in `tensors` and `ops`."""
+
+    data: bytes
+    path: str
+    tensors: list[Tensor] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    handles: dict[int, str] = field(default_factory=dict)  # resource tensor -> variable
+    variables: dict[str, int | None] = field(default_factory=dict)  # variable -> initial constant
+    initial: dict[str, Tensor] = field(default_factory=dict)
+
+    def graph(self) -> Graph:
+        self.model = tflite.Model.GetRootAsModel(self.data, 0)
+        main = self.model.Subgraphs(0)
+        for i in range(1, self.model.SubgraphsLength()):
+            self.read_initial(self.model.Subgraphs(i))
+        self.tensors = [self.tensor(main.Tensors(i)) for i in range(main.TensorsLength())]
+        inputs = [int(i) for i in main.InputsAsNumpy()]
+        outputs = [int(i) for i in main.OutputsAsNumpy()]
+        self.refuse_dynamic(inputs)
+        for i in range(main.OperatorsLength()):
+            self.operator(main, i)
+        return Graph(
+            PurePath(self.path).stem,
+            tuple(self.tensors),
+            tuple(self.ops),
+            tuple(inputs),
+            tuple(outputs),
+            tuple(Variable(name, self.initial_of(name)) for name in self.variables),
+            metadata={"source": PurePath(self.path).name, "source_bytes": str(len(self.data))},
+        )
+
+    def name_of(self, operator: Any) -> str:
+        code = self.model.OperatorCodes(operator.OpcodeIndex())
+        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        custom = code.CustomCode()
+        return custom.decode() if custom else OP_NAMES.get(builtin, f"builtin {builtin}")
+
+    def tensor(self, t: Any) -> Tensor:
+        name = (t.Name() or b"").decode(errors="replace")
+        kind = t.Type()
+        if kind == RESOURCE:
+            return Tensor(name, (), "s32")
+        if kind not in DTYPE_OF:
+            raise UserError(
+                f"{self.path}: tensor {name} has type {TYPE_NAMES.get(kind, kind)}",
+                f"supported: {', '.join(DTYPES)}",
+            )
+        dtype = DTYPE_OF[kind]
+        shape = [int(d) for d in t.ShapeAsNumpy()] if t.ShapeLength() else []
+        signature = [int(d) for d in t.ShapeSignatureAsNumpy()] if t.ShapeSignatureLength() else shape
+        if shape and signature[0] == -1 and shape[0] in (-1, 0, 1):
+            shape[0] = 1
+        return Tensor(name, tuple(shape), dtype, self.quantization(t), self.constant(t, shape, dtype, name))
+
+    def constant(self, t: Any, shape: list[int], dtype: str, name: str) -> Any:
+        buffer = self.model.Buffers(t.Buffer()) if t.Buffer() < self.model.BuffersLength() else None
+        if buffer is None:
+            raise IndexError(f"tensor {name} refers to buffer {t.Buffer()}")
+        if not t.Buffer() or not buffer.DataLength():
+            return None
+        raw = buffer.DataAsNumpy().tobytes()
+        wanted = int(np.prod(shape)) * np.dtype(DTYPES[dtype]).itemsize
+        if len(raw) != wanted:
+            raise ValueError(f"tensor {name} of shape {shape} holds {len(raw)} bytes, {wanted} expected")
+        array = np.frombuffer(raw, DTYPES[dtype]).reshape(shape).copy()
+        array.setflags(write=False)
+        return array
+
+    def quantization(self, t: Any) -> Quantization | None:
+        q = t.Quantization()
+        if q is None or not q.ScaleLength():
+            return None
+        scales = tuple(float(s) for s in q.ScaleAsNumpy())
+        zeros = tuple(int(z) for z in q.ZeroPointAsNumpy()) if q.ZeroPointLength() else (0,) * len(scales)
+        return Quantization(scales, zeros, int(q.QuantizedDimension()) if len(scales) > 1 else None)
+
+    def refuse_dynamic(self, inputs: list[int]) -> None:
+        for i in inputs:
+            if any(d < 0 for d in self.tensors[i].shape):
+                raise UserError(
+                    f"{self.path}: input {self.tensors[i].name} has the dynamic shape {list(self.tensors[i].shape)}",
+                    "only the batch may be -1: export the model with fixed sizes",
+                )
+
+    def operator(self, subgraph: Any, index: int) -> None:
+        operator = subgraph.Operators(index)
+        kind = self.name_of(operator)
+        inputs = [int(i) for i in operator.InputsAsNumpy()] if operator.InputsLength() else []
+        outputs = [int(i) for i in operator.OutputsAsNumpy()] if operator.OutputsLength() else []
+        label = self.tensors[outputs[0]].name if outputs else f"operator {index}"
+        where = f"{self.path}: {kind} (operator {index}, {label})"
+        if kind in STATE_OPS:
+            self.state_operator(kind, operator, inputs, outputs, f"{kind.lower()} {index}")
+            return
+        if kind not in CONVERTERS:
+            raise UserError(f"{where} is not supported", f"supported: {', '.join(SUPPORTED)}")
+        self.refuse_float(where, inputs + outputs, kind)
+        option_class, convert = CONVERTERS[kind]
+        node = Node(where, label, inputs, outputs, options_of(operator, option_class), self)
+        self.ops.append(convert(node))
+
+    def refuse_float(self, where: str, indices: list[int], kind: str) -> None:
+        if kind in ("QUANTIZE", "DEQUANTIZE"):
+            return
+        for i in indices:
+            if i >= 0 and self.tensors[i].dtype == "f32":
+                raise UserError(
+                    f"{where}: tensor {self.tensors[i].name} is float32, int8 is needed",
+                    "quantize the model to full int8 before packing (offramp compress takes float models)",
+                )
+
+    def state_operator(self, kind: str, operator: Any, inputs: list[int], outputs: list[int], name: str) -> None:
+        if kind == "VAR_HANDLE":
+            variable = variable_name(operator)
+            self.handles[outputs[0]] = variable
+            self.variables.setdefault(variable, None)
+        elif kind != "CALL_ONCE":
+            variable = self.handles[inputs[0]]
+            value = outputs[0] if kind == "READ_VARIABLE" else inputs[1]
+            if self.variables[variable] is None:
+                self.variables[variable] = value
+            from offramp.ops.variable import VariableName
+
+            read = kind == "READ_VARIABLE"
+            self.ops.append(
+                Op(kind.lower(), name, () if read else (value,), (value,) if read else (), VariableName(variable))
+            )
+
+    def read_initial(self, subgraph: Any) -> None:
+        """CALL_ONCE's subgraph assigns constants to variables; anything else in it is refused."""
+        handles: dict[int, str] = {}
+        for i in range(subgraph.OperatorsLength()):
+            operator = subgraph.Operators(i)
+            kind = self.name_of(operator)
+            if kind == "VAR_HANDLE":
+                handles[int(operator.Outputs(0))] = variable_name(operator)
+            elif kind == "ASSIGN_VARIABLE":
+                value = self.tensor(subgraph.Tensors(int(operator.Inputs(1))))
+                if value.data is None:
+                    raise UserError(
+                        f"{self.path}: variable {handles[int(operator.Inputs(0))]} is initialised by a computed value",
+                        "export the model with constant initial states",
+                    )
+                self.initial[handles[int(operator.Inputs(0))]] = value
+            else:
+                raise UserError(
+                    f"{self.path}: {kind} (operator {i} of subgraph {(subgraph.Name() or b'').decode()}) is not supported",
+                    "a second subgraph may only initialise variables",
+                )
+
+    def initial_of(self, name: str) -> int:
+        """The constant tensor with a variable's first value: what CALL_ONCE assigns, else the zero point."""
+        if name not in self.initial:
+            value = self.variables[name]
+            if value is None:
+                raise UserError(f"{self.path}: variable {name} is never read nor assigned", "remove it from the model")
+            like = self.tensors[value]
+            zero = like.quantization.zero_point if like.quantization else 0
+            data = np.full(like.shape, zero, DTYPES[like.dtype])
+            self.initial[name] = Tensor(f"{name}/initial", like.shape, like.dtype, like.quantization, data)
+        self.tensors.append(self.initial[name])
+        return len(self.tensors) - 1
+
+
+def variable_name(operator: Any) -> str:
+    options = options_of(operator, "VarHandleOptions")
+    container = (options.Container() or b"").decode()
+    shared = (options.SharedName() or b"").decode()
+    return f"{container}/{shared}" if container else shared
+
+
+def options_of(operator: Any, name: str | None) -> Any:
+    """The operator's typed options; a default-constructed table where the file has none."""
+    if name is None:
+        return None
+    table = operator.BuiltinOptions()
+    if table is None:
+        raise ValueError(f"an operator lacks its {name}")
+    options = getattr(tflite, name)()
+    options.Init(table.Bytes, table.Pos)
+    return options

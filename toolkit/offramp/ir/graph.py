@@ -1,0 +1,109 @@
+"""The board-independent graph: tensors, ops with typed attributes, state variables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Name of a data type -> numpy type. The names are those of `DType` in firmware/offramp.fbs.
+DTYPES: dict[str, type[np.generic]] = {
+    "s8": np.int8,
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "f32": np.float32,
+    "bool8": np.bool_,
+    "s64": np.int64,
+}
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (q - zero_point); one scale a tensor, or one for each index of `axis`."""
+
+    scales: tuple[float, ...]  # float32 values
+    zero_points: tuple[int, ...]
+    axis: int | None = None
+
+    @property
+    def scale(self) -> float:
+        return self.scales[0]
+
+    @property
+    def zero_point(self) -> int:
+        return self.zero_points[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """An activation, or with `data` a constant. Activations are NHWC, convolution weights OHWI."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quantization: Quantization | None = None
+    data: NDArray[Any] | None = None
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(DTYPES[self.dtype]).itemsize
+
+    @property
+    def quant(self) -> Quantization:
+        """The quantization of a tensor that must have one; the verifier has checked it."""
+        assert self.quantization is not None, self.name
+        return self.quantization
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator; `attributes` is the dataclass that offramp.ops declares for `kind`."""
+
+    kind: str
+    name: str
+    inputs: tuple[int, ...]  # tensor indices; -1: an optional input that is absent
+    outputs: tuple[int, ...]
+    attributes: Any
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Persistent state, kept between runs; `initial` is the constant tensor with its first value."""
+
+    name: str
+    initial: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    name: str
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    variables: tuple[Variable, ...] = ()
+    labels: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def tensor(self, index: int) -> Tensor:
+        return self.tensors[index]
+
+    def with_ops(self, ops: tuple[Op, ...]) -> Graph:
+        return replace(self, ops=ops)
+
+    def producers(self) -> dict[int, int]:
+        """Tensor index -> index of the op that makes it."""
+        return {tensor: i for i, op in enumerate(self.ops) for tensor in op.outputs}
+
+    def consumers(self) -> dict[int, list[int]]:
+        """Tensor index -> indices of the ops that read it, in order."""
+        found: dict[int, list[int]] = {}
+        for i, op in enumerate(self.ops):
+            for tensor in op.inputs:
+                if tensor >= 0:
+                    found.setdefault(tensor, []).append(i)
+        return found

@@ -1,0 +1,87 @@
+"""What convolution and fully connected share: windows, per-channel requantization, the weight blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from offramp.ir import Tensor
+from offramp.ops.fixed_point import (
+    activation_range,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    wrap32,
+)
+from offramp.ops.op import Array, ShapeError, constant
+
+
+@dataclass(frozen=True)
+class Window:
+    """Sliding window over height and width."""
+
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    padding: str = "valid"  # same | valid
+    activation: str = "none"
+
+
+def output_length(length: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
+    """Output positions along one axis (TensorFlow's SAME and VALID)."""
+    reach = (kernel - 1) * dilation + 1
+    out = -(-length // stride) if padding == "same" else -(-(length - reach + 1) // stride)
+    if out <= 0:
+        raise ShapeError(f"window of {reach} does not fit into {length}")
+    return out
+
+
+def pad_before(length: int, out: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
+    """Padding in front along one axis; the rest is behind."""
+    if padding == "valid":
+        return 0
+    reach = (kernel - 1) * dilation + 1
+    return max(0, (out - 1) * stride + reach - length) // 2
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """From int32 accumulators to int8 outputs: one multiplier and shift, or one an output channel."""
+
+    multiplier: Array  # int64[1 or out_c]
+    shift: Array
+    zero_point: int
+    act_min: int
+    act_max: int
+
+    def __call__(self, acc: Array) -> Array:
+        """acc [..., out_c] -> int8."""
+        scaled = multiply_by_quantized_multiplier(wrap32(acc), self.multiplier, self.shift)
+        return np.clip(wrap32(scaled + self.zero_point), self.act_min, self.act_max).astype(np.int8)
+
+
+def requantization(x: Tensor, weights: Tensor, out: Tensor, activation: str) -> Requantization:
+    """Multipliers as TensorFlow Lite Micro derives them, in double precision."""
+    pairs = [
+        quantize_multiplier(float(x.quant.scale) * float(scale) / float(out.quant.scale))
+        for scale in weights.quant.scales
+    ]
+    low, high = activation_range(activation, out.quant.scale, out.quant.zero_point)
+    multiplier, shift = np.array(pairs, np.int64).T
+    return Requantization(multiplier, shift, out.quant.zero_point, low, high)
+
+
+def bias_of(bias: Tensor | None, out_c: int) -> Array:
+    return np.zeros(out_c, np.int64) if bias is None else constant(bias).astype(np.int64).reshape(-1)
+
+
+def im2col(x: Array, kernel: tuple[int, int], out: tuple[int, int], pad: tuple[int, int], w: Window, fill: int) -> Array:
+    """x [n,h,w,c] -> [n, out_h, out_w, kernel_h * kernel_w, c], padded taps holding `fill`."""
+    n, height, width, c = x.shape
+    rows = np.arange(out[0])[:, None] * w.stride_h - pad[0] + np.arange(kernel[0])[None] * w.dilation_h
+    cols = np.arange(out[1])[:, None] * w.stride_w - pad[1] + np.arange(kernel[1])[None] * w.dilation_w
+    ok = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[None, :, None, :]
+    taken = x[:, rows.clip(0, height - 1)[:, None, :, None], cols.clip(0, width - 1)[None, :, None, :]]
+    filled = np.where(ok[None, ..., None], taken, fill)
+    return filled.reshape(n, out[0], out[1], kernel[0] * kernel[1], c)

@@ -1,0 +1,152 @@
+"""What an operator declares: attributes, shape rule, integer reference, and its steps for the generic kernels."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offramp.ir import Op, Tensor
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class ShapeError(ValueError):
+    """An operator's inputs or attributes do not agree; the verifier adds op and tensor names."""
+
+
+class Params:
+    """Layout of the fixed part of a step's parameter block: C struct `ofr_<name>_params`, little-endian."""
+
+    FORMATS = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i"}
+
+    def __init__(self, name: str, fields: Sequence[tuple[str, str]]) -> None:
+        """`fields` are (name, type) with type such as u16, or u16[4] for an array."""
+        self.name = name
+        self.fields = tuple(fields)
+        offset = 0
+        for field, kind in self.fields:
+            size = struct.calcsize(self.FORMATS[self.base(kind)])
+            if offset % size:
+                raise AssertionError(f"{name}.{field} is not aligned to {size}")
+            offset += size * self.count(kind)
+        self.size = -(-offset // 4) * 4
+        self.tail = self.size - offset
+
+    @staticmethod
+    def base(kind: str) -> str:
+        return kind.split("[")[0]
+
+    @staticmethod
+    def count(kind: str) -> int:
+        return int(kind.split("[")[1][:-1]) if "[" in kind else 1
+
+    def pack(self, **values: int | Sequence[int]) -> bytes:
+        """The struct's bytes. Every field must be given; a value out of range raises struct.error."""
+        if set(values) != {field for field, _ in self.fields}:
+            raise AssertionError(f"{self.name}: fields differ: {sorted(values)}")
+        out = b""
+        for field, kind in self.fields:
+            value = values[field]
+            items = [value] if isinstance(value, int | np.integer) else list(value)
+            assert len(items) == self.count(kind), (self.name, field, items)
+            out += struct.pack(f"<{len(items)}{self.FORMATS[self.base(kind)]}", *map(int, items))
+        return out + bytes(self.tail)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The C code of an operator: `const ofr_kernel ofr_kernel_<set>_<name>` in kernels/<set>/<name>.c."""
+
+    set: str
+    name: str
+    id: int  # set number * 256 + number in the set; never reused
+    packing: int  # version of the parameter block's layout
+    params: Params
+    # Bit i: the output may lie exactly over input i.
+    in_place: int = 0
+
+    @property
+    def symbol(self) -> str:
+        return f"ofr_kernel_{self.set}_{self.name}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call: tensor indices, the parameter block's bytes, scratch in the arena."""
+
+    kernel: Kernel
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    params: bytes
+    scratch_bytes: int = 0
+    macs: int = 0
+    packing: int | None = None  # overrides the kernel's packing version (library-backed kernels)
+
+
+@dataclass(frozen=True)
+class OpType:
+    """A row of the op table."""
+
+    kind: str
+    attributes: type
+    # (attributes, inputs) -> shapes of the outputs; raises ShapeError
+    shapes: Callable[[Any, list[Tensor | None]], list[Shape]]
+    # (op, inputs, outputs, input values) -> output values, bit-exact
+    reference: Callable[[Any, list[Tensor | None], list[Tensor], list[Array | None]], list[Array]]
+    # (op, inputs, outputs) -> steps for the generic kernels; None: no such kernel for these types
+    steps: Callable[[Op, list[Tensor | None], list[Tensor]], list[Step] | None]
+    macs: Callable[[Any, list[Tensor | None], list[Tensor]], int] = lambda a, i, o: 0
+    # The output is the input's bytes under another shape: no step, one place in memory.
+    is_view: bool = False
+
+
+@dataclass(frozen=True)
+class NoAttributes:
+    """For operators without attributes."""
+
+
+def present(tensor: Tensor | None) -> Tensor:
+    """An input that the verifier has shown to be there."""
+    assert tensor is not None
+    return tensor
+
+
+def constant(tensor: Tensor | None) -> Array:
+    """The data of an input that must be constant."""
+    assert tensor is not None and tensor.data is not None
+    return tensor.data
+
+
+def int8_only(*tensors: Tensor | None) -> None:
+    """Refuses other types than s8, for operators whose arithmetic is specified for it alone."""
+    for t in tensors:
+        if t is not None and t.dtype != "s8":
+            raise ShapeError(f"tensor {t.name} is {t.dtype}, s8 is needed")
+
+
+def block(*parts: bytes | Array) -> bytes:
+    """Parts of a parameter block, each aligned to 4 bytes."""
+    out = b""
+    for part in parts:
+        raw = part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes()
+        out += raw + bytes(-len(raw) % 4)
+    return out
+
+
+def pad4(shape: Shape) -> tuple[int, int, int, int]:
+    """A shape of rank <= 4 with ones in front."""
+    if len(shape) > 4:
+        raise ShapeError(f"rank {len(shape)}, at most 4")
+    n, h, w, c = (1,) * (4 - len(shape)) + tuple(shape)
+    return n, h, w, c
+
+
+def elements(shape: Shape) -> int:
+    return math.prod(shape)

@@ -1,0 +1,116 @@
+"""AVERAGE_POOL_2D and MAX_POOL_2D, int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from offramp.ir import Op, Tensor
+from offramp.ops.fixed_point import activation_range
+from offramp.ops.gemm import Window, im2col, output_length, pad_before
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, present
+
+FIELDS = [
+    ("rows", "u16"),
+    ("cols", "u16"),
+    ("channels", "u16"),
+    ("out_rows", "u16"),
+    ("out_cols", "u16"),
+    ("filter_h", "u16"),
+    ("filter_w", "u16"),
+    ("stride_h", "u16"),
+    ("stride_w", "u16"),
+    ("pad_top", "u16"),
+    ("pad_left", "u16"),
+    ("act_min", "s16"),
+    ("act_max", "s16"),
+]
+AVERAGE = Kernel("generic", "average_pool_2d", 0x0103, 1, Params("average_pool_2d", FIELDS))
+MAX = Kernel("generic", "max_pool_2d", 0x0104, 1, Params("max_pool_2d", FIELDS))
+
+
+@dataclass(frozen=True)
+class Pool:
+    filter_h: int
+    filter_w: int
+    stride_h: int
+    stride_w: int
+    padding: str = "valid"
+    activation: str = "none"
+
+
+def shapes(a: Pool, inputs: list[Tensor | None]) -> list[Shape]:
+    n, h, w, c = present(inputs[0]).shape
+    return [
+        (
+            n,
+            output_length(h, a.filter_h, a.stride_h, 1, a.padding),
+            output_length(w, a.filter_w, a.stride_w, 1, a.padding),
+            c,
+        )
+    ]
+
+
+def padding_of(a: Pool, x: Tensor, out: Tensor) -> tuple[int, int]:
+    return (
+        pad_before(x.shape[1], out.shape[1], a.filter_h, a.stride_h, 1, a.padding),
+        pad_before(x.shape[2], out.shape[2], a.filter_w, a.stride_w, 1, a.padding),
+    )
+
+
+def windows(a: Pool, x: Tensor, out: Tensor, value: Array, fill: int) -> Array:
+    w = Window(a.stride_h, a.stride_w)
+    size, spots = (a.filter_h, a.filter_w), (out.shape[1], out.shape[2])
+    return im2col(value.astype(np.int64), size, spots, padding_of(a, x, out), w, fill)
+
+
+def average_reference(
+    a: Pool, inputs: list[Tensor | None], outputs: list[Tensor], values: list[Array | None]
+) -> list[Array]:
+    x, out = present(inputs[0]), outputs[0]
+    assert values[0] is not None
+    total = windows(a, x, out, values[0], 0).sum(axis=3)
+    count = windows(a, x, out, np.ones_like(values[0]), 0).sum(axis=3)  # padding does not count
+    half = count // 2
+    mean = np.where(total > 0, (total + half) // count, -((-total + half) // count))
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point)
+    return [np.clip(mean, low, high).astype(np.int8)]
+
+
+def max_reference(
+    a: Pool, inputs: list[Tensor | None], outputs: list[Tensor], values: list[Array | None]
+) -> list[Array]:
+    x, out = present(inputs[0]), outputs[0]
+    assert values[0] is not None
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point)
+    return [np.clip(windows(a, x, out, values[0], -128).max(axis=3), low, high).astype(np.int8)]
+
+
+def steps_of(kernel: Kernel, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
+    a: Pool = op.attributes
+    x, out = present(inputs[0]), outputs[0]
+    pad_top, pad_left = padding_of(a, x, out)
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point)
+    params = kernel.params.pack(
+        rows=x.shape[1],
+        cols=x.shape[2],
+        channels=x.shape[3],
+        out_rows=out.shape[1],
+        out_cols=out.shape[2],
+        filter_h=a.filter_h,
+        filter_w=a.filter_w,
+        stride_h=a.stride_h,
+        stride_w=a.stride_w,
+        pad_top=pad_top,
+        pad_left=pad_left,
+        act_min=low,
+        act_max=high,
+    )
+    return [Step(kernel, op.inputs, op.outputs, params)]
+
+
+AVERAGE_OP = OpType(
+    "average_pool_2d", Pool, shapes, average_reference, lambda o, i, t: steps_of(AVERAGE, o, i, t)
+)
+MAX_OP = OpType("max_pool_2d", Pool, shapes, max_reference, lambda o, i, t: steps_of(MAX, o, i, t))

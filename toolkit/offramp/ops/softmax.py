@@ -1,0 +1,80 @@
+"""SOFTMAX, int8 to int8, over the last axis: gemmlowp's fixed-point exponential as a table made on the host."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from offramp.ir import Op, Tensor
+from offramp.ops.fixed_point import (
+    Ints,
+    doubling_high_mul,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    rounding_divide_by_pot,
+)
+from offramp.ops.gemmlowp import exp_on_negative_values, one_over_one_plus
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, block, elements, present
+
+PARAMS = Params("softmax", [("depth", "u32"), ("rows", "u16"), ("n_table", "u16")])
+KERNEL = Kernel("generic", "softmax", 0x0105, 1, PARAMS, in_place=1)
+DIFF_BITS = 5  # kScaledDiffIntegerBits: exp's input is Q5.26
+SUM_BITS = 12  # kAccumulationIntegerBits: the sum is Q12.19
+
+
+@dataclass(frozen=True)
+class Softmax:
+    beta: float = 1.0
+
+
+def shapes(a: Softmax, inputs: list[Tensor | None]) -> list[Shape]:
+    return [present(inputs[0]).shape]
+
+
+def exp_table(a: Softmax, x: Tensor) -> Ints:
+    """exp(-beta * scale * d) as Q0.31 for d = 0, 1, ...; beyond the table the terms are 0."""
+    scaled = min(float(np.float32(a.beta)) * float(x.quant.scale) * (1 << (31 - DIFF_BITS)), (1 << 31) - 1.0)
+    multiplier, shift = quantize_multiplier(scaled)
+    radius = ((1 << DIFF_BITS) - 1) * (1 << (31 - DIFF_BITS)) / (1 << shift)
+    entries = min(math.floor(radius) + 1, 256)
+    d = -np.arange(entries, dtype=np.int64)
+    return exp_on_negative_values(multiply_by_quantized_multiplier(d, multiplier, shift), DIFF_BITS)
+
+
+def reciprocal(total: int) -> tuple[int, int]:
+    """1/total as (Q0.31 in [1/2, 1], bits over unit), for total in Q12.19."""
+    headroom = 32 - total.bit_length()
+    fraction = (total << headroom) - (1 << 31)  # Q0.31 of total over its leading one
+    return int(one_over_one_plus(np.int64(fraction))), SUM_BITS - headroom
+
+
+def reference(
+    a: Softmax, inputs: list[Tensor | None], outputs: list[Tensor], values: list[Array | None]
+) -> list[Array]:
+    x = present(inputs[0])
+    assert values[0] is not None
+    table = np.zeros(256, np.int64)
+    known = exp_table(a, x)
+    table[: len(known)] = known
+    rows = values[0].reshape(-1, x.shape[-1]).astype(np.int64)
+    out = np.empty(rows.shape, np.int8)
+    for i, row in enumerate(rows):
+        diff = row.max() - row
+        exps = table[diff]
+        scale, over_unit = reciprocal(int(rounding_divide_by_pot(exps, SUM_BITS).sum()))
+        q = rounding_divide_by_pot(doubling_high_mul(exps, scale), over_unit + 31 - 8) - 128
+        out[i] = np.where(diff < len(known), np.clip(q, -128, 127), -128)
+    return [out.reshape(x.shape)]
+
+
+def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
+    x = present(inputs[0])
+    table = exp_table(op.attributes, x)
+    depth = x.shape[-1]
+    params = PARAMS.pack(depth=depth, rows=elements(x.shape) // depth, n_table=len(table))
+    return [Step(KERNEL, op.inputs, op.outputs, block(params, table.astype(np.int32)))]
+
+
+OP = OpType("softmax", Softmax, shapes, reference, steps)

@@ -1,0 +1,62 @@
+"""Checks a graph: indices, order, types and shapes. Runs after every frontend and between passes."""
+
+from __future__ import annotations
+
+from offramp.errors import UserError
+from offramp.ir import Graph, Op
+from offramp.ops import OPS, ShapeError
+
+
+def verify(graph: Graph, where: str) -> None:
+    """Raises UserError naming the op and tensor that are wrong; `where` is the file or pass."""
+
+    known = set(graph.inputs) | {i for i, t in enumerate(graph.tensors) if t.data is not None}
+    for index in (*graph.inputs, *graph.outputs):
+        if not 0 <= index < len(graph.tensors):
+            raise UserError(f"{where}: tensor {index} does not exist, {len(graph.tensors)} tensors", "export it again")
+    for op in graph.ops:
+        if op.kind not in OPS:
+            raise UserError(f"{where}: op {op.kind} ({op.name}) is unknown", f"known: {', '.join(sorted(OPS))}")
+        check_operands(graph, op, known, where)
+        tensors = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
+        outputs = [graph.tensors[i] for i in op.outputs]
+        try:
+            expected = OPS[op.kind].shapes(op.attributes, tensors) if op.kind not in STATE else None
+        except ShapeError as error:
+            raise UserError(f"{where}: {op.kind} ({op.name}): {error}", "export the model again") from error
+        except (ValueError, IndexError, AssertionError, AttributeError) as error:
+            shapes = [t.shape if t else None for t in tensors]
+            raise UserError(f"{where}: {op.kind} ({op.name}): inputs {shapes} have a wrong rank", "export it again") from error
+        if expected is not None and expected != [t.shape for t in outputs]:
+            raise UserError(
+                f"{where}: {op.kind} ({op.name}): output has shape {[t.shape for t in outputs]}, {expected} computed",
+                "export the model with static shapes",
+            )
+        known.update(op.outputs)
+    for index in graph.outputs:
+        if index not in known:
+            raise UserError(f"{where}: output {graph.tensors[index].name} is never computed", "export it again")
+
+
+STATE = ("read_variable", "assign_variable")
+
+
+def check_operands(graph: Graph, op: Op, known: set[int], where: str) -> None:
+    for i in (*op.inputs, *op.outputs):
+        if i >= len(graph.tensors) or i < -1:
+            raise UserError(f"{where}: {op.kind} ({op.name}): tensor {i} does not exist", "export the model again")
+    for i in op.inputs:
+        if i >= 0 and i not in known:
+            raise UserError(
+                f"{where}: {op.kind} ({op.name}): input {graph.tensors[i].name} is read before it is computed",
+                "ops must stand in execution order",
+            )
+    for i in op.outputs:
+        if i in known:
+            raise UserError(f"{where}: {op.kind} ({op.name}): {graph.tensors[i].name} is written twice", "export it again")
+    for i in (*op.inputs, *op.outputs):
+        if i >= 0 and graph.tensors[i].dtype in ("s8", "u8") and graph.tensors[i].quantization is None and i in known:
+            raise UserError(
+                f"{where}: {op.kind} ({op.name}): tensor {graph.tensors[i].name} has no scale and zero point",
+                "export the model with full int8 quantization",
+            )

@@ -1,0 +1,73 @@
+"""Places buffers with lifetimes into one arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+ALIGN = 16
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Bytes that live from step `first` to step `last`, both included."""
+
+    name: str
+    bytes: int
+    first: int
+    last: int
+
+
+def aligned(n: int) -> int:
+    return -(-n // ALIGN) * ALIGN
+
+
+def peak(buffers: Sequence[Buffer]) -> tuple[int, int]:
+    """(bytes, step): the most that is alive at one step; no arena can be smaller."""
+    steps = {b.first for b in buffers}
+    return max(((sum(aligned(b.bytes) for b in alive(buffers, s)), s) for s in steps), default=(0, 0))
+
+
+def alive(buffers: Sequence[Buffer], step: int) -> list[Buffer]:
+    return [b for b in buffers if b.first <= step <= b.last]
+
+
+def place(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
+    """(offsets, arena bytes): the best of several greedy orders; stops at the lower bound."""
+    bound, _ = peak(buffers)
+    keys: list[Callable[[int], tuple[int, ...]]] = [
+        lambda i: (-buffers[i].bytes, buffers[i].first),
+        lambda i: (-(buffers[i].last - buffers[i].first), -buffers[i].bytes),
+        lambda i: (buffers[i].first, -buffers[i].bytes),
+        lambda i: (-buffers[i].last, -buffers[i].bytes),
+        lambda i: (-buffers[i].bytes * (buffers[i].last - buffers[i].first + 1), buffers[i].first),
+    ]
+    best: tuple[list[int], int] | None = None
+    for key in keys:
+        offsets = place_in(buffers, sorted(range(len(buffers)), key=key))
+        total = max((o + aligned(b.bytes) for o, b in zip(offsets, buffers, strict=True)), default=0)
+        if best is None or total < best[1]:
+            best = offsets, total
+        if total == bound:
+            break
+    assert best is not None
+    return best
+
+
+def place_in(buffers: Sequence[Buffer], sequence: Sequence[int]) -> list[int]:
+    """Each buffer in turn at the lowest offset free during its life."""
+    offsets = [-1] * len(buffers)
+    for i in sequence:
+        b = buffers[i]
+        taken = sorted(
+            (offsets[j], offsets[j] + aligned(o.bytes))
+            for j, o in enumerate(buffers)
+            if offsets[j] >= 0 and o.first <= b.last and b.first <= o.last
+        )
+        at = 0
+        for start, end in taken:
+            if at + aligned(b.bytes) <= start:
+                break
+            at = max(at, end)
+        offsets[i] = at
+    return offsets
