@@ -1,4 +1,4 @@
-/* What every bare-metal family shares: sections set up at start, memory handed out, stack measured, faults told. */
+/* What every bare-metal family shares: sections set up, memory handed out, stack measured, faults told. */
 #include "image.h"
 
 #include "port.h"

@@ -1,7 +1,7 @@
 /* What the firmware asks of a board: bytes in and out, a counter, its memory, and a way to stop.
  *
  * A port starts the core (stack, .data, .bss, FPU), brings up the serial port and the tick counter, and then
- * calls `app_main`. One family of boards implements this header in firmware/port/<family>/; a board's addresses
+ * calls `app_main`. A family of boards implements this header in firmware/port/<family>/; a board's addresses
  * come from its file in boards/ as PORT_… macros. Nothing here allocates. Only `port_ticks` may be called
  * from an interrupt handler. */
 #ifndef OFFRAMP_PORT_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Exit code of a firmware that stopped on a fault, after the line "fault: <kind> pc=<hex>" on its serial port. */
+/* Exit code after a fault; before it goes the line "fault: <kind> pc=<hex>" over the serial port. */
 #define PORT_FAULT_EXIT 70
 
 /* Places a buffer that exists for the link alone, so that reports of static RAM count it apart. */
@@ -33,7 +33,8 @@ void port_write(const uint8_t *bytes, size_t n);
 /* Sleeps until something may have happened; returns at once while received bytes wait. */
 void port_idle(void);
 
-/* Masks the receive interrupt, so that a measured section holds nothing else; bytes then wait in the hardware. */
+/* False masks the receive interrupt, so that a measured section holds nothing else; bytes then wait in the
+ * hardware. */
 void port_receive(bool enabled);
 
 /* A free-running counter that wraps at 2^32. The board file says how many instructions a tick is worth in the
@@ -55,10 +56,10 @@ struct port_memory {
 /* What is left of the arena's region: the application divides it between state and arena. */
 struct port_memory port_arena(void);
 
-/* Where a model is loaded by the emulator, or received over the link if writable. Holds anything until then. */
+/* Where a model is loaded by the emulator, or received over the link if writable. Holds anything before. */
 struct port_memory port_model_slot(void);
 
-/* The model linked into this image (posix: named by --model, in a block of exactly its size); size 0 if none. */
+/* The model linked into this image (posix: or given by --model, in a block of just its size); or size 0. */
 struct port_memory port_linked_model(void);
 
 /* Fills the unused stack with a pattern, and counts the bytes used since. 0 where that cannot be known. */

@@ -1,4 +1,4 @@
-"""Runs an image on an emulated board, its serial port reachable at a socket:// address, and leaves no process."""
+"""Runs an image on an emulated board, its serial port at a socket:// address, and leaves no process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ _running: weakref.WeakSet[Emulator] = weakref.WeakSet()
 class Emulator:
     """A context manager; the board starts when something connects to `url`.
 
-    `loads` are (file, address) pairs that lie in memory before the board starts; on posix there may be one, the
-    model. Instruction counts are exact. After `timeout_s` seconds the emulator is killed, whatever it is doing.
+    `loads` are (file, address) pairs that lie in memory before the board starts; on posix there may be one,
+    the model. Instruction counts are exact. After `timeout_s` seconds the emulator is killed, whatever it is
+    doing. `args` are added to the command.
     """
 
     def __init__(
@@ -148,8 +149,8 @@ def _command(board: Board, elf: Path, loads: Sequence[tuple[Path, int]]) -> list
     command += ["-display", "none", "-monitor", "none", "-nodefaults"]
     command += ["-semihosting-config", "enable=on,target=native"]
     command += ["-serial", "tcp:127.0.0.1:0,server=on,wait=on,nodelay=on"]
-    # Besides making counts exact, this keeps QEMU's main loop awake: without it QEMU 7.2 stops delivering bytes
-    # to a CMSDK serial port whose handler was faster than the loop.
+    # Besides making counts exact, this keeps QEMU's main loop awake: without it QEMU 7.2 stops delivering
+    # bytes to a CMSDK serial port whose handler was faster than the loop.
     command += ["-icount", f"shift={emulator.icount_shift},sleep=off"]
     for path, address in loads:
         escaped = str(path).replace(",", ",,")

@@ -67,8 +67,9 @@ def separable(
 
 
 def residual(name: str, source: str, side: int, c: int) -> list[Layer]:
-    inner = separable(f"{name}a", source, side, c, c) + separable(f"{name}b", f"{name}a", side, c, c, relu=False)
-    return [*inner, Layer(name, "add", (source, inner[-1].name), side, c, c)]
+    first = separable(f"{name}a", source, side, c, c)
+    second = separable(f"{name}b", f"{name}a", side, c, c, relu=False)
+    return [*first, *second, Layer(name, "add", (source, f"{name}b"), side, c, c)]
 
 
 LAYERS = network()
@@ -117,7 +118,7 @@ class Net(nn.Module):
 
     @torch.no_grad()
     def folded(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-        """Weights in the .tflite layout (OHWI; depthwise 1HWC; dense OI) and bias, batch normalization folded in."""
+        """Weights (OHWI; depthwise 1HWC; dense OI) and bias, batch normalization folded in."""
         weights = self.weighted[layer.name].weight.double()
         if layer.kind == "dense":
             return weights.numpy(), self.weighted[layer.name].bias.double().numpy()

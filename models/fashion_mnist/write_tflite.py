@@ -16,7 +16,7 @@ TYPES = {"int8": tflite.TensorType.INT8, "int32": tflite.TensorType.INT32}
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor; `scale` has one entry, or one for each index along `axis`. `data` is None for activations."""
+    """`scale` has one entry, or one for each index along `axis`; `data` is None for activations."""
 
     name: str
     shape: tuple[int, ...]
@@ -72,13 +72,17 @@ def add_tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int
         scale = vector(builder, tensor.scale, "float32")
         zero_point = vector(builder, np.full(len(tensor.scale), tensor.zero_point), "int64")
         fields["Quantization"] = table(
-            builder, "QuantizationParameters", Scale=scale, ZeroPoint=zero_point, QuantizedDimension=tensor.axis
+            builder,
+            "QuantizationParameters",
+            Scale=scale,
+            ZeroPoint=zero_point,
+            QuantizedDimension=tensor.axis,
         )
     return table(builder, "Tensor", **fields, Type=TYPES[dtype], Buffer=buffer)
 
 
 def add_operator(builder: flatbuffers.Builder, op: Operator, code: int, index: dict[str, int]) -> int:
-    fields = {key: vector(builder, v, "int32") if isinstance(v, tuple) else v for key, v in op.options.items()}
+    fields = {k: vector(builder, v, "int32") if isinstance(v, tuple) else v for k, v in op.options.items()}
     options = table(builder, op.options_kind, **fields)
     inputs = vector(builder, [index[name] for name in op.inputs], "int32")
     outputs = vector(builder, [index[op.output]], "int32")
@@ -98,8 +102,10 @@ def add_code(builder: flatbuffers.Builder, kind: str, version: int) -> int:
     return table(builder, "OperatorCode", DeprecatedBuiltinCode=number, BuiltinCode=number, Version=version)
 
 
-def write_tflite(tensors: list[Tensor], operators: list[Operator], input: str, output: str, description: str) -> bytes:
-    """The file's bytes; operators are in execution order. Buffer 0 is the empty one that the schema prescribes."""
+def write_tflite(
+    tensors: list[Tensor], operators: list[Operator], input: str, output: str, description: str
+) -> bytes:
+    """The file's bytes. Operators are in execution order; buffer 0 is empty, as the schema prescribes."""
     builder = flatbuffers.Builder(1 << 16)
     index = {tensor.name: i for i, tensor in enumerate(tensors)}
     buffers = [table(builder, "Buffer")]
@@ -112,7 +118,9 @@ def write_tflite(tensors: list[Tensor], operators: list[Operator], input: str, o
             buffers.append(table(builder, "Buffer", Data=aligned_bytes(builder, raw)))
         tensor_offsets.append(add_tensor(builder, tensor, number))
     codes = sorted({(op.kind, op.version) for op in operators})
-    operator_offsets = [add_operator(builder, op, codes.index((op.kind, op.version)), index) for op in operators]
+    operator_offsets = [
+        add_operator(builder, op, codes.index((op.kind, op.version)), index) for op in operators
+    ]
     subgraph = table(
         builder,
         "SubGraph",

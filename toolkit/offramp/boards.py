@@ -54,9 +54,7 @@ CORES: Mapping[str, Core] = MappingProxyType(
                 "-mthumb -mcpu=cortex-m33 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
                 "unaligned dsp fpu",
             ),
-            _core(
-                "cortex-m55", "arm", "-mthumb -mcpu=cortex-m55 -mfloat-abi=hard", "unaligned dsp fpu mve"
-            ),
+            _core("cortex-m55", "arm", "-mthumb -mcpu=cortex-m55 -mfloat-abi=hard", "unaligned dsp fpu mve"),
             _core("rv32imc", "riscv", "-march=rv32imc -misa-spec=2.2 -mabi=ilp32 -mcmodel=medany", ""),
             _core("native", "host", "", "unaligned fpu"),
         ]

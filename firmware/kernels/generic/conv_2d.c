@@ -1,4 +1,5 @@
 /* Convolution and fully connected, int8: two pixels by two channels at a time over rows gathered into scratch. */
+#include "gather.h"
 #include "gemm.h"
 #include "kernel.h"
 
@@ -48,6 +49,9 @@ static ofr_status check(const ofr_call *call) {
     const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
     const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
     const uint32_t k = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c / p->groups);
+    if (k > 65536) {
+        return ofr_refuse(call, OFR_E_VALUE, k, 65536); /* 2^16 products of 2^14 fit an int32 sum */
+    }
     const uint32_t words = p->out_c + 2u * (p->per_channel ? p->out_c : 1u);
     const uint32_t weights = ofr_times(p->out_c, k);
     const uint32_t block = ofr_plus(ofr_plus(sizeof *p, 4u * words), ofr_plus(weights, (0u - weights) & 3u));
@@ -64,43 +68,36 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-/* Gathers the taps of one output pixel, channels [first, first + n) of each; padding reads as the zero point. */
-static void gather(const ofr_conv_2d_params *p, const int8_t *in, uint32_t pixel, uint32_t first, uint32_t n, int8_t *taps) {
-    const int32_t y0 = (int32_t)(pixel / p->out_cols * p->stride_h) - p->pad_top;
-    const int32_t x0 = (int32_t)(pixel % p->out_cols * p->stride_w) - p->pad_left;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        const int32_t y = y0 + ky * p->dilation_h;
-        for (int32_t kx = 0; kx < p->kernel_w; kx++) {
-            const int32_t x = x0 + kx * p->dilation_w;
-            if (y < 0 || y >= p->rows || x < 0 || x >= p->cols) {
-                memset(taps, p->input_zero_point, n);
-            } else {
-                memcpy(taps, in + ((uint32_t)y * p->cols + (uint32_t)x) * p->in_c + first, n);
-            }
-            taps += n;
-        }
-    }
-}
-
 typedef struct sums {
-    uint32_t a0, a1, b0, b1; /* pixel a or b, channel 0 or 1; modulo 2^32 */
+    int32_t a0, a1, b0, b1; /* pixel a or b, channel 0 or 1 */
 } sums;
 
-/* Dot products of two rows of activations with two rows of weights. */
-static inline sums multiply(const int8_t *restrict a, const int8_t *restrict b, const int8_t *restrict w0,
+static inline void multiply_one(sums *s, const int8_t *a, const int8_t *b, const int8_t *w0, const int8_t *w1) {
+    s->a0 += *a * *w0;
+    s->a1 += *a * *w1;
+    s->b0 += *b * *w0;
+    s->b1 += *b * *w1;
+}
+
+/* Dot products of two rows of activations with two rows of weights, all `k` long. On its own so that pointers and
+ * sums stay in registers, and signed so that gcc does not regroup them; load checks that no sum can overflow. */
+static __attribute__((noinline)) sums multiply(const int8_t *restrict a, const int8_t *restrict b, const int8_t *restrict w0,
                             const int8_t *restrict w1, uint32_t k) {
     sums s = {0, 0, 0, 0};
-    for (uint32_t i = 0; i < k; i++) {
-        s.a0 += (uint32_t)(a[i] * w0[i]);
-        s.a1 += (uint32_t)(a[i] * w1[i]);
-        s.b0 += (uint32_t)(b[i] * w0[i]);
-        s.b1 += (uint32_t)(b[i] * w1[i]);
+    for (const int8_t *end = a + (k & ~3u); a != end; a += 4, b += 4, w0 += 4, w1 += 4) {
+        multiply_one(&s, a, b, w0, w1);
+        multiply_one(&s, a + 1, b + 1, w0 + 1, w1 + 1);
+        multiply_one(&s, a + 2, b + 2, w0 + 2, w1 + 2);
+        multiply_one(&s, a + 3, b + 3, w0 + 3, w1 + 3);
+    }
+    for (const int8_t *end = a + (k & 3u); a != end; a++, b++, w0++, w1++) {
+        multiply_one(&s, a, b, w0, w1);
     }
     return s;
 }
 
-static inline void store(const layer *l, int8_t *out, uint32_t channel, uint32_t sum) {
-    out[channel] = ofr_requantize_s8(&l->requant, channel, (int32_t)(sum + (uint32_t)l->bias[channel]));
+static inline void store(const layer *l, int8_t *out, uint32_t channel, int32_t sum) {
+    out[channel] = ofr_requantize_s8(&l->requant, channel, ofr_wrap_add(sum, l->bias[channel]));
 }
 
 /* Channels [first, last) of two output pixels; one pixel when out_a == out_b. */
@@ -119,11 +116,19 @@ static void two_pixels(const layer *l, const int8_t *a, const int8_t *b, uint32_
     }
 }
 
+static void gather(const ofr_conv_2d_params *p, const ofr_taps *taps, uint32_t pixel, uint32_t first, uint32_t n,
+                   int8_t *row) {
+    const uint32_t y = pixel / p->out_cols, x = pixel % p->out_cols;
+    ofr_gather(taps, (int32_t)(y * p->stride_h) - p->pad_top, (int32_t)(x * p->stride_w) - p->pad_left, first, n, row);
+}
+
 static void run(const ofr_call *call) {
     const layer l = open_layer(call);
     const ofr_conv_2d_params *p = l.p;
     const int8_t *in = (const int8_t *)call->in[0].data;
     int8_t *out = (int8_t *)call->out[0].data;
+    const ofr_taps taps = {in,          p->rows,     p->cols,       p->in_c,       p->kernel_h,
+                           p->kernel_w, p->dilation_h, p->dilation_w, p->input_zero_point};
     const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols;
     const uint32_t group_in = p->in_c / p->groups, group_out = (uint32_t)p->out_c / p->groups;
     for (uint32_t i = 0; i < pixels; i += 2) {
@@ -134,8 +139,8 @@ static void run(const ofr_call *call) {
         }
         int8_t *a = call->scratch, *b = a + l.k;
         for (uint32_t g = 0; g < p->groups; g++) {
-            gather(p, in, i, g * group_in, group_in, a);
-            gather(p, in, j, g * group_in, group_in, b);
+            gather(p, &taps, i, g * group_in, group_in, a);
+            gather(p, &taps, j, g * group_in, group_in, b);
             two_pixels(&l, a, b, g * group_out, (g + 1) * group_out, out + i * p->out_c, out + j * p->out_c);
         }
     }

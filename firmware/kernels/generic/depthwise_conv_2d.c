@@ -1,4 +1,5 @@
-/* Depthwise convolution, int8, any channel multiplier: padding taps are left out, channels run innermost. */
+/* Depthwise convolution, int8, any channel multiplier: four channels at a time over gathered taps. */
+#include "gather.h"
 #include "gemm.h"
 #include "kernel.h"
 
@@ -29,50 +30,80 @@ static ofr_status check(const ofr_call *call) {
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, block);
     }
+    const uint32_t gathered = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c);
+    if (status == OFR_OK && call->scratch_bytes < gathered) {
+        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, gathered);
+    }
     return status;
 }
 
-/* First and one past the last tap that fall on the axis, for a window that starts at `start`. */
-static void clip(int32_t start, int32_t taps, int32_t dilation, int32_t length, int32_t *first, int32_t *last) {
-    *first = 0;
-    *last = taps;
-    while (*first < taps && start + *first * dilation < 0) {
-        (*first)++;
+typedef struct layer {
+    const int32_t *bias; /* input zero point folded in */
+    const int8_t *weights; /* [taps][out_c] */
+    ofr_requant requant;
+    uint32_t taps, in_c, out_c;
+} layer;
+
+static layer open_layer(const ofr_depthwise_conv_2d_params *p) {
+    const uint32_t n_requant = p->per_channel ? p->out_c : 1u;
+    layer l = {.taps = (uint32_t)p->kernel_h * p->kernel_w, .in_c = p->in_c, .out_c = p->out_c};
+    l.bias = (const int32_t *)(const void *)(p + 1);
+    l.requant = (ofr_requant){l.bias + p->out_c,    l.bias + p->out_c + n_requant, p->per_channel,
+                              p->output_zero_point, p->act_min,                    p->act_max};
+    l.weights = (const int8_t *)(const void *)(l.bias + p->out_c + 2 * n_requant);
+    return l;
+}
+
+/* Channels c to c + 3 of one output position, one input channel each; x [taps][in_c]. */
+static void four_channels(const layer *l, const int8_t *restrict x, uint32_t c, int8_t *out) {
+    const int8_t *restrict w = l->weights + c;
+    uint32_t a0 = (uint32_t)l->bias[c], a1 = (uint32_t)l->bias[c + 1];
+    uint32_t a2 = (uint32_t)l->bias[c + 2], a3 = (uint32_t)l->bias[c + 3];
+    x += c;
+    for (uint32_t t = 0; t < l->taps; t++, x += l->in_c, w += l->in_c) {
+        a0 += (uint32_t)(x[0] * w[0]);
+        a1 += (uint32_t)(x[1] * w[1]);
+        a2 += (uint32_t)(x[2] * w[2]);
+        a3 += (uint32_t)(x[3] * w[3]);
     }
-    while (*last > *first && start + (*last - 1) * dilation >= length) {
-        (*last)--;
+    out[c] = ofr_requantize_s8(&l->requant, c, (int32_t)a0);
+    out[c + 1] = ofr_requantize_s8(&l->requant, c + 1, (int32_t)a1);
+    out[c + 2] = ofr_requantize_s8(&l->requant, c + 2, (int32_t)a2);
+    out[c + 3] = ofr_requantize_s8(&l->requant, c + 3, (int32_t)a3);
+}
+
+static void one_channel(const layer *l, const int8_t *x, uint32_t in_c, uint32_t c, int8_t *out) {
+    uint32_t acc = (uint32_t)l->bias[c];
+    for (uint32_t t = 0; t < l->taps; t++) {
+        acc += (uint32_t)(x[t * l->in_c + in_c] * l->weights[t * l->out_c + c]);
     }
+    out[c] = ofr_requantize_s8(&l->requant, c, (int32_t)acc);
 }
 
 static void run(const ofr_call *call) {
     const ofr_depthwise_conv_2d_params *p = call->params;
-    const int32_t *bias = (const int32_t *)(const void *)(p + 1);
-    const uint32_t n_requant = p->per_channel ? p->out_c : 1u;
-    const ofr_requant requant = {bias + p->out_c,      bias + p->out_c + n_requant, p->per_channel,
-                                 p->output_zero_point, p->act_min,                  p->act_max};
-    const int8_t *weights = (const int8_t *)(const void *)(bias + p->out_c + 2 * n_requant);
-    const int8_t *in = (const int8_t *)call->in[0].data;
+    const layer l = open_layer(p);
+    const ofr_taps taps = {(const int8_t *)call->in[0].data,
+                           p->rows,
+                           p->cols,
+                           p->in_c,
+                           p->kernel_h,
+                           p->kernel_w,
+                           p->dilation_h,
+                           p->dilation_w,
+                           p->input_zero_point};
     int8_t *out = (int8_t *)call->out[0].data;
-    const uint32_t multiplier = (uint32_t)p->out_c / p->in_c;
-    for (uint32_t oy = 0; oy < p->out_rows; oy++) {
-        const int32_t y0 = (int32_t)(oy * p->stride_h) - p->pad_top;
-        int32_t ky0, ky1;
-        clip(y0, p->kernel_h, p->dilation_h, p->rows, &ky0, &ky1);
-        for (uint32_t ox = 0; ox < p->out_cols; ox++) {
-            const int32_t x0 = (int32_t)(ox * p->stride_w) - p->pad_left;
-            int32_t kx0, kx1;
-            clip(x0, p->kernel_w, p->dilation_w, p->cols, &kx0, &kx1);
-            for (uint32_t c = 0, in_c = 0, m = 0; c < p->out_c; c++) {
-                uint32_t acc = (uint32_t)bias[c];
-                for (int32_t ky = ky0; ky < ky1; ky++) {
-                    const int8_t *row = in + (uint32_t)(y0 + ky * p->dilation_h) * p->cols * p->in_c + in_c;
-                    const int8_t *w = weights + (uint32_t)ky * p->kernel_w * p->out_c + c;
-                    for (int32_t kx = kx0; kx < kx1; kx++) {
-                        const int32_t x = row[(uint32_t)(x0 + kx * p->dilation_w) * p->in_c];
-                        acc += (uint32_t)((x - p->input_zero_point) * w[(uint32_t)kx * p->out_c]);
-                    }
-                }
-                *out++ = ofr_requantize_s8(&requant, c, (int32_t)acc);
+    const uint32_t multiplier = l.out_c / l.in_c;
+    const uint32_t in_fours = multiplier == 1 ? l.out_c & ~3u : 0;
+    for (uint32_t y = 0; y < p->out_rows; y++) {
+        const int32_t y0 = (int32_t)(y * p->stride_h) - p->pad_top;
+        for (uint32_t x = 0; x < p->out_cols; x++, out += l.out_c) {
+            ofr_gather(&taps, y0, (int32_t)(x * p->stride_w) - p->pad_left, 0, l.in_c, call->scratch);
+            for (uint32_t c = 0; c < in_fours; c += 4) {
+                four_channels(&l, call->scratch, c, out);
+            }
+            for (uint32_t c = in_fours, in_c = in_fours, m = 0; c < l.out_c; c++) {
+                one_channel(&l, call->scratch, in_c, c, out);
                 if (++m == multiplier) {
                     m = 0;
                     in_c++;

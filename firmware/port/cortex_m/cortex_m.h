@@ -9,7 +9,7 @@ extern struct ring cortex_m_received;
 /* Brings up the serial port and the tick counter. */
 void cortex_m_init(void);
 
-/* Interrupt handler of PORT_UART_RX_IRQ: moves what was received into cortex_m_received while there is room. */
+/* Handler of PORT_UART_RX_IRQ: moves what was received into cortex_m_received while there is room. */
 void cortex_m_receive(void);
 
 /* What the handler calls when there is none: it will be called again once the application has taken bytes. */

@@ -24,7 +24,8 @@ union vector {
     uint32_t *stack;
 };
 
-__attribute__((section(".image_entry"), used)) static const union vector vectors[16 + PORT_UART_RX_IRQ + 1] = {
+__attribute__((section(".image_entry"), used))
+static const union vector vectors[16 + PORT_UART_RX_IRQ + 1] = {
     [0] = {.stack = image_stack_end},
     [1] = {.handler = start},
     [2] = {.handler = fault},

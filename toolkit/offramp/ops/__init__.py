@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from offramp.ops import conv_2d, depthwise_conv_2d, fully_connected, pool_2d, reshape, softmax
+from offramp.ops import (
+    activation,
+    add,
+    concatenation,
+    conv_2d,
+    depthwise_conv_2d,
+    fully_connected,
+    mean,
+    mul,
+    pad,
+    pool_2d,
+    quantize,
+    reshape,
+    resize,
+    softmax,
+    split,
+    strided_copy,
+    strided_slice,
+    table,
+    transpose,
+    variable,
+)
 from offramp.ops.op import Kernel, OpType, Params, ShapeError, Step
 
 OPS: dict[str, OpType] = {
@@ -13,8 +34,28 @@ OPS: dict[str, OpType] = {
         fully_connected.OP,
         pool_2d.AVERAGE_OP,
         pool_2d.MAX_OP,
+        add.ADD,
+        add.SUB,
+        mul.OP,
+        mean.OP,
         reshape.OP,
+        transpose.OP,
+        pad.OP,
+        concatenation.OP,
+        split.OP,
+        strided_slice.OP,
+        resize.NEAREST_OP,
+        resize.BILINEAR_OP,
+        activation.RELU,
+        activation.RELU6,
+        activation.LEAKY_RELU,
+        activation.HARD_SWISH,
+        activation.LOGISTIC,
+        activation.TANH,
         softmax.OP,
+        quantize.OP,
+        variable.READ,
+        variable.ASSIGN,
     )
 }
 
@@ -25,6 +66,13 @@ GENERIC: tuple[Kernel, ...] = (
     pool_2d.AVERAGE,
     pool_2d.MAX,
     softmax.KERNEL,
+    add.KERNEL,
+    mul.KERNEL,
+    mean.KERNEL,
+    resize.NEAREST,
+    resize.BILINEAR,
+    table.KERNEL,
+    strided_copy.KERNEL,
 )
 
 __all__ = ["GENERIC", "OPS", "Kernel", "OpType", "Params", "ShapeError", "Step"]

@@ -77,15 +77,17 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
         act_min=r.act_min,
         act_max=r.act_max,
     )
-    bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
+    w = constant(weights).astype(np.int64).reshape(kh * kw, out_c)
+    folded = bias_of(inputs[2] if len(inputs) > 2 else None, out_c) - x.quant.zero_point * w.sum(axis=0)
     data = block(
         params,
-        bias.astype(np.int32),
+        folded.astype(np.int32),  # wraps, as the accumulator does
         r.multiplier.astype(np.int32),
         r.shift.astype(np.int32),
         constant(weights).astype(np.int8),
     )
-    return [Step(KERNEL, (op.inputs[0],), op.outputs, data, macs=macs(a, inputs, outputs))]
+    scratch = kh * kw * x.shape[3]
+    return [Step(KERNEL, (op.inputs[0],), op.outputs, data, scratch, macs(a, inputs, outputs))]
 
 
 OP = OpType("depthwise_conv_2d", Window, shapes, reference, steps, macs)

@@ -47,7 +47,7 @@ def reciprocal(total: int) -> tuple[int, int]:
     """1/total as (Q0.31 in [1/2, 1], bits over unit), for total in Q12.19."""
     headroom = 32 - total.bit_length()
     fraction = (total << headroom) - (1 << 31)  # Q0.31 of total over its leading one
-    return int(one_over_one_plus(np.int64(fraction))), SUM_BITS - headroom
+    return int(one_over_one_plus(np.array(fraction, np.int64))), SUM_BITS - headroom
 
 
 def reference(

@@ -1,0 +1,116 @@
+"""Board files: all of them parse, unknown names are met with near ones, and errors name file and key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from offramp import boards, resources
+from offramp.build.memory_map import memory_ld, usable
+from offramp.build.sources import PORT_FOLDERS
+from offramp.errors import UserError
+
+FOLDER = resources.root() / "boards"
+
+
+def test_names() -> None:
+    assert set(boards.names()) >= {
+        *("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547"),
+        *("posix", "rv32_virt"),
+    }
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_a_file_says_what_it_is_and_agrees_with_itself(name: str) -> None:
+    board = boards.load(name)
+    assert board.name == name
+    assert (FOLDER / f"{name}.toml").read_text().startswith("# ")
+    assert {board.code, board.data, board.arena, board.model_slot.region} <= set(board.memory)
+    assert board.port_family in PORT_FOLDERS
+    assert hash(board) == hash(boards.load(name))
+    for a in board.memory:
+        for b in board.memory:
+            apart = a.address + a.size <= b.address or b.address + b.size <= a.address
+            assert a is b or apart or board.emulator is None
+    if board.emulator is not None:
+        # One tick lasts denominator / numerator instructions of 2^shift ns each.
+        tick_ns = 2**board.emulator.icount_shift * board.emulator.numerator / board.emulator.denominator
+        counter_hz = {"mps2_an505": 20e6, "mps3_an547": 32e6, "microbit": 16e6, "rv32_virt": 1e9}.get(
+            name, 25e6
+        )
+        assert tick_ns == 1e9 / counter_hz
+
+
+def test_instructions_of_ticks() -> None:
+    emulation = boards.load("mps2_an386").emulator
+    assert emulation is not None
+    assert [emulation.instructions(t) for t in (0, 8, 9, 16_000)] == [0, 5, 6, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("an386", "mps2_an386"), ("mps2_an386 ", "mps2_an386"), ("rv32", "rv32_virt")]
+)
+def test_an_unknown_name_gets_near_ones(name: str, near: str) -> None:
+    with pytest.raises(UserError, match="no board is called") as caught:
+        boards.load(name)
+    assert near in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["../boards/posix", "", "/etc/passwd"])
+def test_a_name_is_no_path(name: str) -> None:
+    with pytest.raises(UserError, match="no board is called"):
+        boards.load(name)
+
+
+MISTAKES = [
+    ('core = "cortex-m4f"', 'core = "cortex-m9"', "key core: found 'cortex-m9'"),
+    ('name = "mps2_an386"', 'name = "other"', "key name: found 'other'"),
+    ("clock_hz = 25_000_000", "", "key clock_hz: found nothing"),
+    ("clock_hz = 25_000_000", "clock_hz = true", "key clock_hz: found True"),
+    ("stack_bytes = 4096", "stack_bytes = -1", "key stack_bytes: found -1"),
+    ("stack_bytes = 4096", "stack_bytes = 4096\nspeed = 1", "key speed: found a key"),
+    ('code = "flash"', 'code = "rom"', "key use.code: found 'rom'"),
+    ('kind = "flash"', 'kind = "disk"', "key memory.flash.kind: found 'disk'"),
+    ("offset = 0,", "offset = 16,", "key use.model_slot.size: found ends 16 bytes past psram"),
+    ("offset = 0, size = 0x100_0000", "offset = 8, size = 16", "key use.model_slot.offset: found 8"),
+    ("PORT_UART_RX_IRQ = 0", 'PORT_UART_RX_IRQ = "0"', "key port.defines.PORT_UART_RX_IRQ: found '0'"),
+    ("[5, 8]", "[5]", "key emulator.instructions_per_tick: found"),
+    ('kernels = ["generic", "cmsis_nn"]', "kernels = [1]", "key kernels: found"),
+    ("[memory]", "[memory", "mps2_an386.toml: "),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), MISTAKES, ids=[m[2] for m in MISTAKES])
+def test_a_mistake_is_named_with_file_and_key(right: str, wrong: str, message: str, tmp_path: Path) -> None:
+    text = (FOLDER / "mps2_an386.toml").read_text()
+    assert right in text
+    path = tmp_path / "mps2_an386.toml"
+    path.write_text(text.replace(right, wrong, 1))
+    with pytest.raises(UserError) as caught:
+        boards.parse(path)
+    assert message in caught.value.message and str(path) in caught.value.message
+
+
+def test_the_image_stops_where_the_model_slot_begins() -> None:
+    board = boards.load("microbit")
+    assert usable(board, board.code) == 0x20000
+    assert "flash : ORIGIN = 0x0, LENGTH = 0x20000" in memory_ld(board)
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_every_key_stands_in_the_same_order(name: str) -> None:
+    tables = list(tomllib.loads((FOLDER / f"{name}.toml").read_text()))
+    order = [
+        "name",
+        "description",
+        "core",
+        "clock_hz",
+        "kernels",
+        "stack_bytes",
+        "memory",
+        "use",
+        "port",
+        "emulator",
+    ]
+    assert tables == [key for key in order if key in tables]
