@@ -52,7 +52,7 @@ void image_fault(const char *kind, uint32_t pc)
     char line[] = " pc=00000000\n";
     for (int i = 11; i >= 4; --i, pc >>= 4) line[i] = "0123456789abcdef"[pc & 15u];
     port_write((const uint8_t *)"fault: ", 7);
-    port_write((const uint8_t *)kind, strlen(kind));
+    while (*kind) port_write((const uint8_t *)kind++, 1); /* newlib's strlen would cost 316 bytes */
     port_write((const uint8_t *)line, sizeof line - 1);
     port_exit(PORT_FAULT_EXIT);
 }

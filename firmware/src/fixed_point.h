@@ -25,7 +25,7 @@ static inline int32_t ofr_rounding_divide_by_pot(int32_t x, uint32_t exponent) {
 /* x * multiplier * 2^(shift - 31). Shifts outside [-31, 31] are taken modulo 32: harmless, never produced. */
 static inline int32_t ofr_requantize(int32_t x, int32_t multiplier, int32_t shift) {
     const uint32_t left = shift > 0 ? (uint32_t)shift & 31u : 0u;
-    const uint32_t right = shift < 0 ? (uint32_t)-shift & 31u : 0u;
+    const uint32_t right = shift < 0 ? (0u - (uint32_t)shift) & 31u : 0u;
     return ofr_rounding_divide_by_pot(
         ofr_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
 }

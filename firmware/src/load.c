@@ -116,6 +116,10 @@ static ofr_status open_blob(const void *blob, size_t blob_bytes, ofr_fault *faul
     if (header.flatbuffer_bytes > INT32_MAX || header.flatbuffer_bytes < 8) {
         return ofr_blame(fault, OFR_E_STRUCTURE, header.flatbuffer_bytes, INT32_MAX);
     }
+    const size_t behind = blob_bytes - sizeof header - header.flatbuffer_bytes;
+    if (header.trailer_bytes > behind) {
+        return ofr_blame(fault, OFR_E_TRUNCATED, (uint32_t)behind, header.trailer_bytes);
+    }
     *flatbuffer = (span){(const uint8_t *)blob + sizeof header, header.flatbuffer_bytes};
     return OFR_OK;
 }
@@ -232,7 +236,9 @@ ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need)
 
 /* ---- checks of the plan's vectors ---- */
 
-static ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, ofr_fault *fault) {
+/* `caller_room`: bytes of the inputs that the caller binds to each slot. */
+static ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, const uint32_t *caller_room,
+                               ofr_fault *fault) {
     uint32_t room;
     switch (t->memory) {
     case OFR_FB_MEMORY_CONSTANT:
@@ -245,7 +251,7 @@ static ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, 
         room = m->state_bytes;
         break;
     case OFR_FB_MEMORY_INPUT:
-        room = t->offset == 0 && t->bound < OFR_MAX_CALLER_INPUTS ? UINT32_MAX : 0;
+        room = t->offset == 0 && t->bound < OFR_MAX_CALLER_INPUTS ? caller_room[t->bound] : 0;
         break;
     default:
         return ofr_blame(fault, OFR_E_MEMORY_KIND, t->memory, OFR_FB_MEMORY_INPUT);
@@ -262,10 +268,10 @@ static ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, 
     return OFR_OK;
 }
 
-static ofr_status check_tensors(const ofr_model *m, ofr_fault *fault) {
+static ofr_status check_tensors(const ofr_model *m, const uint32_t *caller_room, ofr_fault *fault) {
     for (uint32_t i = 0; i < m->n_tensors; i++) {
         fault->tensor = (int32_t)i;
-        const ofr_status status = check_tensor(m, ofr_tensor_at(m, i), fault);
+        const ofr_status status = check_tensor(m, ofr_tensor_at(m, i), caller_room, fault);
         if (status != OFR_OK) {
             return status;
         }
@@ -283,23 +289,54 @@ static ofr_status check_ports(const ofr_model *m, const uint16_t *ports, uint32_
     return OFR_OK;
 }
 
-/* Inputs are written by the caller: they may only lie in the arena, or in the caller's own memory. */
-static ofr_status check_inputs(const ofr_model *m, ofr_fault *fault) {
+/* Inputs are written by the caller: they may only lie in the arena, or in the caller's own memory, each in a slot of
+ * its own. Tensors are not checked yet. */
+static ofr_status check_inputs(const ofr_model *m, uint32_t *caller_room, ofr_fault *fault) {
     const ofr_status status = check_ports(m, m->inputs, m->n_inputs, fault);
     for (uint32_t i = 0; status == OFR_OK && i < m->n_inputs; i++) {
-        const uint8_t memory = ofr_tensor_at(m, m->inputs[i])->memory;
-        if (memory != OFR_FB_MEMORY_ARENA && memory != OFR_FB_MEMORY_INPUT) {
-            fault->tensor = m->inputs[i];
-            return ofr_blame(fault, OFR_E_MEMORY_KIND, memory, OFR_FB_MEMORY_ARENA);
+        const ofr_fb_blob_tensor *t = ofr_tensor_at(m, m->inputs[i]);
+        fault->tensor = m->inputs[i];
+        if (t->memory == OFR_FB_MEMORY_ARENA) {
+            continue;
         }
+        if (t->memory != OFR_FB_MEMORY_INPUT) {
+            return ofr_blame(fault, OFR_E_MEMORY_KIND, t->memory, OFR_FB_MEMORY_ARENA);
+        }
+        if (t->bound >= OFR_MAX_CALLER_INPUTS || caller_room[t->bound] != 0) {
+            return ofr_blame(fault, OFR_E_OPERANDS, t->bound, OFR_MAX_CALLER_INPUTS);
+        }
+        if (t->bytes > INT32_MAX) {
+            return ofr_blame(fault, OFR_E_TENSOR, t->bytes, INT32_MAX);
+        }
+        caller_room[t->bound] = t->bytes;
     }
     return status;
+}
+
+/* Inputs and outputs are handed out with their shape, which must be that of their bytes. */
+static ofr_status check_shapes(const ofr_model *m, const uint16_t *ports, uint32_t count, ofr_fault *fault) {
+    static const uint8_t element_bytes[] = {[OFR_S8] = 1, [OFR_U8] = 1, [OFR_S16] = 2, [OFR_S32] = 4, [OFR_F32] = 4};
+    for (uint32_t i = 0; i < count; i++) {
+        const ofr_fb_blob_tensor *t = ofr_tensor_at(m, ports[i]);
+        fault->tensor = ports[i];
+        if (t->dtype >= sizeof element_bytes) {
+            return ofr_blame(fault, OFR_E_DTYPE, t->dtype, OFR_F32);
+        }
+        uint32_t bytes = element_bytes[t->dtype];
+        for (uint32_t axis = 0; axis < t->rank; axis++) {
+            bytes = ofr_times(bytes, (uint32_t)m->dims[t->dims + axis]);
+        }
+        if (bytes != t->bytes) {
+            return ofr_blame(fault, OFR_E_SHAPE, bytes, t->bytes);
+        }
+    }
+    return OFR_OK;
 }
 
 static ofr_status check_initial(const ofr_model *m, ofr_fault *fault) {
     for (uint32_t i = 0; i < m->n_initial; i++) {
         const ofr_fb_state_init *init = ofr_initial_at(m, i);
-        if (init->offset > m->state_bytes || init->bytes > m->state_bytes - init->offset) {
+        if (init->bytes == 0 || init->offset > m->state_bytes || init->bytes > m->state_bytes - init->offset) {
             return ofr_blame(fault, OFR_E_STATE, ofr_plus(init->offset, init->bytes), m->state_bytes);
         }
         if (init->source != UINT32_MAX &&
@@ -438,14 +475,21 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
     if (status == OFR_OK) {
         status = check_areas(m, arena_bytes, state_bytes, fault);
     }
+    uint32_t caller_room[OFR_MAX_CALLER_INPUTS] = {0};
     if (status == OFR_OK) {
-        status = check_tensors(m, fault);
-    }
-    if (status == OFR_OK) {
-        status = check_inputs(m, fault);
+        status = check_inputs(m, caller_room, fault);
     }
     if (status == OFR_OK) {
         status = check_ports(m, m->outputs, m->n_outputs, fault);
+    }
+    if (status == OFR_OK) {
+        status = check_tensors(m, caller_room, fault);
+    }
+    if (status == OFR_OK) {
+        status = check_shapes(m, m->inputs, m->n_inputs, fault);
+    }
+    if (status == OFR_OK) {
+        status = check_shapes(m, m->outputs, m->n_outputs, fault);
     }
     fault->tensor = status == OFR_OK ? -1 : fault->tensor;
     if (status == OFR_OK) {

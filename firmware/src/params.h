@@ -14,6 +14,38 @@
 #define OFR_PACKING_GENERIC_MAX_POOL_2D 1u
 #define OFR_KERNEL_GENERIC_SOFTMAX 0x0105u
 #define OFR_PACKING_GENERIC_SOFTMAX 1u
+#define OFR_KERNEL_GENERIC_ADD 0x0106u
+#define OFR_PACKING_GENERIC_ADD 1u
+#define OFR_KERNEL_GENERIC_MUL 0x0107u
+#define OFR_PACKING_GENERIC_MUL 1u
+#define OFR_KERNEL_GENERIC_MEAN 0x0108u
+#define OFR_PACKING_GENERIC_MEAN 1u
+#define OFR_KERNEL_GENERIC_RESIZE_NEAREST_NEIGHBOR 0x0109u
+#define OFR_PACKING_GENERIC_RESIZE_NEAREST_NEIGHBOR 1u
+#define OFR_KERNEL_GENERIC_RESIZE_BILINEAR 0x010au
+#define OFR_PACKING_GENERIC_RESIZE_BILINEAR 1u
+#define OFR_KERNEL_GENERIC_TABLE 0x0110u
+#define OFR_PACKING_GENERIC_TABLE 1u
+#define OFR_KERNEL_GENERIC_STRIDED_COPY 0x0111u
+#define OFR_PACKING_GENERIC_STRIDED_COPY 1u
+#define OFR_KERNEL_CMSIS_NN_CONV_2D 0x0201u
+#define OFR_PACKING_CMSIS_NN_CONV_2D 1024u
+#define OFR_KERNEL_CMSIS_NN_POINTWISE_CONV_2D 0x0202u
+#define OFR_PACKING_CMSIS_NN_POINTWISE_CONV_2D 1024u
+#define OFR_KERNEL_CMSIS_NN_ROW_CONV_2D 0x0203u
+#define OFR_PACKING_CMSIS_NN_ROW_CONV_2D 1024u
+#define OFR_KERNEL_CMSIS_NN_DEPTHWISE_CONV_2D 0x0204u
+#define OFR_PACKING_CMSIS_NN_DEPTHWISE_CONV_2D 1024u
+#define OFR_KERNEL_CMSIS_NN_DEPTHWISE_CONV_2D_3X3 0x0205u
+#define OFR_PACKING_CMSIS_NN_DEPTHWISE_CONV_2D_3X3 1024u
+#define OFR_KERNEL_CMSIS_NN_DEPTHWISE_CONV_2D_OPT 0x0206u
+#define OFR_PACKING_CMSIS_NN_DEPTHWISE_CONV_2D_OPT 1024u
+#define OFR_KERNEL_CMSIS_NN_FULLY_CONNECTED 0x0207u
+#define OFR_PACKING_CMSIS_NN_FULLY_CONNECTED 1024u
+#define OFR_KERNEL_CMSIS_NN_AVERAGE_POOL_2D 0x0208u
+#define OFR_PACKING_CMSIS_NN_AVERAGE_POOL_2D 1024u
+#define OFR_KERNEL_CMSIS_NN_MAX_POOL_2D 0x0209u
+#define OFR_PACKING_CMSIS_NN_MAX_POOL_2D 1024u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -105,5 +137,96 @@ typedef struct ofr_softmax_params {
     uint16_t n_table;
 } ofr_softmax_params;
 _Static_assert(sizeof(ofr_softmax_params) == 8, "layout");
+
+typedef struct ofr_add_params {
+    uint32_t dims[4];
+    uint32_t strides_a[4];
+    uint32_t strides_b[4];
+    int32_t multiplier[2];
+    int32_t shift[2];
+    int32_t out_multiplier;
+    int32_t out_shift;
+    int16_t zero_point[2];
+    int16_t out_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t subtract;
+} ofr_add_params;
+_Static_assert(sizeof(ofr_add_params) == 84, "layout");
+
+typedef struct ofr_mul_params {
+    uint32_t dims[4];
+    uint32_t strides_a[4];
+    uint32_t strides_b[4];
+    int32_t multiplier;
+    int32_t shift;
+    int16_t zero_point[2];
+    int16_t out_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_mul_params;
+_Static_assert(sizeof(ofr_mul_params) == 68, "layout");
+
+typedef struct ofr_mean_params {
+    uint32_t kept[2];
+    uint32_t kept_strides[2];
+    uint32_t reduced[2];
+    uint32_t reduced_strides[2];
+    int32_t bias;
+    int32_t multiplier;
+    int32_t shift;
+    int32_t out_zero_point;
+} ofr_mean_params;
+_Static_assert(sizeof(ofr_mean_params) == 48, "layout");
+
+typedef struct ofr_resize_nearest_neighbor_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint32_t channels;
+} ofr_resize_nearest_neighbor_params;
+_Static_assert(sizeof(ofr_resize_nearest_neighbor_params) == 12, "layout");
+
+typedef struct ofr_resize_bilinear_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint32_t channels;
+} ofr_resize_bilinear_params;
+_Static_assert(sizeof(ofr_resize_bilinear_params) == 12, "layout");
+
+typedef struct ofr_table_params {
+    uint8_t values[256];
+} ofr_table_params;
+_Static_assert(sizeof(ofr_table_params) == 256, "layout");
+
+typedef struct ofr_strided_copy_params {
+    uint32_t dims[5];
+    int32_t in_strides[5];
+    int32_t out_strides[5];
+    uint32_t in_offset;
+    uint32_t out_offset;
+    uint32_t run;
+    uint8_t fill_first;
+    uint8_t fill;
+    uint8_t reserved[2];
+} ofr_strided_copy_params;
+_Static_assert(sizeof(ofr_strided_copy_params) == 76, "layout");
+
+typedef struct ofr_fully_connected_params {
+    uint32_t depth;
+    uint16_t rows;
+    uint16_t out_c;
+    int32_t multiplier;
+    int32_t shift;
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_fully_connected_params;
+_Static_assert(sizeof(ofr_fully_connected_params) == 24, "layout");
 
 #endif

@@ -14,6 +14,12 @@ static inline ofr_status ofr_check_pool(const ofr_call *call) {
     if (!ofr_window_is_sane(p->filter_h, p->stride_h, 1) || !ofr_window_is_sane(p->filter_w, p->stride_w, 1)) {
         return ofr_refuse(call, OFR_E_VALUE, p->filter_h, 4096);
     }
+    if ((uint32_t)p->filter_h * p->filter_w > 65536) { /* so that sums of a window fit int32 */
+        return ofr_refuse(call, OFR_E_VALUE, (uint32_t)p->filter_h * p->filter_w, 65536);
+    }
+    if (p->channels == 0) { /* pixels without bytes could be any number */
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
     if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
         return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
     }

@@ -134,6 +134,9 @@ class Emulator:
 
 
 def _command(board: Board, elf: Path, loads: Sequence[tuple[Path, int]]) -> list[str]:
+    for path in (elf, *(path for path, _ in loads)):
+        if not path.is_file():
+            raise UserError(f"{path} does not exist", "Build it first, or correct the name.")
     emulator = board.emulator
     if emulator is None:
         if len(loads) > 1:

@@ -16,7 +16,8 @@ from offramp_host.link import Code, Event, Frame, Kind
 from offramp_host.port import Port, PortClosedError
 from offramp_host.status import status, statuses
 
-_LEAST_RETRY_S, _MOST_RETRY_S = 0.1, 2.0
+_LEAST_RETRY_S, _MOST_RETRY_S = 0.02, 2.0
+_LEAST_REPEAT_S, _MOST_REPEAT_S = 0.002, 0.1
 _HELLO_RETRY_S = 0.25
 _REFUSAL = struct.Struct("<hHIIii")
 _HELLO_REPLY = struct.Struct("<hHBBHHHI")
@@ -152,10 +153,12 @@ class Session:
             if now - asked > retry_s:
                 self._resend(oldest)
                 asked, retry_s = now, min(2 * retry_s, _MOST_RETRY_S)
-            frames = self._read(min(asked + retry_s - now, heard + self.timeout_s - now) + 0.001, oldest.code)
-            for frame in frames:
+            bad = self._decoder.bad_frames
+            for frame in self._read(asked + retry_s - now, oldest.code):
                 heard = asked = time.monotonic()
                 self._take(frame)
+            if self._decoder.bad_frames > bad and oldest.reply is None:
+                self._resend_if_due(oldest)  # the damaged frame may have been its reply
         return self._outstanding.popleft()
 
     def _take(self, frame: Frame) -> None:
@@ -170,8 +173,7 @@ class Session:
         item = next((item for item in self._outstanding if item.sequence == frame.sequence), None)
         if item is None or item.code != frame.code or item.reply is not None or len(frame.payload) < 4:
             return
-        if item.sends == 1:
-            self._round_trip_s += (time.monotonic() - item.sent_at - self._round_trip_s) / 8
+        self._measure(time.monotonic() - item.sent_at, sure=item.sends == 1)
         item.reply = frame.payload
         if _status_name(frame.payload) == "LINK_E_SESSION":
             self._outstanding.clear()
@@ -182,6 +184,11 @@ class Session:
                 break
             if earlier.reply is None:
                 self._resend_if_due(earlier)
+
+    def _measure(self, since_last_send_s: float, sure: bool) -> None:
+        """Which copy of a request was answered is unknown, but a time since the last can only be too short."""
+        if sure or since_last_send_s > self._round_trip_s:
+            self._round_trip_s += (since_last_send_s - self._round_trip_s) / 8
 
     def _take_expected(self, sequence: int) -> None:
         """The board lacks this request: it and all after it go out again."""
@@ -194,7 +201,8 @@ class Session:
 
     def _resend_if_due(self, item: _Outstanding) -> bool:
         """Several complaints about one loss arrive within a round trip; only the first counts."""
-        due = time.monotonic() - item.sent_at > min(max(self._round_trip_s / 2, 0.002), _LEAST_RETRY_S)
+        since_s = time.monotonic() - item.sent_at
+        due = item.sends == 1 or since_s > min(max(self._round_trip_s / 2, _LEAST_REPEAT_S), _MOST_REPEAT_S)
         if due:
             self._resend(item)
         return due

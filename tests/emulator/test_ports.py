@@ -1,9 +1,11 @@
-"""Each port of every board: bytes in and out, exact ticks, memory, stack, faults, exit, and no process left."""
+"""Each port of every board: bytes in and out, exact ticks, memory, stack, faults, exit, no process left."""
 
 from __future__ import annotations
 
+import io
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import serial
 from offramp import boards
 from offramp.build import Image, Source, Sources, build
 from offramp.build.sources import port_sources
@@ -44,15 +45,22 @@ def image(board: boards.Board, tmp_path_factory: pytest.TempPathFactory) -> Imag
 
 
 class Line:
-    """The serial line to the echo application."""
+    """The serial line to the echo application. (pyserial's sockets drop what comes before they are open.)"""
 
     def __init__(self, emulator: Emulator) -> None:
-        self.serial = serial.serial_for_url(emulator.url, timeout=20)
-        self.banner = self.serial.read_until(b"\n")
+        host, port = emulator.url.removeprefix("socket://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            self.stream = connection.makefile("rwb", buffering=0)
+            self.replies = io.BufferedReader(self.stream)
+        self.banner = self.replies.readline()
 
     def ask(self, command: bytes, reply_bytes: int) -> bytes:
-        self.serial.write(command)
-        return bytes(self.serial.read(reply_bytes))
+        self.write(command)
+        return self.replies.read(reply_bytes)
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[self.stream.write(data) or 0 :]
 
     def ask_numbers(self, command: bytes, count: int) -> list[int]:
         reply = self.ask(command, 4 * count)
@@ -90,12 +98,10 @@ def test_echo(emulator: Emulator) -> None:
 def test_nothing_is_lost_while_the_application_is_busy(emulator: Emulator) -> None:
     line = Line(emulator)
     data = random.Random(0).randbytes(2000)
-    sender = threading.Thread(
-        target=line.serial.write, args=(b"m" + u32(5_000_000) + b"e" + u32(2000) + data,)
-    )
+    sender = threading.Thread(target=line.write, args=(b"m" + u32(5_000_000) + b"e" + u32(2000) + data,))
     sender.start()
-    line.serial.read(4)
-    assert line.serial.read(2000) == data
+    line.replies.read(4)
+    assert line.replies.read(2000) == data
     sender.join()
 
 
@@ -144,22 +150,22 @@ def test_model_is_loaded_by_the_emulator(board: boards.Board, image: Image, tmp_
 
 
 def test_exit_code(emulator: Emulator) -> None:
-    Line(emulator).serial.write(b"q\x2a")
+    Line(emulator).write(b"q\x2a")
     assert emulator.wait(20) == 42
 
 
 def test_reset(emulator: Emulator) -> None:
     line = Line(emulator)
-    line.serial.write(b"r")
-    assert line.serial.read_until(b"\n") == b"echo ready\n"
+    line.write(b"r")
+    assert line.replies.readline() == b"echo ready\n"
     assert line.ask(b"e" + u32(4) + b"abcd", 4) == b"abcd"
 
 
 @pytest.mark.parametrize("command", [b"f", b"v"], ids=["unmapped", "stack-overflow"])
 def test_fault(board: boards.Board, emulator: Emulator, command: bytes) -> None:
     line = Line(emulator)
-    line.serial.write(command)
-    said = line.serial.read_until(b"\n")
+    line.write(command)
+    said = line.replies.readline()
     assert said.startswith(b"fault: ")
     if command == b"f":
         assert said.startswith(b"fault: " + FAULTS.get(board.core.name, b"bus") + b" pc=")
@@ -237,8 +243,14 @@ def test_missing_qemu_names_its_package(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_qemu_that_refuses_is_quoted(tmp_path: Path) -> None:
-    with (
-        pytest.raises(UserError, match="did not start: .*nowhere.elf"),
-        Emulator(AN386, tmp_path / "nowhere.elf", timeout_s=20),
-    ):
+    emulator = Emulator(AN386, echo_image(AN386, tmp_path).elf, timeout_s=20, args=["-nonsense"])
+    with pytest.raises(UserError, match=r"did not start: .*-nonsense: invalid option"), emulator:
         pass
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    image = echo_image(AN386, tmp_path)
+    with pytest.raises(UserError, match=r"nowhere\.elf does not exist"):
+        Emulator(AN386, tmp_path / "nowhere.elf", timeout_s=20)
+    with pytest.raises(UserError, match=r"no\.ofr does not exist"):
+        Emulator(AN386, image.elf, loads=[(tmp_path / "no.ofr", 0)], timeout_s=20)

@@ -31,7 +31,8 @@ def image(board: boards.Board, text: str, folder: Path, blob: bytes | None = Non
 
 
 def test_the_parts_sum_to_the_image(tmp_path: Path) -> None:
-    text = "static int set = 3; static char clear[100];\nint app_main(void) { clear[set++] = 1; return clear[3]; }"
+    text = "static int set = 3;\nstatic char clear[100];\n"
+    text += "int app_main(void) { clear[set++] = 1; return clear[3]; }"
     for name in boards.names():
         if boards.load(name).core.toolchain == "arm":
             built = image(boards.load(name), text, tmp_path, bytes(1000))
@@ -113,7 +114,7 @@ def test_another_version_of_cmsis_nn_is_refused_by_name(
     with pytest.raises(UserError, match=r"is version 7\.0\.0; supported is 4\.0\.0"):
         firmware_sources(AN386)
     monkeypatch.setenv("OFFRAMP_CMSIS_NN", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="OFFRAMP_CMSIS_NN=.*nowhere has no"):
+    with pytest.raises(UserError, match=r"OFFRAMP_CMSIS_NN=.*nowhere has no"):
         firmware_sources(AN386)
 
 

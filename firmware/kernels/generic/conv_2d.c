@@ -33,6 +33,9 @@ static ofr_status check(const ofr_call *call) {
     if (p->groups == 0 || p->in_c == 0 || p->in_c % p->groups != 0 || p->out_c % p->groups != 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->groups, p->in_c);
     }
+    if (p->out_c == 0 || p->kernel_h == 0 || p->kernel_w == 0) { /* pixels without bytes could be any number */
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
     if (p->per_channel > 1 || p->input_zero_point < -128 || p->input_zero_point > 127) {
         return ofr_refuse(call, OFR_E_VALUE, (uint32_t)p->input_zero_point, 127);
     }

@@ -56,7 +56,7 @@ static void softmax_row(const ofr_softmax_params *p, const int8_t *in, int8_t *o
         const uint32_t d = (uint32_t)(max - in[i]);
         int32_t q = -128;
         if (d < p->n_table) {
-            q += ofr_rounding_divide_by_pot(ofr_doubling_high_mul(table[d], scale), shift & 31);
+            q = ofr_wrap_add(q, ofr_rounding_divide_by_pot(ofr_doubling_high_mul(table[d], scale), shift & 31));
         }
         out[i] = (int8_t)ofr_clamp(q, -128, 127);
     }

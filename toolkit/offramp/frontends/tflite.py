@@ -13,11 +13,23 @@ import tflite
 
 from offramp.errors import UserError
 from offramp.ir import DTYPES, Graph, Op, Quantization, Tensor, Variable
+from offramp.ops.activation import LeakyRelu
+from offramp.ops.add import Add
+from offramp.ops.concatenation import Concatenation
 from offramp.ops.conv_2d import Window
 from offramp.ops.fully_connected import FullyConnected
+from offramp.ops.mean import Mean
+from offramp.ops.mul import Mul
+from offramp.ops.op import NoAttributes
+from offramp.ops.pad import Pad
 from offramp.ops.pool_2d import Pool
 from offramp.ops.reshape import Reshape
+from offramp.ops.resize import Resize
 from offramp.ops.softmax import Softmax
+from offramp.ops.split import Split
+from offramp.ops.strided_slice import StridedSlice
+from offramp.ops.transpose import Transpose
+from offramp.ops.variable import VariableName
 
 DTYPE_OF = {
     tflite.TensorType.INT8: "s8",
@@ -65,7 +77,23 @@ class Node:
         return [int(v) for v in data.reshape(-1)]
 
     def op(self, kind: str, attributes: Any, inputs: list[int] | None = None) -> Op:
-        return Op(kind, self.name, tuple(self.inputs if inputs is None else inputs), tuple(self.outputs), attributes)
+        read = self.inputs if inputs is None else inputs
+        first = self.reader.tensors[read[0]]
+        for i in self.outputs:
+            found = self.reader.tensors[i]
+            if found.dtype != first.dtype and kind != "quantize":
+                raise UserError(
+                    f"{self.where}: input {first.name} is {first.dtype}, output {found.name} is {found.dtype}",
+                    "one type is needed: export the model with full int8 quantization",
+                )
+        return Op(kind, self.name, tuple(read), tuple(self.outputs), attributes)
+
+    def axis(self, value: int, i: int = 0) -> int:
+        """An axis of input i that may count from the end."""
+        rank = len(self.tensor(i).shape)
+        if not -rank <= value < rank:
+            raise UserError(f"{self.where}: axis {value} of a tensor of {rank} axes", "export the model again")
+        return value % rank
 
     def activation(self) -> str:
         code = self.options.FusedActivationFunction()
@@ -112,6 +140,88 @@ def softmax(n: Node) -> Op:
     return n.op("softmax", Softmax(float(n.options.Beta())))
 
 
+def elementwise(kind: str, attributes: type) -> Callable[[Node], Op]:
+    return lambda n: n.op(kind, attributes(n.activation()))
+
+
+def plain(kind: str) -> Callable[[Node], Op]:
+    return lambda n: n.op(kind, NoAttributes())
+
+
+def leaky_relu(n: Node) -> Op:
+    return n.op("leaky_relu", LeakyRelu(float(n.options.Alpha())))
+
+
+def quantize(n: Node) -> Op:
+    out = n.reader.tensors[n.outputs[0]]
+    if out.dtype not in ("s8", "u8"):
+        raise UserError(f"{n.where}: output {out.name} is {out.dtype}, s8 or u8 is needed", "export an int8 model")
+    return n.op("quantize", NoAttributes())
+
+
+def mean(n: Node) -> Op:
+    axes = tuple(sorted({n.axis(a) for a in n.numbers(1)}))
+    return n.op("mean", Mean(axes, bool(n.options.KeepDims())), n.inputs[:1])
+
+
+def transpose(n: Node) -> Op:
+    return n.op("transpose", Transpose(tuple(n.axis(a) for a in n.numbers(1))), n.inputs[:1])
+
+
+def concatenation(n: Node) -> Op:
+    if n.activation() != "none":
+        raise UserError(f"{n.where}: a fused {n.activation()} is not supported here", "put it behind as an op of its own")
+    return n.op("concatenation", Concatenation(n.axis(n.options.Axis())))
+
+
+def pad(n: Node) -> Op:
+    amounts, x = n.numbers(1), n.tensor(0)
+    value = n.numbers(2)[0] if len(n.inputs) > 2 else x.quantization.zero_point if x.quantization else 0
+    return n.op("pad", Pad(tuple(amounts[0::2]), tuple(amounts[1::2]), value), n.inputs[:1])
+
+
+def split(n: Node) -> Op:
+    axis, length = n.axis(n.numbers(0)[0], 1), len(n.outputs)
+    return n.op("split", Split(axis, (n.tensor(1).shape[axis] // length,) * length), n.inputs[1:2])
+
+
+def split_v(n: Node) -> Op:
+    axis, sizes = n.axis(n.numbers(2)[0]), n.numbers(1)
+    rest = n.tensor(0).shape[axis] - sum(s for s in sizes if s >= 0)  # one size may be -1: what is left
+    return n.op("split", Split(axis, tuple(rest if s < 0 else s for s in sizes)), n.inputs[:1])
+
+
+def resize(kind: str) -> Callable[[Node], Op]:
+    def convert(n: Node) -> Op:
+        height, width = n.numbers(1)
+        a = Resize(height, width, bool(n.options.AlignCorners()), bool(n.options.HalfPixelCenters()))
+        return n.op(kind, a, n.inputs[:1])
+
+    return convert
+
+
+def strided_slice(n: Node) -> Op:
+    o = n.options
+    if o.EllipsisMask() or o.NewAxisMask():
+        raise UserError(f"{n.where}: ellipsis and new axes are not supported", "reshape behind the slice instead")
+    begins, ends, strides = n.numbers(1), n.numbers(2), n.numbers(3)
+    picked, kept = [], []
+    for i, (length, begin, end, stride) in enumerate(zip(n.tensor(0).shape, begins, ends, strides, strict=True)):
+        if o.ShrinkAxisMask() >> i & 1:
+            picked.append((begin % length, 1, 1))
+            continue
+        bounds = slice(
+            None if o.BeginMask() >> i & 1 else begin,
+            None if o.EndMask() >> i & 1 else end + begin * bool(o.Offset()),
+            stride,
+        )
+        taken = range(*bounds.indices(length))
+        picked.append((taken.start, len(taken), stride))
+        kept.append(len(taken))
+    begin_of, length_of, stride_of = zip(*picked, strict=True)
+    return n.op("strided_slice", StridedSlice(begin_of, length_of, stride_of, tuple(kept)), n.inputs[:1])
+
+
 CONVERTERS: dict[str, tuple[str | None, Callable[[Node], Op]]] = {
     "CONV_2D": ("Conv2DOptions", conv_2d),
     "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", depthwise_conv_2d),
@@ -121,9 +231,30 @@ CONVERTERS: dict[str, tuple[str | None, Callable[[Node], Op]]] = {
     "RESHAPE": (None, reshape),
     "SQUEEZE": (None, reshape),
     "SOFTMAX": ("SoftmaxOptions", softmax),
+    "ADD": ("AddOptions", elementwise("add", Add)),
+    "SUB": ("SubOptions", elementwise("sub", Add)),
+    "MUL": ("MulOptions", elementwise("mul", Mul)),
+    "MEAN": ("ReducerOptions", mean),
+    "PAD": (None, pad),
+    "PADV2": (None, pad),
+    "TRANSPOSE": (None, transpose),
+    "CONCATENATION": ("ConcatenationOptions", concatenation),
+    "SPLIT": (None, split),
+    "SPLIT_V": (None, split_v),
+    "STRIDED_SLICE": ("StridedSliceOptions", strided_slice),
+    "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", resize("resize_nearest_neighbor")),
+    "RESIZE_BILINEAR": ("ResizeBilinearOptions", resize("resize_bilinear")),
+    "RELU": (None, plain("relu")),
+    "RELU6": (None, plain("relu6")),
+    "LEAKY_RELU": ("LeakyReluOptions", leaky_relu),
+    "HARD_SWISH": (None, plain("hard_swish")),
+    "LOGISTIC": (None, plain("logistic")),
+    "TANH": (None, plain("tanh")),
+    "QUANTIZE": (None, quantize),
 }
+EDGE_OPS = ("QUANTIZE", "DEQUANTIZE")  # between float32 and integers: allowed at the graph's edges
 STATE_OPS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
-SUPPORTED = sorted([*CONVERTERS, *STATE_OPS])
+SUPPORTED = sorted({*CONVERTERS, *STATE_OPS, *EDGE_OPS})
 
 
 def load(data: bytes, path: str) -> Graph:
@@ -144,6 +275,8 @@ class Reader:
     path: str
     tensors: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
     handles: dict[int, str] = field(default_factory=dict)  # resource tensor -> variable
     variables: dict[str, int | None] = field(default_factory=dict)  # variable -> initial constant
     initial: dict[str, Tensor] = field(default_factory=dict)
@@ -154,18 +287,20 @@ class Reader:
         for i in range(1, self.model.SubgraphsLength()):
             self.read_initial(self.model.Subgraphs(i))
         self.tensors = [self.tensor(main.Tensors(i)) for i in range(main.TensorsLength())]
-        inputs = [int(i) for i in main.InputsAsNumpy()]
-        outputs = [int(i) for i in main.OutputsAsNumpy()]
-        self.refuse_dynamic(inputs)
+        self.inputs = [int(i) for i in main.InputsAsNumpy()]
+        self.outputs = [int(i) for i in main.OutputsAsNumpy()]
+        self.refuse_dynamic(self.inputs)
         for i in range(main.OperatorsLength()):
             self.operator(main, i)
+        self.refuse_float(f"{self.path}: inputs and outputs", self.inputs + self.outputs)
+        variables = tuple(Variable(name, self.initial_of(name)) for name in self.variables)  # appends to tensors
         return Graph(
             PurePath(self.path).stem,
             tuple(self.tensors),
             tuple(self.ops),
-            tuple(inputs),
-            tuple(outputs),
-            tuple(Variable(name, self.initial_of(name)) for name in self.variables),
+            tuple(self.inputs),
+            tuple(self.outputs),
+            variables,
             metadata={"source": PurePath(self.path).name, "source_bytes": str(len(self.data))},
         )
 
@@ -232,16 +367,28 @@ class Reader:
         if kind in STATE_OPS:
             self.state_operator(kind, operator, inputs, outputs, f"{kind.lower()} {index}")
             return
+        if kind in EDGE_OPS and "f32" in (self.tensors[inputs[0]].dtype, self.tensors[outputs[0]].dtype):
+            self.edge_operator(kind, inputs[0], outputs[0], where)
+            return
         if kind not in CONVERTERS:
             raise UserError(f"{where} is not supported", f"supported: {', '.join(SUPPORTED)}")
-        self.refuse_float(where, inputs + outputs, kind)
+        self.refuse_float(where, inputs + outputs)
         option_class, convert = CONVERTERS[kind]
         node = Node(where, label, inputs, outputs, options_of(operator, option_class), self)
         self.ops.append(convert(node))
 
-    def refuse_float(self, where: str, indices: list[int], kind: str) -> None:
-        if kind in ("QUANTIZE", "DEQUANTIZE"):
-            return
+    def edge_operator(self, kind: str, source: int, result: int, where: str) -> None:
+        """Conversion from or to float32 is the host's work: the integer tensor becomes the graph's edge."""
+        edge, gone, stays = (self.inputs, source, result) if kind == "QUANTIZE" else (self.outputs, result, source)
+        if gone not in edge or self.tensors[stays].dtype not in ("s8", "u8"):
+            raise UserError(
+                f"{where}: {self.tensors[source].name} ({self.tensors[source].dtype}) to {self.tensors[result].name} "
+                f"({self.tensors[result].dtype}) inside the model",
+                "float32 is supported at inputs and outputs only: export the model with full int8 quantization",
+            )
+        edge[edge.index(gone)] = stays
+
+    def refuse_float(self, where: str, indices: list[int]) -> None:
         for i in indices:
             if i >= 0 and self.tensors[i].dtype == "f32":
                 raise UserError(
@@ -259,8 +406,6 @@ class Reader:
             value = outputs[0] if kind == "READ_VARIABLE" else inputs[1]
             if self.variables[variable] is None:
                 self.variables[variable] = value
-            from offramp.ops.variable import VariableName
-
             read = kind == "READ_VARIABLE"
             self.ops.append(
                 Op(kind.lower(), name, () if read else (value,), (value,) if read else (), VariableName(variable))

@@ -14,4 +14,4 @@ def requantize(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
     return scaled + out.quant.zero_point
 
 
-OP = pointwise("quantize", NoAttributes, requantize)
+OP = pointwise("quantize", NoAttributes, requantize, ("s8", "u8"))

@@ -15,7 +15,7 @@ FIELDS = [("rows", "u16"), ("cols", "u16"), ("out_rows", "u16"), ("out_cols", "u
 NEAREST = Kernel("generic", "resize_nearest_neighbor", 0x0109, 1, Params("resize_nearest_neighbor", FIELDS))
 # Then TAP[out_rows], TAP[out_cols].
 BILINEAR = Kernel("generic", "resize_bilinear", 0x010A, 1, Params("resize_bilinear", FIELDS))
-TAP = np.dtype([("lower", "<u2"), ("upper", "<u2"), ("weight", "<i2")])  # weight of upper, in 1/1024
+TAP = np.dtype([("lower", "<u2"), ("upper", "<u2"), ("weight", "<u2")])  # weight of upper, in 1/1024, below 1024
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def taps(length: int, out: int, a: Resize) -> Array:
         position = i * scale + (scale // 2 - 512 if a.half_pixel_centers else 0)
         lower = min(max(math.trunc(position / 1024), 0), length - 1)
         upper = min(math.trunc((position + 1023) / 1024), length - 1)
-        found[i] = (lower, max(upper, 0), position - 1024 * lower)
+        # Where the weight would leave [0, 1023] both taps are the border, and any weight gives its value.
+        found[i] = (lower, max(upper, 0), min(max(position - 1024 * lower, 0), 1023))
     return found
 
 

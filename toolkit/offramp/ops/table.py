@@ -17,8 +17,14 @@ KERNEL = Kernel("generic", "table", 0x0110, 1, PARAMS, in_place=1)
 Function = Callable[[Any, Tensor, Tensor, Array], Array]
 
 
-def pointwise(kind: str, attributes: type, function: Function) -> OpType:
+def pointwise(kind: str, attributes: type, function: Function, dtypes: tuple[str, ...] = ("s8",)) -> OpType:
     """The row of an operator that maps each value of its one input to one of its output."""
+
+    def shapes(a: Any, inputs: list[Tensor | None]) -> list[Shape]:
+        x = present(inputs[0])
+        if x.dtype not in dtypes:
+            raise ShapeError(f"tensor {x.name} is {x.dtype}, {' or '.join(dtypes)} is needed")
+        return [x.shape]
 
     def reference(
         a: Any, inputs: list[Tensor | None], outputs: list[Tensor], values: list[Array | None]
@@ -41,9 +47,3 @@ def clamped(values: Array, dtype: str) -> Array:
     info = np.iinfo(DTYPES[dtype])
     return np.clip(values, info.min, info.max).astype(DTYPES[dtype])
 
-
-def shapes(a: Any, inputs: list[Tensor | None]) -> list[Shape]:
-    x = present(inputs[0])
-    if x.dtype not in ("s8", "u8"):
-        raise ShapeError(f"tensor {x.name} is {x.dtype}, s8 is needed")
-    return [x.shape]

@@ -15,6 +15,9 @@ from offramp.plan.arena import Buffer, alive, aligned, peak, place
 from offramp.plan.order import order
 
 
+MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
+
+
 @dataclass(frozen=True)
 class Options:
     """What a user may ask of a plan."""
@@ -100,11 +103,23 @@ def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
     return Planner(graph, board, options).plan()
 
 
+def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
+    names = [graph.tensors[i].name for i in graph.inputs]
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"{graph.name} has no input {name}", f"its inputs: {', '.join(names)}")
+    if len(wanted) > MAX_CALLER_INPUTS:
+        raise UserError(
+            f"{len(wanted)} inputs in the caller's memory, at most {MAX_CALLER_INPUTS}", "leave some in the arena"
+        )
+
+
 class Planner:
     """One planning run. `root` maps a tensor to the tensor whose memory it shares."""
 
     def __init__(self, graph: Graph, board: Board, options: Options) -> None:
         self.graph, self.board, self.options = graph, board, options
+        check_caller_inputs(graph, options.caller_inputs)
         sets = choose_sets(options.kernels, board.kernels)
         self.ops = [graph.ops[i] for i in order(graph)]
         self.root: dict[int, int] = {}
@@ -206,8 +221,8 @@ class Planner:
             first.setdefault(self.place_of(t), len(self.steps))
         for place_, start in first.items():
             if self.in_arena(place_):
-                t = self.graph.tensors[place_]
-                yield place_, Buffer(t.name, t.bytes, start, self.last.get(place_, start))
+                source = self.graph.tensors[place_]
+                yield place_, Buffer(source.name, source.bytes, start, self.last.get(place_, start))
         for i, (op, step) in enumerate(self.steps):
             if step.scratch_bytes:
                 yield -1 - i, Buffer(f"scratch of {op.name}", step.scratch_bytes, i, i)

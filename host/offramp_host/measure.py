@@ -1,0 +1,116 @@
+"""Measures a blob on a board: instructions, flash, RAM and stack, all from one image of the minimal application."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from offramp.blob import read
+from offramp.boards import Board
+from offramp.build.blob_image import blob_image, caller_bytes, check_board
+from offramp.kernels import SETS
+
+from offramp_host.device import Device, TensorInfo
+from offramp_host.emulator import Emulator
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """`instructions` is None where the board does not count them."""
+
+    op: str
+    kernel: str
+    instructions: int | None
+    macs: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of a benchmark. Instructions are exact for the input that `random_row` makes, None on posix."""
+
+    board: str
+    model: str
+    kernels: str
+    """The best kernel set that a step uses; what it lacks is served by generic."""
+    instructions_per_inference: int | None
+    instructions_init: int | None
+    """The structural check at load; the CRC is apart."""
+    instructions_crc: int | None
+    macs: int
+    steps: Sequence[StepCost]
+    flash_bytes: Mapping[str, int]
+    blob_bytes: int
+    model_file_bytes: int | None
+    """Of the file that the blob was packed from; None where the blob does not say."""
+    arena_bytes: int
+    """Inputs and outputs included, wherever they lie."""
+    state_bytes: int
+    static_ram_bytes: int
+    """Beside arena, stack and link buffers."""
+    stack_bytes: int | None
+    """Most that was used, startup, link and inference together; None where the board does not see it."""
+    compiler: str
+    cmsis_nn_version: str | None
+
+
+def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0) -> Measurement:
+    """Links the blob `data` into an image with its kernels alone and runs it once on the emulated board.
+
+    `name` is for messages; `time_limit_s` holds for one inference.
+    """
+    blob = read(data, name)
+    check_board(blob, board, name)
+    with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
+        linked = Path(folder) / "model.ofr"
+        linked.write_bytes(data)
+        image = blob_image(blob, board, Path(folder) / "image.elf", linked=linked)
+        with (
+            Emulator(board, image.elf, timeout_s=10 * time_limit_s) as emulator,
+            Device(emulator.url, timeout_s=time_limit_s) as device,
+        ):
+            row = random_row(device.info().inputs)
+            ticks = device.run(row, state="reset", measure=True).ticks
+            step_ticks = device.profile(row)
+            seen = device.statistics()
+    sets = {step.kernel.split("/")[0] for step in blob.steps}
+    source_bytes = blob.metadata.get("source_bytes")
+    return Measurement(
+        board=board.name,
+        model=blob.name,
+        kernels=next((s for s in SETS if s in sets), ""),
+        instructions_per_inference=instructions(board, ticks or 0),
+        instructions_init=instructions(board, seen.load_ticks),
+        instructions_crc=instructions(board, seen.crc_ticks),
+        macs=blob.macs,
+        steps=[
+            StepCost(step.op, step.kernel, instructions(board, n), step.macs)
+            for step, n in zip(blob.steps, step_ticks, strict=True)
+        ],
+        flash_bytes=dict(image.footprint.flash_bytes),
+        blob_bytes=len(data),
+        model_file_bytes=int(source_bytes) if source_bytes else None,
+        arena_bytes=blob.arena_bytes + caller_bytes(blob),
+        state_bytes=blob.state_bytes,
+        static_ram_bytes=image.footprint.static_ram_bytes,
+        stack_bytes=seen.stack_bytes or None,
+        compiler=image.compiler,
+        cmsis_nn_version=image.cmsis_nn_version,
+    )
+
+
+def instructions(board: Board, ticks: int) -> int | None:
+    return board.emulator.instructions(ticks) if board.emulator is not None else None
+
+
+def random_row(inputs: Sequence[TensorInfo]) -> list[NDArray[np.generic]]:
+    """Seeded random values over each input's whole range; the same for every board."""
+    random = np.random.default_rng(SEED)
+    return [
+        np.frombuffer(random.bytes(tensor.n_bytes), tensor.dtype).reshape(tensor.shape) for tensor in inputs
+    ]

@@ -1,0 +1,69 @@
+/* One attempt at a blob nobody trusts: load it, feed it, run it twice, read all it hands out. */
+#ifndef EXERCISE_H
+#define EXERCISE_H
+
+#include <string.h>
+
+#include "offramp.h"
+
+enum { CALLER_INPUT_BYTES = 8192, ARENA_LIMIT = 65536, STATE_LIMIT = 16384 };
+
+/* Memory for one attempt. `caller_end` is where inputs in the caller's memory end, whatever their size. */
+typedef struct memory {
+    uint8_t *arena, *state;
+    const uint8_t *caller_end;
+    uint32_t arena_bytes, state_bytes;
+} memory;
+
+static inline uint32_t hash_bytes(uint32_t hash, const uint8_t *bytes, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        hash = (hash ^ bytes[i]) * 16777619u; /* FNV-1a */
+    }
+    return hash;
+}
+
+/* Inputs of the same bytes everywhere. Those of the caller's that are too large stay unbound. */
+static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, const uint8_t *caller_end) {
+    for (unsigned i = 0; i < need->n_inputs; i++) {
+        const ofr_buffer input = ofr_input(model, i);
+        if (input.data != NULL) {
+            for (uint32_t at = 0; at < input.bytes; at++) {
+                ((uint8_t *)input.data)[at] = (uint8_t)(37u * at + i);
+            }
+        } else if (input.bytes <= CALLER_INPUT_BYTES) {
+            const ofr_status status = ofr_bind_input(model, i, caller_end - input.bytes);
+            if (status != OFR_OK) {
+                return status;
+            }
+        }
+    }
+    return OFR_OK;
+}
+
+/* OFR_DONE, or the refusal. `hash` is of all outputs' bytes and shapes, of both runs. */
+static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, const ofr_kernels *kernels,
+                                  const ofr_requirements *need, const memory *m, uint32_t *hash) {
+    ofr_model model;
+    *hash = 2166136261u;
+    memset(m->arena, 0x5a, m->arena_bytes);
+    ofr_status status = ofr_load(&model, blob, blob_bytes, kernels, m->arena, m->arena_bytes, m->state,
+                                 m->state_bytes, NULL);
+    for (int run = 0; run < 2 && status >= 0; run++) {
+        status = feed(&model, need, m->caller_end);
+        if (status == OFR_OK) {
+            status = ofr_run(&model);
+        }
+        for (unsigned i = 0; i < need->n_outputs && status >= 0; i++) {
+            ofr_buffer output;
+            const ofr_status got = ofr_result(&model, i, &output);
+            if (got != OFR_OK) {
+                return got;
+            }
+            *hash = hash_bytes(*hash, output.data, output.bytes);
+            *hash = hash_bytes(*hash, (const uint8_t *)output.dims, 4u * output.rank);
+        }
+    }
+    return status;
+}
+
+#endif

@@ -1,0 +1,49 @@
+"""Builds C test programs that run on this machine: the runtime and kernels with a main of their own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from offramp import boards, resources
+from offramp.build import Source, Sources, build
+from offramp.build.firmware import kernel_table
+from offramp.ops import Kernel
+
+POSIX = boards.load("posix")
+FUZZER_FLAGS = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+
+
+def runtime_sources(kernels: Sequence[Kernel]) -> Sources:
+    """Runtime and portable kernels, with a table that takes blobs for every core."""
+    firmware = resources.root() / "firmware"
+    runtime = Sources(
+        tuple(Source(path, "runtime") for path in sorted((firmware / "src").glob("*.c")))
+        + tuple(Source(path, "kernels") for path in sorted((firmware / "kernels" / "generic").glob("*.c"))),
+        (firmware / "include", firmware / "src", firmware / "kernels"),
+    )
+    table = re.sub(r"\d+\};", "0};", kernel_table(POSIX, kernels))
+    return runtime + Sources.from_text("kernel_table.c", table, "runtime")
+
+
+def host_program(main: Path, kernels: Sequence[Kernel], out: Path, blob: Path | None = None) -> Path:
+    """The executable, with ASan and UBSan."""
+    sources = runtime_sources(kernels) + Sources((Source(main, "application"),), (main.parent,))
+    return build(POSIX, sources, out, blob=blob, sanitize=True).elf
+
+
+def fuzzer(main: Path, kernels: Sequence[Kernel], out: Path) -> Path:
+    """The libFuzzer executable; skips where there is no clang with its library."""
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("needs clang (apt-get install clang)")
+    sources = runtime_sources(kernels)
+    files = [str(file.path) for file in sources.files]
+    includes = [f"-I{folder}" for folder in (*sources.include_dirs, main.parent)]
+    command = [clang, "-std=c11", *FUZZER_FLAGS, *includes, *files, str(main), "-o", str(out)]
+    subprocess.run(command, check=True)
+    return out

@@ -1,0 +1,138 @@
+"""Small models of every operator, packed: what the mutants of the hostile tests start from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from offramp.blob import write
+from offramp.boards import Board
+from offramp.frontends import load_model
+from offramp.ops import Kernel
+from offramp.plan import Options, Plan, make_plan
+
+from tests.oracle import cases, tflite_writer
+from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, constant, like
+from tests.oracle.tflite_writer import Operator, Subgraph, Tensor
+from tests.oracle.weighted import layer
+
+SEED = 2
+MAX_BLOB_BYTES = 6000
+# Real models where the shared data is there; below that size, so that a mutation is likely to hit something.
+SHARED = (
+    "tinymaix/mnist_valid_q.tflite",
+    "tflm_models/hello_world_int8.tflite",
+)
+
+
+class Net:
+    """A chain of operators, each fed by the one before."""
+
+    def __init__(self, seed: int, shape: tuple[int, ...]) -> None:
+        self.grid = Grid("NET", seed)
+        self.source = self.grid.tensor("input", shape)
+        self.last = self.source
+        self.tensors = [self.source]
+        self.operators: list[Operator] = []
+
+    def add(self, op: str, constants: list[Tensor], output: Tensor, options: str, **attributes: object) -> None:
+        n = len(self.operators)
+        named = [dataclasses.replace(t, name=f"{t.name}{n}") for t in (*constants, output)]
+        inputs = [self.last.name, *(t.name for t in named[:-1])]
+        self.operators.append(Operator(op, inputs, [named[-1].name], options, dict(attributes)))
+        self.tensors += named
+        self.last = named[-1]
+
+    def weighted(
+        self, op: str, weights: tuple[int, ...], out: tuple[int, ...], options: str, **attributes: object
+    ) -> None:
+        axis = 3 if op == "DEPTHWISE_CONV_2D" else 0
+        drawn = layer(self.grid, self.last, weights, axis, out, "usual", len(weights) == 4, bias=True)
+        assert drawn.bias is not None
+        self.add(op, [drawn.weights, drawn.bias], drawn.output, options, **attributes)
+
+    def model(self) -> bytes:
+        graph = Subgraph(self.tensors, self.operators, [self.source.name], [self.last.name])
+        return tflite_writer.write(graph)
+
+
+def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13) -> bytes:
+    """A keyword net in small, as a .tflite file: convolution, depthwise and pointwise, pool, dense, softmax."""
+    net = Net(seed, (1, rows, 10, 1))
+    half = (rows + 1) // 2
+    out = (1, half, 5, channels)
+    strides = {"StrideH": 2, "StrideW": 2}
+    ones = {"StrideH": 1, "StrideW": 1}
+    dilation = {"DilationHFactor": 1, "DilationWFactor": 1}
+    relu = {"Padding": SAME, "FusedActivationFunction": RELU}
+    conv, depthwise = "Conv2DOptions", "DepthwiseConv2DOptions"
+    net.weighted("CONV_2D", (channels, 5, 4, 1), out, conv, **strides, **dilation, **relu)
+    net.weighted(
+        "DEPTHWISE_CONV_2D", (1, 3, 3, channels), out, depthwise, **ones, **dilation, **relu, DepthMultiplier=1
+    )
+    net.weighted("CONV_2D", (channels, 1, 1, channels), out, conv, **ones, **dilation, **relu)
+    pooled = like(net.last, "pooled", (1, 1, 1, channels))
+    window = {"FilterHeight": half, "FilterWidth": 5, "Padding": VALID, "FusedActivationFunction": NONE}
+    net.add("AVERAGE_POOL_2D", [], pooled, "Pool2DOptions", **window, **ones)
+    flat = like(net.last, "flat", (1, channels))
+    net.add("RESHAPE", [constant("shape", [1, channels])], flat, "ReshapeOptions", NewShape=[1, channels])
+    net.weighted("FULLY_CONNECTED", (12, channels), (1, 12), "FullyConnectedOptions", FusedActivationFunction=NONE)
+    net.add("SOFTMAX", [], Tensor("scores", (1, 12), "int8", 1 / 256, -128), "SoftmaxOptions", Beta=1.0)
+    return net.model()
+
+
+def streaming_net(seed: int = 1) -> bytes:
+    """The largest of the oracle's models with variables: two rings of frames."""
+    return max((case.model for case in cases.OPS["VARIABLES"](seed)), key=len)
+
+
+def plan(model: bytes, board: Board, folder: Path, options: Options) -> Plan:
+    path = folder / "model.tflite"
+    path.write_bytes(model)
+    return make_plan(load_model(path), board, options)
+
+
+def of_every_op(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Plan]]:
+    """Per operator up to three small models from its grid, spread over it."""
+    for op, grid in cases.OPS.items():
+        found = list(grid(SEED))
+        taken = 0
+        for i in range(1, len(found), 5):
+            packed = plan(found[i].model, board, folder, Options(kernels=kernels))
+            if len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES:
+                yield found[i].name, packed
+                taken += 1
+            if taken == 3:
+                break
+        assert taken, f"{op} has no small case"
+
+
+def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> dict[str, Plan]:
+    """Every operator alone, whole nets with inputs in each place, and real models where `shared` has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = dict(of_every_op(board, kernels, folder))
+    for n, options in enumerate((Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))):
+        seeds[f"keyword{n}"] = plan(keyword_net(n), board, folder, options)
+    seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
+    for name in SHARED if shared is not None else ():
+        assert shared is not None
+        if (shared / name).is_file():
+            seeds[Path(name).stem] = make_plan(load_model(shared / name), board, Options(kernels))
+    return seeds
+
+
+def kernels_of(plans: dict[str, Plan]) -> list[Kernel]:
+    return list({step.kernel.id: step.kernel for p in plans.values() for step in p.steps}.values())
+
+
+def write_seeds(plans: dict[str, Plan], folder: Path) -> list[Path]:
+    """The blobs, one a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, packed in plans.items():
+        paths.append(folder / f"{name}.ofr")
+        paths[-1].write_bytes(write(packed))
+    return paths
+
+

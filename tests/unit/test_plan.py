@@ -1,0 +1,142 @@
+"""Plans: order with the least peak, places in the arena, sharing of memory, refusals."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offramp import boards
+from offramp.errors import UserError
+from offramp.ir import Graph, Op, Quantization, Tensor, Variable
+from offramp.ops.add import Add
+from offramp.ops.reshape import Reshape
+from offramp.ops.variable import VariableName
+from offramp.plan import Options, Plan, make_plan
+from offramp.plan.arena import Buffer, aligned, peak, place
+from offramp.plan.order import dependencies, order
+
+QUANT = Quantization((0.5,), (0,))
+buffers = st.lists(
+    st.tuples(st.integers(1, 400), st.integers(0, 12), st.integers(0, 6)).map(
+        lambda b: Buffer("b", b[0], b[1], b[1] + b[2])
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+@given(buffers)
+def test_buffers_alive_together_never_overlap(found: list[Buffer]) -> None:
+    offsets, total = place(found)
+    assert total >= peak(found)[0]
+    for (a, at), (b, bt) in itertools.combinations(list(zip(found, offsets, strict=True)), 2):
+        if a.first <= b.last and b.first <= a.last:
+            assert at + a.bytes <= bt or bt + b.bytes <= at
+    for buffer, offset in zip(found, offsets, strict=True):
+        assert offset % 16 == 0 and 0 <= offset and offset + aligned(buffer.bytes) <= total
+
+
+def add_graph(edges: list[tuple[int, int]], sizes: list[int]) -> Graph:
+    """Op i makes tensor i + 1 from two tensors before it; tensor 0 is the input. Shapes are for ordering only."""
+    tensors = tuple(Tensor(f"t{i}", (n,), "s8", QUANT) for i, n in enumerate(sizes))
+    ops = tuple(Op("add", f"op{i}", pair, (i + 1,), Add()) for i, pair in enumerate(edges))
+    used = {t for pair in edges for t in pair}
+    outputs = tuple(i + 1 for i in range(len(edges)) if i + 1 not in used)
+    return Graph("g", tensors, ops, (0,), outputs)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    n = draw(st.integers(1, 6))
+    edges = [(draw(st.integers(0, i)), draw(st.integers(0, i))) for i in range(n)]
+    return add_graph(edges, draw(st.lists(st.integers(1, 100), min_size=n + 1, max_size=n + 1)))
+
+
+def peak_of(graph: Graph, sequence: list[int]) -> int:
+    """Most bytes alive while any op of the sequence runs."""
+    worst, exist = 0, set(graph.inputs)
+    for position, i in enumerate(sequence):
+        exist |= set(graph.ops[i].outputs)
+        later = {t for j in sequence[position + 1 :] for t in graph.ops[j].inputs} | set(graph.outputs)
+        now = exist & (later | set(graph.ops[i].inputs) | set(graph.ops[i].outputs))
+        worst = max(worst, sum(graph.tensors[t].bytes for t in now))
+    return worst
+
+
+@settings(deadline=None)
+@given(graphs())
+def test_order_has_the_least_peak_of_all(graph: Graph) -> None:
+    before = dependencies(graph)
+    legal = [
+        list(p)
+        for p in itertools.permutations(range(len(graph.ops)))
+        if all(p.index(b) < p.index(i) for i in range(len(graph.ops)) for b in before[i])
+    ]
+    found = order(graph)
+    assert found in legal
+    assert peak_of(graph, found) == min(peak_of(graph, p) for p in legal)
+
+
+def offsets_of(plan: Plan) -> dict[str, tuple[str, int]]:
+    return {t.tensor.name: (t.memory, t.offset) for t in plan.tensors}
+
+
+def chain(*ops: Op, tensors: tuple[Tensor, ...], outputs: tuple[int, ...], inputs: tuple[int, ...] = (0,)) -> Graph:
+    return Graph("chain", tensors, ops, inputs, outputs)
+
+
+def test_add_lies_over_an_input_that_dies() -> None:
+    t = tuple(Tensor(f"t{i}", (1, 64), "s8", QUANT) for i in range(3))
+    graph = chain(Op("add", "a", (0, 1), (2,), Add()), tensors=t, outputs=(2,), inputs=(0, 1))
+    assert make_plan(graph, boards.load("mps2_an386")).arena_bytes == 128
+    kept = make_plan(graph, boards.load("mps2_an386"), Options(keep_inputs=True))
+    assert kept.arena_bytes == 192
+
+
+def test_a_reshape_costs_no_step_and_no_memory() -> None:
+    t = (Tensor("a", (1, 8, 8), "s8", QUANT), Tensor("b", (1, 64), "s8", QUANT), Tensor("c", (1, 64), "s8", QUANT))
+    graph = chain(
+        Op("reshape", "r", (0,), (1,), Reshape((1, 64))), Op("add", "a", (1, 1), (2,), Add()), tensors=t, outputs=(2,)
+    )
+    plan = make_plan(graph, boards.load("mps2_an386"))
+    assert [s.op for s in plan.steps] == ["add"]
+    places = offsets_of(plan)
+    assert places["b"] == places["c"] and plan.arena_bytes == 64
+
+
+def test_an_input_may_stay_with_the_caller() -> None:
+    t = tuple(Tensor(f"t{i}", (1, 64), "s8", QUANT) for i in range(3))
+    graph = chain(Op("add", "a", (0, 1), (2,), Add()), tensors=t, outputs=(2,), inputs=(0, 1))
+    plan = make_plan(graph, boards.load("mps2_an386"), Options(caller_inputs=("t1",)))
+    assert offsets_of(plan)["t1"] == ("input", 0)
+    with pytest.raises(UserError, match="nonsense"):
+        make_plan(graph, boards.load("mps2_an386"), Options(caller_inputs=("nonsense",)))
+
+
+def test_a_value_made_for_the_state_is_written_there() -> None:
+    t = tuple(Tensor(name, (1, 16), "s8", QUANT) for name in ("x", "old", "new"))
+    zero = Tensor("zero", (1, 16), "s8", QUANT, np.zeros((1, 16), np.int8))
+    ops = (
+        Op("read_variable", "r", (), (1,), VariableName("v")),
+        Op("add", "a", (0, 1), (2,), Add()),
+        Op("assign_variable", "w", (2,), (), VariableName("v")),
+    )
+    graph = Graph("s", (*t, zero), ops, (0,), (), (Variable("v", 3),))
+    plan = make_plan(graph, boards.load("mps2_an386"))
+    assert [s.op for s in plan.steps] == ["add"] or [s.op for s in plan.steps] == ["add", "assign_variable"]
+    assert offsets_of(plan)["old"] == ("state", 0)
+
+
+def test_what_does_not_fit_is_named() -> None:
+    board = boards.load("microbit")
+    t = (Tensor("big_in", (1, 9000), "s8", QUANT), Tensor("big_out", (1, 9000), "s8", QUANT))
+    graph = chain(Op("add", "sum", (0, 0), (1,), Add()), tensors=t, outputs=(0, 1))
+    with pytest.raises(UserError) as caught:
+        make_plan(graph, replace(board))
+    for part in ("18016", board.arena.name, str(board.arena.size), "big_in (9000)", "big_out (9000)", "sum"):
+        assert part in caught.value.message

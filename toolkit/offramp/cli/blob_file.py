@@ -1,0 +1,37 @@
+"""The blob that a command works on: read from a .ofr file, or packed from a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offramp.blob import read
+from offramp.blob.read import Blob
+from offramp.boards import Board
+from offramp.build.blob_image import check_board
+from offramp.cli.output import progress
+from offramp.errors import UserError
+from offramp.pack import pack
+from offramp.plan import Options
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", "check the path") from error
+
+
+def is_blob(path: Path) -> bool:
+    return path.suffix.lower() == ".ofr"
+
+
+def blob_for(path: Path, board: Board, options: Options) -> tuple[Blob, bytes]:
+    """What a blob holds and its bytes; UserError unless it is for `board`."""
+    if is_blob(path):
+        data = read_file(path)
+    else:
+        with progress(f"packing {path.name} for {board.name}"):
+            data = pack(path, board, options)[1]
+    blob = read(data, path)
+    check_board(blob, board, str(path))
+    return blob, data

@@ -1,0 +1,103 @@
+"""What the command line writes: data on stdout, all else on stderr, files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from offramp.build.cache import write_atomically
+from offramp.errors import UserError
+
+stdout = Console(highlight=False, markup=False)
+stderr = Console(stderr=True, highlight=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A column whose cells are all numbers stands to the right; None reads "-"."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for i, name in enumerate(columns):
+        numbers = all(isinstance(row[i], int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left", header_style="dim", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    stdout.print(table)
+
+
+def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
+    """Names and values in two columns."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(cell(value)))
+    stdout.print(table)
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def note(text: str) -> None:
+    """For the person, not for the program that reads stdout."""
+    stderr.print(text, soft_wrap=True)
+
+
+def say_error(message: str, hint: str) -> None:
+    """One line each; what a tool said before, on further lines of the message, goes above them."""
+    first, *rest = message.strip().splitlines() or [""]
+    for line in rest:
+        note(line)
+    stderr.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
+    if hint:
+        stderr.print(Text.assemble(("hint: ", "bold cyan"), " ".join(hint.split())), soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while the body runs, where stderr is a terminal; the body calls what it gets with how much
+    is done. Without a total the bar only shows that work goes on."""
+    columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+    if total is not None:
+        columns.insert(2, MofNCompleteColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def check_output(path: Path) -> None:
+    """Refuses a place where no file can be written, before any work is done for it."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder", "name a file in it with -o")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_output(path: Path, content: bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror}", "name another file with -o")

@@ -1,0 +1,77 @@
+"""`offramp pack`: model file -> blob."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offramp import boards
+from offramp import pack as packing
+from offramp.cli.blob_file import is_blob
+from offramp.cli.options import Board, CallerInputs, Json, KeepInputs, Kernels, Model, plan_options
+from offramp.cli.output import check_output, note, print_facts, print_json, progress, write_output
+from offramp.errors import UserError
+from offramp.plan import Plan
+
+
+def pack(
+    model: Model,
+    board: Board,
+    out: Annotated[Path | None, typer.Option("-o", metavar="OUT.ofr", help="Default: the model's name, here.")] = None,
+    kernels: Kernels = "auto",
+    keep_inputs: KeepInputs = False,
+    input: CallerInputs = None,
+    json: Json = False,
+) -> None:
+    """Pack a model into the blob that a board runs."""
+    if is_blob(model):
+        raise UserError(f"{model} is packed already", "pass the model file that it was packed from")
+    target = boards.load(board)
+    path = out or Path(f"{model.stem}.ofr")
+    check_output(path)
+    with progress(f"packing {model.name}"):
+        plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, input))
+    write_output(path, blob)
+    if (lack := packing.flash_lack(len(blob), target)) > 0:
+        note(
+            f"note: {lack} bytes too many to be linked into {target.name}'s {target.code.name}; "
+            f"it fits the model slot in {target.model_slot.region.name}"
+        )
+    summary = summarize(plan, blob, path, target.name)
+    if json:
+        print_json(summary)
+    else:
+        show(summary, target)
+
+
+def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "model": plan.name,
+        "board": board,
+        "core": plan.core,
+        "blob_bytes": len(blob),
+        "constants_bytes": len(plan.constants),
+        "arena_bytes": plan.arena_bytes,
+        "state_bytes": plan.state_bytes,
+        "macs": plan.macs,
+        "kernels": dict(Counter(f"{s.kernel.set}/{s.kernel.name}" for s in plan.steps)),
+        "metadata": plan.metadata,
+    }
+
+
+def show(summary: dict[str, Any], board: boards.Board) -> None:
+    steps = ", ".join(f"{name} x{n}" if n > 1 else name for name, n in summary["kernels"].items())
+    print_facts(
+        f"{summary['file']}: {summary['model']} for {board.name} ({board.core.name})",
+        [
+            ("blob", f"{summary['blob_bytes']:,} bytes, of them constants {summary['constants_bytes']:,}"),
+            ("arena", f"{summary['arena_bytes']:,} bytes of {board.arena.size:,} in {board.arena.name}"),
+            ("state", f"{summary['state_bytes']:,} bytes"),
+            ("MACs", summary["macs"]),
+            ("kernels", steps),
+        ],
+    )

@@ -1,0 +1,216 @@
+"""Kernel set `cmsis_nn`, on Arm's CMSIS-NN 4.0.0: which ops and shapes it takes, its scratch, its parameter blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from offramp.boards import Core
+from offramp.ir import Op, Tensor
+from offramp.ops import conv_2d, depthwise_conv_2d, fully_connected, pool_2d
+from offramp.ops.gemm import Requantization, Window, bias_of, requantization
+from offramp.ops.op import Array, Kernel, Params, Step, block, constant, elements, present
+
+# The library whose API these adapters call. Its major and minor number are the kernels' packing version, so that a
+# blob and a firmware for different versions refuse each other.
+VERSION = "4.0.0"
+PACKING = int(VERSION.split(".")[0]) << 8 | int(VERSION.split(".")[1])
+
+FULLY_CONNECTED_PARAMS = Params(
+    "fully_connected",
+    [
+        ("depth", "u32"),  # inputs of one row
+        ("rows", "u16"),
+        ("out_c", "u16"),
+        ("multiplier", "s32"),
+        ("shift", "s32"),
+        ("input_zero_point", "s16"),
+        ("output_zero_point", "s16"),
+        ("act_min", "s16"),
+        ("act_max", "s16"),
+    ],
+)
+
+
+def kernel(name: str, number: int, params: Params) -> Kernel:
+    return Kernel("cmsis_nn", name, 0x0200 + number, PACKING, params)
+
+
+CONV = kernel("conv_2d", 1, conv_2d.PARAMS)
+POINTWISE = kernel("pointwise_conv_2d", 2, conv_2d.PARAMS)
+ROW = kernel("row_conv_2d", 3, conv_2d.PARAMS)
+DEPTHWISE = kernel("depthwise_conv_2d", 4, conv_2d.PARAMS)
+DEPTHWISE_3X3 = kernel("depthwise_conv_2d_3x3", 5, conv_2d.PARAMS)
+DEPTHWISE_OPT = kernel("depthwise_conv_2d_opt", 6, conv_2d.PARAMS)
+FULLY_CONNECTED = kernel("fully_connected", 7, FULLY_CONNECTED_PARAMS)
+AVERAGE = kernel("average_pool_2d", 8, pool_2d.AVERAGE.params)
+MAX = kernel("max_pool_2d", 9, pool_2d.MAX.params)
+KERNELS = (CONV, POINTWISE, ROW, DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_OPT, FULLY_CONNECTED, AVERAGE, MAX)
+
+Isa = Literal["plain", "dsp", "mve"]
+
+
+def isa_of(core: Core) -> Isa:
+    """Which of its three sets of loops the library compiles to on a core."""
+    return "mve" if "mve" in core.features else "dsp" if "dsp" in core.features else "plain"
+
+
+def metadata(kernels: Iterable[Kernel]) -> dict[str, str]:
+    """What a blob that uses these kernels records of the library."""
+    return {"cmsis_nn_version": VERSION} if any(k.set == "cmsis_nn" for k in kernels) else {}
+
+
+def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[Step] | None:
+    """The op's kernel calls, or None where another set serves it better or alone."""
+    lower = LOWER.get(op.kind)
+    if lower is None or any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
+        return None
+    step = lower(op, inputs, outputs, isa_of(core))
+    return None if step is None else [step]
+
+
+# ---- scratch: the library's *_get_buffer_size ----
+
+
+def conv_2d_scratch(isa: Isa, k: int) -> int:
+    """`k`: weights of one output channel. Four columns of int8, or two widened to int16."""
+    return 4 * ((k + 7) // 8 * 8) if isa == "mve" else 4 * k
+
+
+def depthwise_opt_scratch(isa: Isa, in_c: int, taps: int) -> int:
+    """On Helium four columns of blocks of 124 channels."""
+    return {"plain": 0, "dsp": 2 * in_c * taps, "mve": 4 * 124 * taps}[isa]
+
+
+def average_pool_scratch(isa: Isa, channels: int) -> int:
+    return 4 * channels if isa == "dsp" else 0
+
+
+# ---- what the adapters' checks allow ----
+
+
+def fits(length: int, out: int, taps: int, stride: int, dilation: int, pad: int) -> bool:
+    """As ofr_cmsis_nn_fits: every window touches the input, positions fit the library's int16."""
+    reach = (taps - 1) * dilation + 1
+    return max(length, reach) < 1 << 15 and pad < reach and (out - 1) * stride < length + pad
+
+
+def layer_fits(g: dict[str, int], k: int) -> bool:
+    return (
+        k < 1 << 16
+        and fits(g["rows"], g["out_rows"], g["kernel_h"], g["stride_h"], g["dilation_h"], g["pad_top"])
+        and fits(g["cols"], g["out_cols"], g["kernel_w"], g["stride_w"], g["dilation_w"], g["pad_left"])
+    )
+
+
+# ---- steps ----
+
+
+def layer_block(g: dict[str, int], r: Requantization, zero: int, bias: Array, weights: Array, isa: Isa) -> bytes:
+    """The parameter block of firmware/kernels/cmsis_nn/layer.h."""
+    params = conv_2d.PARAMS.pack(
+        **g,
+        per_channel=1,
+        input_zero_point=zero,
+        output_zero_point=r.zero_point,
+        act_min=r.act_min,
+        act_max=r.act_max,
+    )
+    tables = [np.broadcast_to(t, g["out_c"]).astype(np.int32) for t in (bias, r.multiplier, r.shift)]
+    overread = bytes(16 if isa == "mve" else 0)
+    return block(params, *tables, weights.astype(np.int8), overread)
+
+
+def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
+    a: Window = op.attributes
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    g = conv_2d.geometry_of(a, x, weights, out)
+    if g["groups"] != 1 or not layer_fits(g, k := math.prod(weights.shape[1:])):
+        return None
+    chosen, scratch = CONV, conv_2d_scratch(isa, k)
+    if (g["kernel_h"], g["kernel_w"], g["pad_top"], g["pad_left"]) == (1, 1, 0, 0):
+        chosen, scratch = POINTWISE, 0
+    elif isa == "mve" and (g["rows"], g["kernel_h"], g["dilation_w"], g["out_cols"] % 4) == (1, 1, 1, 0):
+        chosen, scratch = ROW, 0
+    bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
+    r = requantization(x, weights, out, a.activation)
+    data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
+    return Step(chosen, (op.inputs[0],), op.outputs, data, scratch, conv_2d.macs(a, inputs, outputs))
+
+
+def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
+    a: Window = op.attributes
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    _, kh, kw, out_c = weights.shape
+    in_c = x.shape[3]
+    g = conv_2d.geometry_of(a, x, weights, out) | {"out_c": out_c, "groups": in_c}
+    if not layer_fits(g, kh * kw):
+        return None
+    chosen, scratch = DEPTHWISE, 0
+    if in_c == out_c and (a.dilation_h, a.dilation_w) == (1, 1):
+        centre_inside = (g["out_cols"] - 1) * a.stride_w + 1 < x.shape[2] + g["pad_left"]
+        if isa != "mve" and (kh, kw) == (3, 3) and g["pad_left"] <= 1 and centre_inside:
+            chosen = DEPTHWISE_3X3
+        elif isa != "plain":
+            chosen, scratch = DEPTHWISE_OPT, depthwise_opt_scratch(isa, in_c, kh * kw)
+    bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
+    r = requantization(x, weights, out, a.activation)
+    data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
+    return Step(chosen, (op.inputs[0],), op.outputs, data, scratch, depthwise_conv_2d.macs(a, inputs, outputs))
+
+
+def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    out_c, depth = weights.shape
+    rows = elements(x.shape) // depth
+    r = requantization(x, weights, out, op.attributes.activation)
+    bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
+    macs = fully_connected.macs(op.attributes, inputs, outputs)
+    if len(r.multiplier) > 1:  # a 1x1 convolution: the library's own takes one multiplier
+        one = dict.fromkeys(
+            ("rows", "out_rows", "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups"), 1
+        )
+        g = {**one, "cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
+        if not layer_fits(g, depth):
+            return None
+        data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
+        return Step(POINTWISE, (op.inputs[0],), op.outputs, data, macs=macs)
+    params = FULLY_CONNECTED_PARAMS.pack(
+        depth=depth,
+        rows=rows,
+        out_c=out_c,
+        multiplier=r.multiplier[0],
+        shift=r.shift[0],
+        input_zero_point=x.quant.zero_point,
+        output_zero_point=r.zero_point,
+        act_min=r.act_min,
+        act_max=r.act_max,
+    )
+    data = block(params, bias.astype(np.int32), constant(weights).astype(np.int8))
+    return Step(FULLY_CONNECTED, (op.inputs[0],), op.outputs, data, macs=macs)
+
+
+def lower_pool(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
+    x, out = present(inputs[0]), outputs[0]
+    a: pool_2d.Pool = op.attributes
+    pad_top, pad_left = pool_2d.padding_of(a, x, out)
+    if not fits(x.shape[1], out.shape[1], a.filter_h, a.stride_h, 1, pad_top) or not fits(
+        x.shape[2], out.shape[2], a.filter_w, a.stride_w, 1, pad_left
+    ):
+        return None
+    chosen, scratch = (AVERAGE, average_pool_scratch(isa, x.shape[3])) if op.kind == "average_pool_2d" else (MAX, 0)
+    found = pool_2d.steps_of(chosen, op, inputs, outputs)
+    return replace(found[0], scratch_bytes=scratch) if found else None
+
+
+LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor], Isa], Step | None]] = {
+    "conv_2d": lower_conv_2d,
+    "depthwise_conv_2d": lower_depthwise_conv_2d,
+    "fully_connected": lower_fully_connected,
+    "average_pool_2d": lower_pool,
+    "max_pool_2d": lower_pool,
+}

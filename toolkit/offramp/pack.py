@@ -1,0 +1,83 @@
+"""Packs a model for a board: model file or graph -> plan -> blob, the one way that every command takes."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from offramp import __version__
+from offramp.blob import write
+from offramp.boards import Board
+from offramp.build.memory_map import usable
+from offramp.errors import UserError
+from offramp.frontends import load_model
+from offramp.ir import Graph
+from offramp.kernels import SETS, cmsis_nn
+from offramp.plan import Options, Plan, make_plan
+
+LONGEST_NAME = 40
+
+
+def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tuple[Plan, bytes]:  # noqa: B008
+    """The plan of a model and its blob; equal models, boards and options give equal bytes.
+
+    UserError where the model cannot be read, an op has no kernel, or flash or RAM do not hold it.
+    """
+    graph = load_model(model) if isinstance(model, Path) else model
+    check_caller_inputs(graph, options)
+    plan = make_plan(graph, board, options)
+    steps = tuple(replace(step, name=short_name(step.name)) for step in plan.steps)
+    plan = replace(plan, steps=steps, metadata={**plan.metadata, **provenance(plan, board, model)})
+    blob = write(plan)
+    check_flash(plan.name, len(blob), board)
+    return plan, blob
+
+
+def flash_lack(blob_bytes: int, board: Board) -> int:
+    """Bytes by which a blob alone exceeds the flash that an image may use; 0 or less: it may fit."""
+    return blob_bytes - usable(board, board.code)
+
+
+def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
+    """What the blob says of its making; no dates, so that packing again gives the same bytes."""
+    kernels = [step.kernel for step in plan.steps]
+    used = {kernel.set for kernel in kernels}
+    source = {"source_sha256": hashlib.sha256(model.read_bytes()).hexdigest()} if isinstance(model, Path) else {}
+    return {
+        "offramp": __version__,
+        "board": board.name,
+        "kernel_sets": ",".join(s for s in SETS if s in used),
+        **cmsis_nn.metadata(kernels),
+        **source,
+    }
+
+
+def check_caller_inputs(graph: Graph, options: Options) -> None:
+    names = [graph.tensors[i].name for i in graph.inputs]
+    for name in options.caller_inputs:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.3) or names[:1]
+            raise UserError(
+                f"{graph.name} has no input {name}; it has {', '.join(names)}", f"try --input {near[0]}=caller"
+            )
+
+
+def check_flash(name: str, blob_bytes: int, board: Board) -> None:
+    """Refuses what neither the image's flash nor the model slot holds; the build checks the image exactly."""
+    code, slot = board.code, board.model_slot
+    there = max(usable(board, code), slot.size)
+    if blob_bytes > there:
+        raise UserError(
+            f"{name} does not fit {board.name}: the blob takes {blob_bytes} bytes, region {code.name} has "
+            f"{usable(board, code)} for the image and the model slot in {slot.region.name} {slot.size}, "
+            f"{blob_bytes - there} too few",
+            "choose a board with more flash (`offramp boards`) or a smaller model",
+        )
+
+
+def short_name(name: str) -> str:
+    """The end of a tensor's path, of the first where several were fused: a/b/c;d/e -> b/c."""
+    parts = [part for part in name.split(";")[0].split("/") if part]
+    return "/".join(parts[-2:])[-LONGEST_NAME:]

@@ -1,0 +1,32 @@
+"""Builds the universal firmware of every board with warnings as errors, and each header on its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from offramp import boards
+from offramp.build.firmware import firmware, kernels_on
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    """Builds the universal firmware of every board: the build's own flags have -Werror for our files."""
+    failed = 0
+    for name in boards.names():
+        board = boards.load(name)
+        image = firmware(board, ROOT / "build" / "check" / f"{name}.elf", kernels=kernels_on(board))
+        print(f"{name}: {image.footprint.image_bytes} bytes, {image.compiler}")
+    for path in sorted((ROOT / "firmware").rglob("*.h")):
+        if "port" in path.parts:
+            continue  # headers of one family only
+        command = ["gcc", "-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+        includes = [f"-I{ROOT / 'firmware' / folder}" for folder in ("include", "src", "app", "port")]
+        failed |= subprocess.run([*command, *includes, "-x", "c", str(path)], check=False).returncode
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
