@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from offramp import boards
-from offramp.build.firmware import firmware
+from offramp.blob import read
+from offramp.build.blob_image import blob_image
+from offramp.frontends import load_model
 from offramp.pack import pack
 from offramp.reference import Reference
 from offramp_host.device import Device
@@ -27,20 +29,21 @@ BOARD = "mps2_an386"
 def main() -> None:
     console = Console()
     board = boards.load(BOARD)
-    packed = pack(MODEL / "fashion_mnist_int8.tflite", board)
+    model = load_model(MODEL / "fashion_mnist_int8.tflite")
+    plan, data = pack(model, board)
     images = np.load(MODEL / "test_images.npz")
     with tempfile.TemporaryDirectory() as folder:
         blob = Path(folder) / "fashion_mnist.ofr"
-        blob.write_bytes(packed.blob)
-        image = firmware(board, blob.with_suffix(".elf"), kernels=packed.kernels, blob=blob)
-        console.print(f"Packed {packed.graph.name} for {board.name} and built the firmware with {image.compiler}.")
+        blob.write_bytes(data)
+        image = blob_image(read(data, blob), board, blob.with_suffix(".elf"), linked=blob)
+        console.print(f"Packed {model.name} for {board.name} and built the firmware with {image.compiler}.")
         labels = [str(name) for name in images["labels"]]
-        rows = [[x.reshape(packed.graph.tensors[packed.graph.inputs[0]].shape)] for x in images["x"]]
-        with Emulator(board, image.elf, loads=[], timeout_s=120) as emulator, Device(emulator.url) as device:
+        rows = [[x.reshape(model.tensors[model.inputs[0]].shape)] for x in images["x"]]
+        with Emulator(board, image.elf, timeout_s=120) as emulator, Device(emulator.url) as device:
             ticks = device.run(rows[0], measure=True).ticks
             outputs = stream(console, device, rows)
             stack = device.statistics().stack_bytes
-    reference = Reference(packed.graph)
+    reference = Reference(model)
     equal = sum(np.array_equal(out, reference.run(row)[0]) for out, row in zip(outputs, rows, strict=True))
     right = np.array([out.argmax() for out in outputs]) == images["y"]
     assert board.emulator is not None and ticks is not None
@@ -52,9 +55,9 @@ def main() -> None:
         ("accuracy", f"{right.mean():.1%} ± {error:.1%} of {len(rows)} test images"),
         ("equal to the reference", f"{equal} of {len(rows)} outputs, in every byte"),
         ("instructions an inference", f"{board.emulator.instructions(ticks):,} (exact, emulator)"),
-        ("multiply-accumulates", f"{packed.plan.macs:,}"),
+        ("multiply-accumulates", f"{plan.macs:,}"),
         ("flash", f"{sum(flash.values()):,} bytes: " + ", ".join(f"{k} {v:,}" for k, v in flash.items())),
-        ("arena", f"{packed.plan.arena_bytes:,} bytes, input and output included"),
+        ("arena", f"{plan.arena_bytes:,} bytes, input and output included"),
         ("stack, other static RAM", f"{stack:,} bytes, {image.footprint.static_ram_bytes:,} bytes"),
     ):
         table.add_row(name, value)

@@ -1,4 +1,4 @@
-"""Measures a blob on a board: instructions, flash, RAM and stack, all from one image of the minimal application."""
+"""Measures a blob on a board: instructions, flash, RAM and stack, all from one image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from offramp.blob import read
 from offramp.boards import Board
 from offramp.build.blob_image import blob_image, caller_bytes, check_board
+from offramp.build.sources import Category
 from offramp.kernels import SETS
-
 from offramp_host.device import Device, TensorInfo
 from offramp_host.emulator import Emulator
 
@@ -44,7 +45,7 @@ class Measurement:
     instructions_crc: int | None
     macs: int
     steps: Sequence[StepCost]
-    flash_bytes: Mapping[str, int]
+    flash_bytes: Mapping[Category, int]
     blob_bytes: int
     model_file_bytes: int | None
     """Of the file that the blob was packed from; None where the blob does not say."""
@@ -92,7 +93,7 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             StepCost(step.op, step.kernel, instructions(board, n), step.macs)
             for step, n in zip(blob.steps, step_ticks, strict=True)
         ],
-        flash_bytes=dict(image.footprint.flash_bytes),
+        flash_bytes=image.footprint.flash_bytes,
         blob_bytes=len(data),
         model_file_bytes=int(source_bytes) if source_bytes else None,
         arena_bytes=blob.arena_bytes + caller_bytes(blob),

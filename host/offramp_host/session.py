@@ -144,18 +144,19 @@ class Session:
     def _await_oldest(self) -> _Outstanding:
         oldest = self._outstanding[0]
         started = heard = asked = time.monotonic()
-        retry_s = min(max(4 * self._round_trip_s, _LEAST_RETRY_S), _MOST_RETRY_S)
+        wait_s = first_wait_s = min(max(4 * self._round_trip_s, _LEAST_RETRY_S), _MOST_RETRY_S)
         while oldest.reply is None:
             now = time.monotonic()
             if now - heard > self.timeout_s:
                 self._outstanding.clear()
                 raise self._silent(oldest.code, now - started)
-            if now - asked > retry_s:
+            if now - asked > wait_s:
                 self._resend(oldest)
-                asked, retry_s = now, min(2 * retry_s, _MOST_RETRY_S)
+                asked, wait_s = now, min(2 * wait_s, _MOST_RETRY_S)
             bad = self._decoder.bad_frames
-            for frame in self._read(asked + retry_s - now, oldest.code):
+            for frame in self._read(asked + wait_s - now, oldest.code):
                 heard = asked = time.monotonic()
+                wait_s = first_wait_s
                 self._take(frame)
             if self._decoder.bad_frames > bad and oldest.reply is None:
                 self._resend_if_due(oldest)  # the damaged frame may have been its reply

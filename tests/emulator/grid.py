@@ -1,7 +1,7 @@
-"""Runs many small blobs on a board in a few processes and says which outputs differ: for the op grids of all kernel sets.
+"""Runs many small blobs on a board in one process and says whose outputs differ: for the grids of any op.
 
-    cases = [from_oracle(case, board, kernels="auto") for case in OPS["CONV_2D"](seed)]
-    assert failures(run_grid(board, cases, tmp_path)) == []
+cases = [from_oracle(case, board, kernels="auto") for case in OPS["CONV_2D"](seed)]
+assert failures(run_grid(board, cases, tmp_path)) == []
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class GridCase:
     kernels: tuple[str, ...] = ()
 
     def packed(self) -> bytes:
-        body = padded(self.blob) + b"".join(padded(part) for row in self.rows for half in row for part in half)
+        arrays = [array for row in self.rows for half in row for array in half]
+        body = padded(self.blob) + b"".join(map(padded, arrays))
         return struct.pack("<4I", 16 + len(body), len(self.blob), len(self.rows), 0) + body
 
 
@@ -83,7 +84,9 @@ def run_grid(
     timeout_s: float = 60,
     sanitize: bool = False,
 ) -> list[Result]:
-    """One result a case, in order. `kernels` are linked in, by default all that the board has. Cases go in batches as large as the model slot.
+    """One result a case, in order. `kernels` are linked in, by default all that the board has.
+
+    Cases go in batches that fill the model slot.
     """
     linked = kernels_on(board) if kernels is None else kernels
     image = firmware(board, folder / "grid.elf", kernels=linked, app=[APP], sanitize=sanitize)
@@ -150,7 +153,8 @@ def result(board: Board, case: GridCase, line: str, silent: str) -> Result:
         instructions = board.emulator.instructions(numbers[1]) if board.emulator else 0
     elif word == "refused":
         _, value, step, tensor, found, allowed = numbers
-        failure = f"refused: {status(value).name} at step {step}, tensor {tensor}, found {found}, allowed {allowed}"
+        where = f"at step {step}, tensor {tensor}, found {found}, allowed {allowed}"
+        failure = f"refused: {status(value).name} {where}"
     elif word == "differs":
         _, row, output, index, got, expected, count = numbers
         failure = (

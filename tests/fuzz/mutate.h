@@ -26,10 +26,11 @@ static uint32_t below(uint32_t *state, uint32_t n) {
 
 enum { MAX_PLACES = 64, HEADER_BYTES = 64, STEP_BYTES = 24, TENSOR_BYTES = 16, INITIAL_BYTES = 16 };
 
-/* Parts of a blob that are worth changing. */
+/* Parts of a blob that are worth changing; `tensors` is empty in a blob that does not open. */
 typedef struct places {
     bytes part[MAX_PLACES];
     uint32_t n;
+    bytes tensors;
 } places;
 
 static void add_place(places *found, const uint8_t *at, uint32_t n) {
@@ -56,6 +57,7 @@ static places find_places(bytes blob) {
     if (status < 0 && m.constants == NULL) {
         return found;
     }
+    found.tensors = (bytes){(uint8_t *)(uintptr_t)m.tensors, m.n_tensors * TENSOR_BYTES};
     add_place(&found, blob.at, HEADER_BYTES);
     add_place(&found, blob.at + HEADER_BYTES, (uint32_t)(m.constants - blob.at) - HEADER_BYTES);
     const uint8_t *end = m.constants + m.constants_bytes;
@@ -118,7 +120,7 @@ static void rebalance(uint32_t *random, bytes part) {
     memcpy(&a, at_a, 2);
     memcpy(&b, at_b, 2);
     const uint16_t factor = (uint16_t)(below(random, 2) ? 2 : b != 0 ? b : 1);
-    a = (uint16_t)(a * factor);
+    a = (uint16_t)((uint32_t)a * factor);
     b = (uint16_t)(b / factor);
     memcpy(at_a, &a, 2);
     memcpy(at_b, &b, 2);
@@ -133,6 +135,23 @@ static void swap_elements(uint32_t *random, bytes part, uint32_t size) {
     memcpy(kept, a, size);
     memmove(a, b, size);
     memcpy(b, kept, size);
+}
+
+/* A tensor moves to another memory, or to another's place, or takes another type. */
+static void move_tensor(uint32_t *random, bytes tensors) {
+    if (tensors.n == 0) {
+        return;
+    }
+    uint8_t *tensor = tensors.at + below(random, tensors.n / TENSOR_BYTES) * TENSOR_BYTES;
+    const uint8_t *other = tensors.at + below(random, tensors.n / TENSOR_BYTES) * TENSOR_BYTES;
+    switch (below(random, 4)) {
+    case 0: memcpy(tensor, other, 4); break;
+    case 1: tensor[11] = (uint8_t)below(random, 7); break;
+    case 2: memset(tensor, 0, 4); /* fall through */
+    default:
+        tensor[12] = (uint8_t)below(random, 6);
+        tensor[14] = (uint8_t)below(random, 5);
+    }
 }
 
 /* Shorter, and in half of the cases the header says so too. */
@@ -174,7 +193,7 @@ static void change_once(uint32_t *random, bytes *blob, bytes other) {
     case 10:
     case 11: part.at[below(random, part.n)] ^= (uint8_t)(1u << below(random, 8)); break;
     case 12:
-    case 13:
+    case 13: move_tensor(random, found.tensors); break;
     case 14: part.at[below(random, part.n)] = (uint8_t)next_random(random); break;
     default:
         if (below(random, 2)) {

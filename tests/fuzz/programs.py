@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from offramp import boards, resources
+from offramp.boards import Board
 from offramp.build import Source, Sources, build
 from offramp.build.firmware import kernel_table
 from offramp.ops import Kernel
@@ -18,21 +18,22 @@ POSIX = boards.load("posix")
 FUZZER_FLAGS = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 
 
-def runtime_sources(kernels: Sequence[Kernel]) -> Sources:
-    """Runtime and portable kernels, with a table that takes blobs for every core."""
+def runtime_sources(kernels: Sequence[Kernel], packed_for: Board = POSIX) -> Sources:
+    """Runtime and portable kernels, with a table that takes blobs for that board."""
     firmware = resources.root() / "firmware"
     runtime = Sources(
         tuple(Source(path, "runtime") for path in sorted((firmware / "src").glob("*.c")))
         + tuple(Source(path, "kernels") for path in sorted((firmware / "kernels" / "generic").glob("*.c"))),
         (firmware / "include", firmware / "src", firmware / "kernels"),
     )
-    table = re.sub(r"\d+\};", "0};", kernel_table(POSIX, kernels))
-    return runtime + Sources.from_text("kernel_table.c", table, "runtime")
+    return runtime + Sources.from_text("kernel_table.c", kernel_table(packed_for, kernels), "runtime")
 
 
-def host_program(main: Path, kernels: Sequence[Kernel], out: Path, blob: Path | None = None) -> Path:
+def host_program(
+    main: Path, kernels: Sequence[Kernel], out: Path, blob: Path | None = None, packed_for: Board = POSIX
+) -> Path:
     """The executable, with ASan and UBSan."""
-    sources = runtime_sources(kernels) + Sources((Source(main, "application"),), (main.parent,))
+    sources = runtime_sources(kernels, packed_for) + Sources((Source(main, "application"),), (main.parent,))
     return build(POSIX, sources, out, blob=blob, sanitize=True).elf
 
 

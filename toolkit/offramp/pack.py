@@ -27,9 +27,8 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     """
     graph = load_model(model) if isinstance(model, Path) else model
     check_caller_inputs(graph, options)
-    plan = make_plan(graph, board, options)
-    steps = tuple(replace(step, name=short_name(step.name)) for step in plan.steps)
-    plan = replace(plan, steps=steps, metadata={**plan.metadata, **provenance(plan, board, model)})
+    plan = make_plan(with_short_names(graph), board, options)
+    plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board, model)})
     blob = write(plan)
     check_flash(plan.name, len(blob), board)
     return plan, blob
@@ -44,7 +43,9 @@ def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
     """What the blob says of its making; no dates, so that packing again gives the same bytes."""
     kernels = [step.kernel for step in plan.steps]
     used = {kernel.set for kernel in kernels}
-    source = {"source_sha256": hashlib.sha256(model.read_bytes()).hexdigest()} if isinstance(model, Path) else {}
+    source = (
+        {"source_sha256": hashlib.sha256(model.read_bytes()).hexdigest()} if isinstance(model, Path) else {}
+    )
     return {
         "offramp": __version__,
         "board": board.name,
@@ -60,7 +61,8 @@ def check_caller_inputs(graph: Graph, options: Options) -> None:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.3) or names[:1]
             raise UserError(
-                f"{graph.name} has no input {name}; it has {', '.join(names)}", f"try --input {near[0]}=caller"
+                f"{graph.name} has no input {name}; it has {', '.join(names)}",
+                f"try --input {near[0]}=caller",
             )
 
 
@@ -75,6 +77,18 @@ def check_flash(name: str, blob_bytes: int, board: Board) -> None:
             f"{blob_bytes - there} too few",
             "choose a board with more flash (`offramp boards`) or a smaller model",
         )
+
+
+def with_short_names(graph: Graph) -> Graph:
+    """Names fit for tables and messages; inputs and outputs keep theirs, and nothing else takes one."""
+    ports = {graph.tensors[i].name for i in (*graph.inputs, *graph.outputs)}
+    tensors = []
+    for tensor in graph.tensors:
+        name = short_name(tensor.name)
+        keep = tensor.name in ports or name in ports
+        tensors.append(tensor if keep else replace(tensor, name=name))
+    ops = tuple(replace(op, name=short_name(op.name)) for op in graph.ops)
+    return replace(graph, tensors=tuple(tensors), ops=ops)
 
 
 def short_name(name: str) -> str:

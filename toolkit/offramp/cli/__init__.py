@@ -26,13 +26,13 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 # What a wrong command line raises. Typer exports it under no name that all its releases share.
-CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 
 def app() -> typer.Typer:
     found = typer.Typer(
         name="offramp",
-        help="Neural networks on microcontrollers: pack a model into a blob, build firmware, run and measure it.",
+        help="Neural networks on microcontrollers: pack a model, build firmware, run and measure it.",
         add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -59,7 +59,7 @@ def call(arguments: Sequence[str]) -> int:
         say_error(error.message, error.hint)
         return 1
     except CommandLineError as error:
-        say_error(getattr(error, "message", "") or str(error), "`offramp COMMAND --help` shows what a command takes")
+        say_error(error.format_message(), "`offramp COMMAND --help` shows what a command takes")
         return 1
     except (typer.Abort, KeyboardInterrupt):
         say_error("interrupted", "nothing was written")

@@ -21,8 +21,12 @@ from offramp.plan import Options
 def build(
     file: ModelOrBlob,
     board: Board,
-    out: Annotated[Path | None, typer.Option("-o", metavar="ELF", help="Default: NAME-BOARD.elf, here.")] = None,
-    universal: Annotated[bool, typer.Option("--universal", help="Link every kernel of the board's core.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", metavar="ELF", help="Default: NAME-BOARD.elf, here.")
+    ] = None,
+    universal: Annotated[
+        bool, typer.Option("--universal", help="Link every kernel of the board's core.")
+    ] = False,
 ) -> None:
     """Build the firmware with a model linked in."""
     target = boards.load(board)

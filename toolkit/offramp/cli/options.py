@@ -10,15 +10,22 @@ import typer
 from offramp.errors import UserError
 from offramp.plan import Options
 
-Board = Annotated[str, typer.Option("--board", "-b", metavar="B", help="The board; `offramp boards` lists them.")]
+Board = Annotated[
+    str, typer.Option("--board", "-b", metavar="B", help="The board; `offramp boards` lists them.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kernels = Annotated[
-    str, typer.Option("--kernels", metavar="auto|generic|cmsis_nn", help="Kernel set; generic serves what it lacks.")
+    str,
+    typer.Option(
+        "--kernels", metavar="auto|generic|cmsis_nn", help="Kernel set; generic serves what it lacks."
+    ),
 ]
 KeepInputs = Annotated[bool, typer.Option("--keep-inputs", help="Leave inputs as they are after a run.")]
 CallerInputs = Annotated[
     list[str] | None,
-    typer.Option("--input", metavar="NAME=caller", help="Leave this input in the caller's memory, read-only."),
+    typer.Option(
+        "--input", metavar="NAME=caller", help="Leave this input in the caller's memory, read-only."
+    ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[Path, typer.Argument(metavar="MODEL|BLOB", help="A .tflite, .ofg or .ofr file.")]
@@ -34,5 +41,7 @@ def plan_options(kernels: str, keep_inputs: bool = False, inputs: list[str] | No
 def caller_input(text: str) -> str:
     name, _, place = text.rpartition("=")
     if not name or place != "caller":
-        raise UserError(f"--input {text}: NAME=caller is needed", "it leaves input NAME in the caller's memory")
+        raise UserError(
+            f"--input {text}: NAME=caller is needed", "it leaves input NAME in the caller's memory"
+        )
     return name

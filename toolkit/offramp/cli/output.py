@@ -27,7 +27,8 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A column whose cells are all numbers stands to the right; None reads "-"."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    print_title(title)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for i, name in enumerate(columns):
         numbers = all(isinstance(row[i], int | float | None) for row in rows)
         table.add_column(name, justify="right" if numbers else "left", header_style="dim", overflow="fold")
@@ -38,12 +39,18 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
     """Names and values in two columns."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    print_title(title)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, Text(cell(value)))
     stdout.print(table)
+
+
+def print_title(title: str) -> None:
+    if title:
+        stdout.print(Text(title, "bold"), soft_wrap=True)
 
 
 def cell(value: Any) -> str:
@@ -71,8 +78,10 @@ def say_error(message: str, hint: str) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while the body runs, where stderr is a terminal; the body calls what it gets with how much
-    is done. Without a total the bar only shows that work goes on."""
+    """A bar on stderr while the body runs, where stderr is a terminal; the body tells how much is done.
+
+    Without a total the bar only shows that work goes on.
+    """
     columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
     if total is not None:
         columns.insert(2, MofNCompleteColumn())

@@ -20,11 +20,13 @@ from offramp.plan import Plan
 def pack(
     model: Model,
     board: Board,
-    out: Annotated[Path | None, typer.Option("-o", metavar="OUT.ofr", help="Default: the model's name, here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", metavar="OUT.ofr", help="Default: the model's name, here.")
+    ] = None,
     kernels: Kernels = "auto",
     keep_inputs: KeepInputs = False,
-    input: CallerInputs = None,
-    json: Json = False,
+    caller_inputs: CallerInputs = None,
+    as_json: Json = False,
 ) -> None:
     """Pack a model into the blob that a board runs."""
     if is_blob(model):
@@ -33,7 +35,7 @@ def pack(
     path = out or Path(f"{model.stem}.ofr")
     check_output(path)
     with progress(f"packing {model.name}"):
-        plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, input))
+        plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, caller_inputs))
     write_output(path, blob)
     if (lack := packing.flash_lack(len(blob), target)) > 0:
         note(
@@ -41,7 +43,7 @@ def pack(
             f"it fits the model slot in {target.model_slot.region.name}"
         )
     summary = summarize(plan, blob, path, target.name)
-    if json:
+    if as_json:
         print_json(summary)
     else:
         show(summary, target)

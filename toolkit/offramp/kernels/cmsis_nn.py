@@ -1,4 +1,4 @@
-"""Kernel set `cmsis_nn`, on Arm's CMSIS-NN 4.0.0: which ops and shapes it takes, its scratch, its parameter blocks."""
+"""Kernel set `cmsis_nn`, on Arm's CMSIS-NN: the ops and shapes it takes, scratch and parameter blocks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from offramp.ops import conv_2d, depthwise_conv_2d, fully_connected, pool_2d
 from offramp.ops.gemm import Requantization, Window, bias_of, requantization
 from offramp.ops.op import Array, Kernel, Params, Step, block, constant, elements, present
 
-# The library whose API these adapters call. Its major and minor number are the kernels' packing version, so that a
-# blob and a firmware for different versions refuse each other.
+# The library whose API these adapters call. Its major and minor number are the kernels' packing version, so
+# that a blob and a firmware for different versions refuse each other.
 VERSION = "4.0.0"
 PACKING = int(VERSION.split(".")[0]) << 8 | int(VERSION.split(".")[1])
 
@@ -73,20 +73,46 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core
     return None if step is None else [step]
 
 
-# ---- scratch: the library's *_get_buffer_size ----
+# ---- which shapes are worth it ----
 
 
-def conv_2d_scratch(isa: Isa, k: int) -> int:
-    """`k`: weights of one output channel. Four columns of int8, or two widened to int16."""
-    return 4 * ((k + 7) // 8 * 8) if isa == "mve" else 4 * k
+def is_faster(kernel: Kernel, isa: Isa, *, weights: int = 0, channels: int = 0, pixels: int = 0) -> bool:
+    """Whether the library takes fewer instructions than the generic kernel.
+
+    `weights` are those of one output channel, `channels` and `pixels` the output's.
+
+    TABLE
+    """
+    if kernel is CONV:
+        return isa == "mve" or (channels > 1 if isa == "dsp" else weights <= 100)
+    if kernel is POINTWISE:
+        return isa != "plain" or pixels >= 32
+    if kernel is AVERAGE:
+        return isa != "plain" and channels >= (4 if isa == "mve" else 8)
+    if kernel is MAX:
+        return channels >= (4 if isa == "mve" else 8)
+    return True
+
+
+# ---- scratch ----
+
+
+def conv_2d_scratch(isa: Isa, k: int, pixels: int) -> int:
+    """Taps of the pixels that are multiplied at once, `k` each.
+
+    Each product sums the weights anew, at 2 instructions a weight; on Helium once every 4 pixels anyway.
+    """
+    most = 4 if isa == "mve" else max(4, min(16, 8192 // k))
+    return k * min(pixels, most)
 
 
 def depthwise_opt_scratch(isa: Isa, in_c: int, taps: int) -> int:
-    """On Helium four columns of blocks of 124 channels."""
+    """arm_depthwise_conv_s8_opt_get_buffer_size; on Helium four columns of blocks of 124 channels."""
     return {"plain": 0, "dsp": 2 * in_c * taps, "mve": 4 * 124 * taps}[isa]
 
 
 def average_pool_scratch(isa: Isa, channels: int) -> int:
+    """arm_avgpool_s8_get_buffer_size."""
     return 4 * channels if isa == "dsp" else 0
 
 
@@ -99,18 +125,18 @@ def fits(length: int, out: int, taps: int, stride: int, dilation: int, pad: int)
     return max(length, reach) < 1 << 15 and pad < reach and (out - 1) * stride < length + pad
 
 
-def layer_fits(g: dict[str, int], k: int) -> bool:
-    return (
-        k < 1 << 16
-        and fits(g["rows"], g["out_rows"], g["kernel_h"], g["stride_h"], g["dilation_h"], g["pad_top"])
-        and fits(g["cols"], g["out_cols"], g["kernel_w"], g["stride_w"], g["dilation_w"], g["pad_left"])
-    )
+def layer_fits(g: dict[str, int]) -> bool:
+    return fits(
+        g["rows"], g["out_rows"], g["kernel_h"], g["stride_h"], g["dilation_h"], g["pad_top"]
+    ) and fits(g["cols"], g["out_cols"], g["kernel_w"], g["stride_w"], g["dilation_w"], g["pad_left"])
 
 
 # ---- steps ----
 
 
-def layer_block(g: dict[str, int], r: Requantization, zero: int, bias: Array, weights: Array, isa: Isa) -> bytes:
+def layer_block(
+    g: dict[str, int], r: Requantization, zero: int, bias: Array, weights: Array, isa: Isa
+) -> bytes:
     """The parameter block of firmware/kernels/cmsis_nn/layer.h."""
     params = conv_2d.PARAMS.pack(
         **g,
@@ -129,53 +155,68 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], is
     a: Window = op.attributes
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     g = conv_2d.geometry_of(a, x, weights, out)
-    if g["groups"] != 1 or not layer_fits(g, k := math.prod(weights.shape[1:])):
-        return None
-    chosen, scratch = CONV, conv_2d_scratch(isa, k)
+    k, pixels = math.prod(weights.shape[1:]), g["out_rows"] * g["out_cols"]
+    chosen, scratch = CONV, conv_2d_scratch(isa, k, pixels)
     if (g["kernel_h"], g["kernel_w"], g["pad_top"], g["pad_left"]) == (1, 1, 0, 0):
         chosen, scratch = POINTWISE, 0
     elif isa == "mve" and (g["rows"], g["kernel_h"], g["dilation_w"], g["out_cols"] % 4) == (1, 1, 1, 0):
         chosen, scratch = ROW, 0
+    if g["groups"] != 1 or not layer_fits(g):
+        return None
+    if not is_faster(chosen, isa, weights=k, channels=g["out_c"], pixels=pixels):
+        return None
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
     r = requantization(x, weights, out, a.activation)
     data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
     return Step(chosen, (op.inputs[0],), op.outputs, data, scratch, conv_2d.macs(a, inputs, outputs))
 
 
-def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
+def lower_depthwise_conv_2d(
+    op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa
+) -> Step | None:
     a: Window = op.attributes
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     _, kh, kw, out_c = weights.shape
-    in_c = x.shape[3]
-    g = conv_2d.geometry_of(a, x, weights, out) | {"out_c": out_c, "groups": in_c}
-    if not layer_fits(g, kh * kw):
+    g = conv_2d.geometry_of(a, x, weights, out) | {"out_c": out_c, "groups": x.shape[3]}
+    found = depthwise_variant(g, isa)
+    if found is None or kh * kw >= 1 << 16 or not layer_fits(g):
         return None
-    chosen, scratch = DEPTHWISE, 0
-    if in_c == out_c and (a.dilation_h, a.dilation_w) == (1, 1):
-        centre_inside = (g["out_cols"] - 1) * a.stride_w + 1 < x.shape[2] + g["pad_left"]
-        if isa != "mve" and (kh, kw) == (3, 3) and g["pad_left"] <= 1 and centre_inside:
-            chosen = DEPTHWISE_3X3
-        elif isa != "plain":
-            chosen, scratch = DEPTHWISE_OPT, depthwise_opt_scratch(isa, in_c, kh * kw)
+    chosen, scratch = found
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
     r = requantization(x, weights, out, a.activation)
     data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
-    return Step(chosen, (op.inputs[0],), op.outputs, data, scratch, depthwise_conv_2d.macs(a, inputs, outputs))
+    return Step(
+        chosen, (op.inputs[0],), op.outputs, data, scratch, depthwise_conv_2d.macs(a, inputs, outputs)
+    )
 
 
-def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
+def depthwise_variant(g: dict[str, int], isa: Isa) -> tuple[Kernel, int] | None:
+    """Kernel and scratch, or None: the other loops lose on every core."""
+    multiplier, taps = g["out_c"] // g["in_c"], g["kernel_h"] * g["kernel_w"]
+    if (g["dilation_h"], g["dilation_w"]) != (1, 1):
+        return None
+    if multiplier % 4 == 0:
+        return DEPTHWISE, 0
+    if multiplier != 1:
+        return None
+    centre_inside = (g["out_cols"] - 1) * g["stride_w"] + 1 < g["cols"] + g["pad_left"]
+    if isa != "mve" and (g["kernel_h"], g["kernel_w"]) == (3, 3) and g["pad_left"] <= 1 and centre_inside:
+        return DEPTHWISE_3X3, 0
+    return (DEPTHWISE_OPT, depthwise_opt_scratch(isa, g["in_c"], taps)) if isa == "mve" else None
+
+
+def lower_fully_connected(
+    op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa
+) -> Step | None:
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     out_c, depth = weights.shape
     rows = elements(x.shape) // depth
     r = requantization(x, weights, out, op.attributes.activation)
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
     macs = fully_connected.macs(op.attributes, inputs, outputs)
-    if len(r.multiplier) > 1:  # a 1x1 convolution: the library's own takes one multiplier
-        one = dict.fromkeys(
-            ("rows", "out_rows", "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups"), 1
-        )
-        g = {**one, "cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-        if not layer_fits(g, depth):
+    if len(r.multiplier) > 1:  # a 1x1 convolution: arm_fully_connected_s8 takes one multiplier
+        g = fully_connected_geometry(rows, depth, out_c)
+        if not layer_fits(g) or not is_faster(POINTWISE, isa, weights=depth, channels=out_c, pixels=rows):
             return None
         data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
         return Step(POINTWISE, (op.inputs[0],), op.outputs, data, macs=macs)
@@ -194,17 +235,27 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
     return Step(FULLY_CONNECTED, (op.inputs[0],), op.outputs, data, macs=macs)
 
 
+def fully_connected_geometry(rows: int, depth: int, out_c: int) -> dict[str, int]:
+    ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
+    sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
+    return dict.fromkeys(ones.split(), 1) | sizes
+
+
 def lower_pool(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: Isa) -> Step | None:
     x, out = present(inputs[0]), outputs[0]
     a: pool_2d.Pool = op.attributes
+    _, rows, cols, channels = x.shape
+    _, out_rows, out_cols, _ = out.shape
     pad_top, pad_left = pool_2d.padding_of(a, x, out)
-    if not fits(x.shape[1], out.shape[1], a.filter_h, a.stride_h, 1, pad_top) or not fits(
-        x.shape[2], out.shape[2], a.filter_w, a.stride_w, 1, pad_left
+    if not fits(rows, out_rows, a.filter_h, a.stride_h, 1, pad_top) or not fits(
+        cols, out_cols, a.filter_w, a.stride_w, 1, pad_left
     ):
         return None
-    chosen, scratch = (AVERAGE, average_pool_scratch(isa, x.shape[3])) if op.kind == "average_pool_2d" else (MAX, 0)
+    chosen, scratch = (MAX, 0) if op.kind == "max_pool_2d" else (AVERAGE, average_pool_scratch(isa, channels))
     found = pool_2d.steps_of(chosen, op, inputs, outputs)
-    return replace(found[0], scratch_bytes=scratch) if found else None
+    if not found or not is_faster(chosen, isa, channels=channels):
+        return None
+    return replace(found[0], scratch_bytes=scratch)
 
 
 LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor], Isa], Step | None]] = {

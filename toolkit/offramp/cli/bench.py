@@ -1,0 +1,82 @@
+"""`offramp bench`: what a model costs on boards, in instructions and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offramp import boards
+from offramp.cli.blob_file import blob_for
+from offramp.cli.options import Json, Kernels, ModelOrBlob, TimeLimit, plan_options
+from offramp.cli.output import note, print_facts, print_json, print_table, progress
+from offramp.plan import Options
+from offramp_host.measure import Measurement, measure
+
+
+def bench(
+    file: ModelOrBlob,
+    board: Annotated[list[str], typer.Option("--board", "-b", metavar="B...", help="One board or several.")],
+    more_boards: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    kernels: Kernels = "auto",
+    time_limit: TimeLimit = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on emulated boards: one inference on seeded random input."""
+    names = [name for text in (*board, *(more_boards or ())) for name in text.split(",") if name]
+    targets = [boards.load(name) for name in names]
+    options = plan_options(kernels)
+    rows = [bench_on(target, file, options, time_limit) for target in targets]
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    show_boards(rows)
+    for row in rows:
+        show_steps(row)
+    note("\nInstructions are exact, for seeded random input. `image` is all of flash but the model.")
+
+
+def bench_on(board: boards.Board, file: Path, options: Options, time_limit_s: float) -> Measurement:
+    _, data = blob_for(file, board, options)
+    with progress(f"measuring on {board.name}"):
+        return measure(board, data, name=str(file), time_limit_s=time_limit_s)
+
+
+def show_boards(rows: Sequence[Measurement]) -> None:
+    columns = ("board", "instructions", "init", "image", "model", "arena", "state", "static", "stack")
+    table = [
+        (
+            row.board,
+            row.instructions_per_inference,
+            row.instructions_init,
+            sum(row.flash_bytes.values()) - row.flash_bytes["model"],
+            row.flash_bytes["model"],
+            row.arena_bytes,
+            row.state_bytes,
+            row.static_ram_bytes,
+            row.stack_bytes,
+        )
+        for row in rows
+    ]
+    print_table(f"{rows[0].model}: {rows[0].macs:,} MACs", columns, table)
+
+
+def show_steps(row: Measurement) -> None:
+    total = row.instructions_per_inference or 0
+    steps = [
+        (
+            i,
+            step.kernel,
+            step.instructions,
+            f"{100 * step.instructions / total:.1f}" if step.instructions is not None and total else None,
+            step.macs,
+            step.instructions / step.macs if step.instructions is not None and step.macs else None,
+        )
+        for i, step in enumerate(row.steps)
+    ]
+    print_table(f"\nsteps on {row.board}", ("", "kernel", "instructions", "%", "MACs", "a MAC"), steps)
+    library = f", CMSIS-NN {row.cmsis_nn_version}" if row.cmsis_nn_version else ""
+    print_facts("", [("compiler", row.compiler + library)])

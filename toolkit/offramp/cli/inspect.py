@@ -1,0 +1,170 @@
+"""`offramp inspect`: what a blob or a model file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offramp.blob import read
+from offramp.blob.memory import arena_map
+from offramp.cli.blob_file import is_blob, read_file
+from offramp.cli.licenses import licenses_of
+from offramp.cli.options import Json
+from offramp.cli.output import print_facts, print_json, print_table
+from offramp.frontends import load_model
+from offramp.ir import Graph, Op, Tensor
+from offramp.ops import OPS
+from offramp.pack import short_name
+
+LIFE_COLUMNS = 24
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .ofr, .ofg or .tflite file.")],
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="Licences of what a build of it links.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show inputs, outputs, steps, memory and metadata of a blob or a model file."""
+    found = of_blob(file) if is_blob(file) else of_graph(file)
+    if licenses:
+        found = {"file": found["file"], "licenses": licenses_of(found)}
+    if as_json:
+        print_json(found)
+    elif licenses:
+        rows = [(row["part"], row["license"], row["linked"]) for row in found["licenses"]]
+        print_table(f"{file}: licences", ("part", "licence", "linked"), rows)
+    else:
+        show(found)
+
+
+def of_blob(path: Path) -> dict[str, Any]:
+    data = read_file(path)
+    blob = read(data, path)
+    return {
+        "file": str(path),
+        "model": blob.name,
+        "format": f"ofr {blob.format}",
+        "core": blob.core,
+        "crc": f"{blob.crc:08x}",
+        "bytes": blob.bytes,
+        "constants_bytes": blob.constants_bytes,
+        "arena_bytes": blob.arena_bytes,
+        "state_bytes": blob.state_bytes,
+        "macs": blob.macs,
+        "inputs": [asdict(port) for port in blob.inputs],
+        "outputs": [asdict(port) for port in blob.outputs],
+        "steps": [asdict(step) for step in blob.steps],
+        "arena": [asdict(extent) for extent in arena_map(data)],
+        "labels": list(blob.labels),
+        "metadata": blob.metadata,
+    }
+
+
+def of_graph(path: Path) -> dict[str, Any]:
+    graph = load_model(path)
+    steps = [of_op(graph, op) for op in graph.ops]
+    state = [graph.tensors[v.initial] for v in graph.variables]
+    return {
+        "file": str(path),
+        "model": graph.name,
+        "format": path.suffix.lower()[1:],
+        "bytes": path.stat().st_size,
+        "constants_bytes": sum(t.bytes for t in graph.tensors if t.data is not None),
+        "state_bytes": sum(t.bytes for t in state),
+        "macs": sum(step["macs"] for step in steps),
+        "inputs": [of_tensor(graph.tensors[i]) for i in graph.inputs],
+        "outputs": [of_tensor(graph.tensors[i]) for i in graph.outputs],
+        "steps": steps,
+        "labels": list(graph.labels),
+        "metadata": graph.metadata,
+    }
+
+
+def of_tensor(tensor: Tensor) -> dict[str, Any]:
+    q = tensor.quantization
+    return {
+        "name": tensor.name,
+        "shape": tensor.shape,
+        "dtype": tensor.dtype,
+        "bytes": tensor.bytes,
+        "scale": q.scale if q else None,
+        "zero_point": q.zero_point if q else None,
+    }
+
+
+def of_op(graph: Graph, op: Op) -> dict[str, Any]:
+    inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
+    outputs = [graph.tensors[i] for i in op.outputs]
+    return {
+        "op": op.kind,
+        "name": op.name,
+        "shape": outputs[0].shape if outputs else (),
+        "macs": OPS[op.kind].macs(op.attributes, inputs, outputs),
+        "params_bytes": sum(t.bytes for t in inputs if t is not None and t.data is not None),
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    sizes = ("bytes", "constants_bytes", "arena_bytes", "state_bytes", "macs")
+    facts = [
+        (key.replace("_bytes", ""), found[key]) for key in ("format", "core", "crc", *sizes) if key in found
+    ]
+    print_facts(f"{found['file']}: {found['model']}", facts)
+    for which in ("inputs", "outputs"):
+        rows = [
+            (
+                p["name"],
+                "x".join(map(str, p["shape"])),
+                p["dtype"],
+                number(p["scale"]),
+                p["zero_point"],
+                p["bytes"],
+            )
+            for p in found[which]
+        ]
+        print_table(f"\n{which}", ("name", "shape", "type", "scale", "zero point", "bytes"), rows)
+    packed = "arena" in found
+    print_table(
+        "\nsteps" if packed else "\nops",
+        ("", "kernel" if packed else "op", "name", "MACs", "bytes", *(["scratch"] if packed else ["output"])),
+        [
+            (
+                i,
+                s["kernel"] if packed else s["op"],
+                short_name(s["name"])[-24:],
+                s["macs"],
+                s["params_bytes"],
+                s["scratch_bytes"] if packed else "x".join(map(str, s["shape"])),
+            )
+            for i, s in enumerate(found["steps"])
+        ],
+    )
+    if packed:
+        show_arena(found["arena"], len(found["steps"]))
+    if found["labels"]:
+        print_facts("\nlabels", [(str(i), label) for i, label in enumerate(found["labels"])])
+    print_facts("\nmetadata", sorted(found["metadata"].items()))
+
+
+def show_arena(extents: Sequence[dict[str, Any]], n_steps: int) -> None:
+    columns = min(n_steps + 1, LIFE_COLUMNS)
+    rows = []
+    for e in extents:
+        start, end = (e[key] * columns // (n_steps + 1) for key in ("first", "last"))
+        life = "·" * start + "█" * (end - start + 1) + "·" * (columns - end - 1)
+        rows.append((e["offset"], e["bytes"], life, e["what"][:36]))
+    print_table(
+        f"\narena, in time from step 0 to {n_steps - 1} and the end",
+        ("offset", "bytes", "life", "what"),
+        rows,
+    )
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.9g}"

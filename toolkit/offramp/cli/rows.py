@@ -1,0 +1,108 @@
+"""Reads the rows of `run --inputs`, checked against the model's inputs, and writes the outputs."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offramp.blob.read import Port
+from offramp.cli.blob_file import read_file
+from offramp.cli.output import note
+from offramp.errors import UserError
+from offramp.ir import DTYPES
+
+Array = NDArray[Any]
+
+
+def read_rows(path: Path, inputs: Sequence[Port]) -> list[list[Array]]:
+    """For each row one array an input, shaped as the model takes it."""
+    arrays = read_arrays(path, inputs)
+    shaped = [
+        in_rows(array, port, f"{path}: {name}") for (name, array), port in zip(arrays, inputs, strict=True)
+    ]
+    counts = {len(array) for array in shaped}
+    if len(counts) > 1:
+        found = ", ".join(f"{port.name} {len(array)}" for port, array in zip(inputs, shaped, strict=True))
+        raise UserError(
+            f"{path}: inputs have different numbers of rows: {found}", "one row of each an inference"
+        )
+    return [list(row) for row in zip(*shaped, strict=True)]
+
+
+def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
+    """(what to call it, array) for each input: of a .npz by the inputs' names, else in the file's order."""
+    try:
+        loaded = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
+        arrays = (
+            {"": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+        )
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: not a .npy or .npz file of plain arrays", "write it with numpy.save or savez"
+        ) from error
+    names = [port.name for port in inputs]
+    arrays = {key: array for key, array in arrays.items() if array.ndim > 0 or key in names}
+    if all(name in arrays for name in names):
+        return [(f"array {name}", arrays[name]) for name in names]
+    if len(arrays) < len(names):
+        raise UserError(
+            f"{path}: {len(arrays)} arrays, the model has {len(names)} inputs: {', '.join(names)}",
+            "write a .npz with one array an input, under the inputs' names",
+        )
+    taken = list(arrays.items())[: len(names)]
+    if len(arrays) > len(names):
+        unused = ", ".join(list(arrays)[len(names) :])
+        note(f"note: {path}: taken in order: {', '.join(key for key, _ in taken)}; not used: {unused}")
+    return [
+        (f"array {key}" if key else f"input {name}", array)
+        for name, (key, array) in zip(names, taken, strict=True)
+    ]
+
+
+def in_rows(array: Array, port: Port, what: str) -> Array:
+    """The array with its first axis the row and each row shaped as the input."""
+    wanted = np.dtype(DTYPES[port.dtype])
+    if array.dtype != wanted:
+        hint = f"input {port.name} takes {wanted}"
+        if array.dtype.kind == "f":
+            hint += f": q = round(x / {port.scale:.9g}) + {port.zero_point}, clipped to {wanted}"
+        raise UserError(f"{what} is {array.dtype}, {wanted} is needed", hint)
+    inner = port.shape[1:] if port.shape[:1] == (1,) else port.shape
+    row = [n for n in array.shape[1:] if n != 1]
+    if array.ndim == 0 or row not in ([n for n in port.shape if n != 1], [math.prod(port.shape)]):
+        raise UserError(
+            f"{what} has shape {list(array.shape)}, [rows, {', '.join(map(str, inner))}] is needed",
+            f"input {port.name}: first axis the row, then {list(inner)} or {math.prod(port.shape)} flat",
+        )
+    if len(array) == 0:
+        raise UserError(f"{what} has no rows", "one row an inference")
+    return array.reshape(len(array), *port.shape)
+
+
+def npz(outputs: Sequence[tuple[str, Array]]) -> bytes:
+    """A .npz file of arrays in this order, whatever their names; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in outputs:
+            member = io.BytesIO()
+            np.save(member, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return buffer.getvalue()
+
+
+def output_arrays(results: Sequence[Sequence[Array]], ports: Sequence[Port]) -> list[tuple[str, Array]]:
+    """Each output's name, made unique, and its rows, one below the other without the batch axis."""
+    named: list[tuple[str, Array]] = []
+    for i, port in enumerate(ports):
+        rows = np.stack([outputs[i] for outputs in results])
+        taken = {name for name, _ in named}
+        name = port.name if port.name and port.name not in taken else f"{port.name}#{i}"
+        named.append((name, rows[:, 0] if port.shape[:1] == (1,) else rows))
+    return named

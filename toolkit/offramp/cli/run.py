@@ -1,0 +1,172 @@
+"""`offramp run`: rows of inputs through a model on a board, real or emulated."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from offramp import boards
+from offramp.blob import read
+from offramp.blob.read import Blob
+from offramp.build.blob_image import blob_image
+from offramp.cli.blob_file import blob_for, is_blob, read_file
+from offramp.cli.options import Json, Kernels, ModelOrBlob, TimeLimit, plan_options
+from offramp.cli.output import (
+    check_output,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    progress,
+    write_output,
+)
+from offramp.cli.rows import Array, npz, output_arrays, read_rows
+from offramp.errors import UserError
+from offramp.plan import Options
+from offramp_host.device import Device, Result, State
+from offramp_host.emulator import Emulator
+
+
+def run(
+    file: ModelOrBlob,
+    inputs: Annotated[Path, typer.Option("--inputs", "-i", metavar="X.npy|npz", help="First axis: the row.")],
+    board: Annotated[
+        str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option("--port", "-p", metavar="URL", help="A serial port or URL with a board behind it."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", metavar="Y.npz", help="One array an output.")] = None,
+    state: Annotated[str, typer.Option("--state", metavar="carry|reset", help="From row to row.")] = "carry",
+    kernels: Kernels = "auto",
+    time_limit: TimeLimit = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Run a model on rows of inputs; state is reset before the first."""
+    if (board is None) == (port is None):
+        raise UserError(
+            "run needs either --board or --port", "--board B emulates a board, --port URL talks to one"
+        )
+    if state not in ("carry", "reset"):
+        raise UserError(f"--state {state}: carry or reset is needed", "carry keeps state from row to row")
+    if out is not None:
+        check_output(out)
+    options = plan_options(kernels)
+    connected = emulated(file, boards.load(board), options, inputs, time_limit) if board else None
+    with connected or attached(file, port or "", options, inputs, time_limit) as bench:
+        results = infer(bench, "carry" if state == "carry" else "reset")
+    outputs = output_arrays([result.outputs for result in results], bench.blob.outputs)
+    if out is not None:
+        write_output(out, npz(outputs))
+        note(f"wrote {out}")
+    summary = summarize(bench, results, outputs)
+    if as_json:
+        print_json(summary)
+    else:
+        show(summary, bench.blob.labels)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A board with the model on it and the rows that wait; `board` is None if it cannot count instructions."""
+
+    device: Device
+    blob: Blob
+    rows: list[list[Array]]
+    where: str
+    board: boards.Board | None
+
+
+@contextmanager
+def emulated(
+    file: Path, board: boards.Board, options: Options, inputs: Path, time_limit_s: float
+) -> Iterator[Bench]:
+    """The emulator starts with the blob in the model slot, which every board has."""
+    blob, data = blob_for(file, board, options)
+    rows = read_rows(inputs, blob.inputs)
+    if len(data) > board.model_slot.size:
+        raise UserError(
+            f"{file}: the blob takes {len(data)} bytes, {board.name} takes {board.model_slot.size}",
+            "choose a board with more memory (`offramp boards`)",
+        )
+    with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
+        model = Path(folder) / "model.ofr"
+        model.write_bytes(data)
+        with progress(f"building for {board.name}"):
+            image = blob_image(blob, board, Path(folder) / "image.elf")
+        loads = [(model, board.model_slot.address)]
+        limit_s = time_limit_s * (len(rows) + 2)
+        with (
+            Emulator(board, image.elf, loads=loads, timeout_s=limit_s) as emulator,
+            Device(emulator.url, timeout_s=time_limit_s) as device,
+        ):
+            yield Bench(device, blob, rows, board.name, board if board.emulator else None)
+
+
+@contextmanager
+def attached(file: Path, port: str, options: Options, inputs: Path, time_limit_s: float) -> Iterator[Bench]:
+    """A model file is packed for the board that answers; the blob is sent unless it is there already."""
+    if is_blob(file):
+        read_rows(inputs, read(read_file(file), file).inputs)  # before the port is opened
+    with Device(port, timeout_s=time_limit_s) as device:
+        info = device.info()
+        board = boards.load(info.board.board)
+        blob, data = blob_for(file, board, options)
+        rows = read_rows(inputs, blob.inputs)
+        if not info.model.source or info.model.crc != blob.crc:
+            with progress(f"sending {blob.name}", len(data)) as show_sent:
+                device.load_model(data, progress=lambda done, _: show_sent(done))
+        yield Bench(device, blob, rows, f"{board.name} at {port}", None)
+
+
+def infer(bench: Bench, state: State) -> list[Result]:
+    bench.device.reset_state()
+    results = []
+    with progress(f"running {bench.blob.name}", len(bench.rows)) as show_done:
+        for result in bench.device.stream(bench.rows, state=state, measure=bench.board is not None):
+            results.append(result)
+            show_done(len(results))
+    return results
+
+
+def summarize(
+    bench: Bench, results: Sequence[Result], outputs: Sequence[tuple[str, Array]]
+) -> dict[str, Any]:
+    ticks = [result.ticks or 0 for result in results]
+    emulator = bench.board.emulator if bench.board else None
+    counts = [emulator.instructions(t) for t in ticks] if emulator else []
+    classes = None
+    if len(outputs) == 1 and outputs[0][1].ndim == 2 and outputs[0][1].shape[1] > 1:
+        found = Counter(int(i) for i in np.argmax(outputs[0][1], axis=1))
+        classes = {str(i): found[i] for i in sorted(found)}
+    return {
+        "model": bench.blob.name,
+        "board": bench.where,
+        "rows": len(results),
+        "instructions_per_inference": round(sum(counts) / len(counts)) if counts else None,
+        "instructions_least": min(counts, default=None),
+        "instructions_most": max(counts, default=None),
+        "outputs": [{"name": name, "shape": a.shape, "dtype": str(a.dtype)} for name, a in outputs],
+        "argmax": classes,
+    }
+
+
+def show(summary: dict[str, Any], labels: Sequence[str]) -> None:
+    facts = [("rows", summary["rows"])]
+    if summary["instructions_per_inference"] is not None:
+        spread = f"{summary['instructions_least']:,} to {summary['instructions_most']:,}"
+        facts.append(("instructions", f"{summary['instructions_per_inference']:,} an inference ({spread})"))
+    facts += [(o["name"], f"{'x'.join(map(str, o['shape']))} {o['dtype']}") for o in summary["outputs"]]
+    print_facts(f"{summary['model']} on {summary['board']}", facts)
+    if summary["argmax"] is not None:
+        classes = [(labels[int(i)] if int(i) < len(labels) else i, n) for i, n in summary["argmax"].items()]
+        print_table("\nargmax", ("class", "rows"), classes)
