@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
@@ -55,11 +56,9 @@ class FaultyLine:
         self._start(lambda: self._pump(board, host, random.Random(self._seed + 1)))
 
     def _pump(self, source: socket.socket, sink: socket.socket, rng: random.Random) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while data := source.recv(4096):
                 sink.sendall(self._damage(data, rng))
-        except OSError:
-            pass
         for end in (source, sink):
             _shut(end)
 
@@ -77,8 +76,6 @@ class FaultyLine:
 
 
 def _shut(end: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     end.close()

@@ -14,23 +14,26 @@
 
 enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4 };
 
-#define BOARD_BYTES 20u
-#define MODEL_BYTES 48u
-#define TENSOR_BYTES 12u
+/* The variable part begins where the fixed fields end. */
+static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p)
+{
+    start_reply(reply, (uint32_t)(p - reply));
+    return p;
+}
 
 static size_t board(uint8_t *reply)
 {
     static const char texts[] = APP_VERSION "\0" APP_BOARD "\0" APP_COMPILER "\0" APP_CMSIS_NN_VERSION;
-    _Static_assert(BOARD_BYTES + sizeof texts <= LINK_PAYLOAD_BYTES, "shorten the texts of identity.h");
+    _Static_assert(sizeof texts <= LINK_PAYLOAD_BYTES - 20, "shorten the texts of identity.h");
     const struct port_memory slot = port_model_slot();
-    uint8_t *p = start_reply(reply, BOARD_BYTES);
+    uint8_t *p = reply + REPLY_BYTES;
     p = put_u8(put_u8(p, OFR_API_MAJOR), OFR_API_MINOR);
     p = put_u8(put_u8(p, OFR_FORMAT_MAJOR), OFR_FORMAT_MINOR);
     p = put_u16(put_u16(p, ofr_linked_kernels.core), ofr_linked_kernels.count);
     p = put_u32(p, port_arena().size);
     p = put_u32(p, slot.writable ? slot.size : 0);
-    memcpy(p, texts, sizeof texts);
-    return BOARD_BYTES + sizeof texts;
+    memcpy(start_variable_part(reply, p), texts, sizeof texts);
+    return (size_t)(p - reply) + sizeof texts;
 }
 
 /* The blob's name, at most `room` bytes. The load checks only what runs, so nothing here is trusted. */
@@ -57,7 +60,7 @@ static size_t model(uint8_t *reply)
 {
     const int is_active = active.source != MODEL_NONE;
     const ofr_requirements need = is_active ? active.need : (ofr_requirements){0};
-    uint8_t *p = start_reply(reply, MODEL_BYTES);
+    uint8_t *p = reply + REPLY_BYTES;
     p = put_u8(put_u8(p, active.source), last_load.source);
     p = put_u16(p, (uint16_t)last_load.status);
     p = put_u32(put_u32(p, last_load.fault.found), last_load.fault.allowed);
@@ -65,7 +68,8 @@ static size_t model(uint8_t *reply)
     p = put_u32(put_u32(put_u32(p, need.crc), need.arena_bytes), need.state_bytes);
     p = put_u16(put_u16(p, need.n_inputs), need.n_outputs);
     p = put_u16(put_u16(p, need.n_steps), need.n_plans);
-    if (is_active) p += copy_name(p, LINK_PAYLOAD_BYTES - MODEL_BYTES);
+    start_variable_part(reply, p);
+    if (is_active) p += copy_name(p, LINK_PAYLOAD_BYTES - (size_t)(p - reply));
     return (size_t)(p - reply);
 }
 
@@ -82,9 +86,10 @@ static size_t tensor(const uint16_t *tensors, uint32_t count, uint32_t index, ui
     if (active.source == MODEL_NONE) return refuse(reply, LINK_E_NO_MODEL, 0, 0);
     if (index >= count) return refuse(reply, LINK_E_INDEX, index, count);
     const ofr_fb_blob_tensor *t = ofr_tensor_at(&active.model, tensors[index]);
-    uint8_t *p = start_reply(reply, TENSOR_BYTES);
+    uint8_t *p = reply + REPLY_BYTES;
     p = put_u32(p, t->bytes);
     p = put_u8(put_u8(put_u16(p, t->dtype), t->rank), t->memory);
+    start_variable_part(reply, p);
     for (uint32_t i = 0; i < t->rank && p + 4 <= reply + LINK_PAYLOAD_BYTES; ++i)
         p = put_u32(p, (uint32_t)active.model.dims[t->dims + i]);
     return (size_t)(p - reply);

@@ -23,15 +23,15 @@ static inline uint32_t hash_bytes(uint32_t hash, const uint8_t *bytes, uint32_t 
 }
 
 /* Inputs of the same bytes everywhere. Those of the caller's that are too large stay unbound. */
-static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, const uint8_t *caller_end) {
+static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, const memory *m) {
     for (unsigned i = 0; i < need->n_inputs; i++) {
         const ofr_buffer input = ofr_input(model, i);
-        if (input.data != NULL) {
+        if (input.data != NULL && (uintptr_t)input.data - (uintptr_t)m->arena <= m->arena_bytes) {
             for (uint32_t at = 0; at < input.bytes; at++) {
                 ((uint8_t *)input.data)[at] = (uint8_t)(37u * at + i);
             }
         } else if (input.bytes <= CALLER_INPUT_BYTES) {
-            const ofr_status status = ofr_bind_input(model, i, caller_end - input.bytes);
+            const ofr_status status = ofr_bind_input(model, i, m->caller_end - input.bytes);
             if (status != OFR_OK) {
                 return status;
             }
@@ -46,10 +46,11 @@ static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, const o
     ofr_model model;
     *hash = 2166136261u;
     memset(m->arena, 0x5a, m->arena_bytes);
+    memset(m->state, 0xa5, m->state_bytes);
     ofr_status status = ofr_load(&model, blob, blob_bytes, kernels, m->arena, m->arena_bytes, m->state,
                                  m->state_bytes, NULL);
     for (int run = 0; run < 2 && status >= 0; run++) {
-        status = feed(&model, need, m->caller_end);
+        status = feed(&model, need, m);
         if (status == OFR_OK) {
             status = ofr_run(&model);
         }

@@ -1,4 +1,4 @@
-"""What a person may get wrong on the command line: one line that names it, a hint, exit code 1, nothing written."""
+"""What a person may get wrong: one line that names it, a hint, exit code 1, nothing written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import serial
 
-from offramp import boards, cli
+from offramp import boards, cli, ofg
+from offramp.frontends import load_model
 from offramp.pack import pack
 from offramp.plan import Options
 from tests import small_models
@@ -36,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Runs a command line that must be refused; `named` must all stand in the error line, which is returned."""
+    """Runs a command line that must be refused; all of `named` must stand in the error line, the result."""
 
     def check(arguments: Sequence[str | Path], *named: str, hint: str = "") -> str:
         before = sorted(folder.rglob("*"))
@@ -84,9 +85,6 @@ def test_a_bad_model(refused: Refused, folder: Path, name: str, command: str) ->
 @pytest.mark.parametrize("suffix", ["tflite", "ofr", "ofg"])
 def test_a_truncated_file(refused: Refused, folder: Path, suffix: str, sixteenth: int) -> None:
     if suffix == "ofg":
-        from offramp import ofg
-        from offramp.frontends import load_model
-
         (folder / "m.ofg").write_bytes(ofg.dump(load_model(folder / "m.tflite")))
     whole = (folder / f"m.{suffix}").read_bytes()
     (folder / f"cut.{suffix}").write_bytes(whole[: len(whole) * sixteenth // 16])
@@ -233,6 +231,10 @@ def test_doctor_finds_that_tools_are_missing(
 def test_an_output_that_cannot_be_written(refused: Refused, command: str, out: str, named: str) -> None:
     rest = ["--inputs", "x.npy"] if command == "run" else []
     refused([command, "m.tflite", "--board", "mps2_an386", "-o", out, *rest], out, named)
+
+
+def test_the_flat_binary_is_no_place_for_the_elf(refused: Refused) -> None:
+    refused(["build", "m.ofr", "--board", "mps2_an386", "-o", "fw.bin"], "fw.bin", "ELF", hint="fw.elf")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -43,16 +43,17 @@ def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
     """What the blob says of its making; no dates, so that packing again gives the same bytes."""
     kernels = [step.kernel for step in plan.steps]
     used = {kernel.set for kernel in kernels}
-    source = (
-        {"source_sha256": hashlib.sha256(model.read_bytes()).hexdigest()} if isinstance(model, Path) else {}
-    )
-    return {
+    found = {
         "offramp": __version__,
         "board": board.name,
         "kernel_sets": ",".join(s for s in SETS if s in used),
-        **cmsis_nn.metadata(kernels),
-        **source,
     }
+    found |= cmsis_nn.metadata(kernels)
+    if isinstance(model, Path):
+        data = model.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        found |= {"source": model.name, "source_bytes": str(len(data)), "source_sha256": digest}
+    return found
 
 
 def check_caller_inputs(graph: Graph, options: Options) -> None:

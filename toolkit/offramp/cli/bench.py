@@ -20,7 +20,7 @@ from offramp_host.measure import Measurement, measure
 def bench(
     file: ModelOrBlob,
     board: Annotated[list[str], typer.Option("--board", "-b", metavar="B...", help="One board or several.")],
-    more_boards: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    more_boards: Annotated[list[str] | None, typer.Argument(metavar="B", help="More boards.")] = None,
     kernels: Kernels = "auto",
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,

@@ -15,6 +15,7 @@ from offramp.build.image import Image
 from offramp.cli.blob_file import blob_for
 from offramp.cli.options import Board, ModelOrBlob
 from offramp.cli.output import check_output, note, print_facts, print_table, progress, write_output
+from offramp.errors import UserError
 from offramp.plan import Options
 
 
@@ -31,6 +32,10 @@ def build(
     """Build the firmware with a model linked in."""
     target = boards.load(board)
     path = out or Path(f"{file.stem}-{target.name}.elf")
+    if path.suffix == ".bin":
+        raise UserError(
+            f"-o {path} names the ELF; the .bin is written beside it", f"-o {path.with_suffix('.elf')}"
+        )
     check_output(path)
     blob, data = blob_for(file, target, Options())
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:

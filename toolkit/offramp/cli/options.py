@@ -28,7 +28,9 @@ CallerInputs = Annotated[
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
-ModelOrBlob = Annotated[Path, typer.Argument(metavar="MODEL|BLOB", help="A .tflite, .ofg or .ofr file.")]
+ModelOrBlob = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A .ofr file; a .tflite or .ofg is packed first.")
+]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", metavar="S", min=1.0, help="Seconds that one inference may take.")
 ]

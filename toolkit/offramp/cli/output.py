@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,8 +18,10 @@ from rich.text import Text
 from offramp.build.cache import write_atomically
 from offramp.errors import UserError
 
-stdout = Console(highlight=False, markup=False)
-stderr = Console(stderr=True, highlight=False, markup=False)
+# Rich keeps bold and dim under NO_COLOR; whoever sets it wants plain text.
+_COLORS: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+stdout = Console(highlight=False, markup=False, color_system=_COLORS)
+stderr = Console(stderr=True, highlight=False, markup=False, color_system=_COLORS)
 
 
 def print_json(value: Any) -> None:

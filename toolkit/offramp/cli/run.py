@@ -77,7 +77,7 @@ def run(
 
 @dataclass(frozen=True)
 class Bench:
-    """A board with the model on it and the rows that wait; `board` is None if it cannot count instructions."""
+    """A board with the model on it and the rows that wait; `board` is None if it counts no instructions."""
 
     device: Device
     blob: Blob
@@ -116,16 +116,18 @@ def emulated(
 def attached(file: Path, port: str, options: Options, inputs: Path, time_limit_s: float) -> Iterator[Bench]:
     """A model file is packed for the board that answers; the blob is sent unless it is there already."""
     if is_blob(file):
-        read_rows(inputs, read(read_file(file), file).inputs)  # before the port is opened
+        data = read_file(file)
+        rows = read_rows(inputs, read(data, file).inputs)  # errors in them come before the port's
     with Device(port, timeout_s=time_limit_s) as device:
         info = device.info()
-        board = boards.load(info.board.board)
-        blob, data = blob_for(file, board, options)
-        rows = read_rows(inputs, blob.inputs)
+        if not is_blob(file):
+            _, data = blob_for(file, boards.load(info.board.board), options)
+            rows = read_rows(inputs, read(data, file).inputs)
+        blob = read(data, file)
         if not info.model.source or info.model.crc != blob.crc:
             with progress(f"sending {blob.name}", len(data)) as show_sent:
                 device.load_model(data, progress=lambda done, _: show_sent(done))
-        yield Bench(device, blob, rows, f"{board.name} at {port}", None)
+        yield Bench(device, blob, rows, f"{info.board.board} at {port}", None)
 
 
 def infer(bench: Bench, state: State) -> list[Result]:

@@ -1,0 +1,123 @@
+"""Hostile blobs on an emulated board: the MPU holds the runtime to its memory, and the host sees the same bits."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import serial
+from offramp import boards
+from offramp.build.firmware import firmware
+from offramp_host.emulator import Emulator
+
+from tests.fuzz import programs, seeds
+
+pytestmark = pytest.mark.emulator
+
+BOARD = boards.load("mps2_an386")
+FUZZ = Path(__file__).resolve().parents[1] / "fuzz"
+APP = Path(__file__).parent / "apps" / "hostile.c"
+N_CONTROLS = 17
+TIMEOUT_S = 240
+
+
+class Bench:
+    """Seeds for one kernel set, the image that tries mutants of them, and the host program that makes these."""
+
+    def __init__(self, kernels: str, folder: Path) -> None:
+        self.folder = folder
+        plans = seeds.all_seeds(BOARD, kernels, folder / "models", None)
+        self.blobs = seeds.write_seeds(plans, folder / "seeds")
+        self.kernels = seeds.kernels_of(plans)
+        portable = [k for k in self.kernels if k.set == "generic"]
+        self.image = firmware(BOARD, folder / "hostile.elf", kernels=self.kernels, app=[APP])
+        self.mutants = programs.host_program(FUZZ / "mutants.c", portable, folder / "mutants", packed_for=BOARD)
+
+    def batch(self, count: int, seed: int) -> Path:
+        path = self.folder / f"batch{seed}.bin"
+        command = [self.mutants, "write", str(count), str(seed), path, *self.blobs]
+        subprocess.run(command, check=True, timeout=60)
+        return path
+
+    def on_board(self, batch: Path) -> list[str]:
+        """The lines of one emulator's run."""
+        loads = [(batch, BOARD.model_slot.address)]
+        with Emulator(BOARD, self.image.elf, loads=loads, timeout_s=TIMEOUT_S) as emulator:
+            line = serial.serial_for_url(emulator.url, timeout=TIMEOUT_S)
+            said = []
+            while not said or not said[-1].startswith(("end", "fault")):
+                got = line.readline()
+                assert got.endswith(b"\n"), f"{emulator.stderr} after {said[-3:]}"
+                said.append(got.decode().strip())
+            return said
+
+    def on_host(self, batch: Path) -> list[str]:
+        done = subprocess.run(
+            [self.mutants, "replay", batch], check=True, timeout=60, capture_output=True, text=True
+        )
+        return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
+    made: dict[str, Bench] = {}
+
+    def get(kernels: str) -> Bench:
+        if kernels not in made:
+            made[kernels] = Bench(kernels, tmp_path_factory.mktemp(kernels))
+        return made[kernels]
+
+    return get
+
+
+def attempt(bench: Bench, count: int, seed: int) -> list[str]:
+    """"STATUS HASH" of each mutant, after the controls were all caught and no mutant left its bounds."""
+    batch = bench.batch(count, seed)
+    said = bench.on_board(batch)
+    controls = [line for line in said if line.startswith("control ")]
+    assert len(controls) == N_CONTROLS
+    assert all(line.endswith(" caught") for line in controls), controls
+    results = [line.split(" ", 1)[1] for line in said[len(controls) : -1]]
+    assert said[-1].startswith("end "), said[-3:]
+    assert len(results) == count
+    faults = [line for line in said if " fault " in line]
+    assert faults == [], (faults[:5], bench.image.elf)
+    return results
+
+
+def check_statuses(results: list[str]) -> None:
+    """Some ran, and refusals are of many kinds: else the mutants would test little."""
+    statuses = [int(line.split()[0]) for line in results]
+    assert statuses.count(2) > len(statuses) // 10
+    assert len(set(statuses)) > 8
+    assert all(status == 2 or -26 <= status < 0 for status in statuses)
+
+
+def check_generic(bench: Bench, count: int, seed: int) -> None:
+    results = attempt(bench, count, seed)
+    check_statuses(results)
+    host = bench.on_host(bench.folder / f"batch{seed}.bin")
+    differing = [(i, a, b) for i, (a, b) in enumerate(zip(results, host, strict=True)) if a != b]
+    assert differing == []
+
+
+def test_generic_kernels(bench: Callable[[str], Bench]) -> None:
+    check_generic(bench("generic"), 300, 1)
+
+
+def test_cmsis_nn_kernels(bench: Callable[[str], Bench]) -> None:
+    check_statuses(attempt(bench("cmsis_nn"), 300, 1))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_generic_kernels_in_full(bench: Callable[[str], Bench], seed: int) -> None:
+    check_generic(bench("generic"), 500, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_cmsis_nn_kernels_in_full(bench: Callable[[str], Bench], seed: int) -> None:
+    check_statuses(attempt(bench("cmsis_nn"), 500, seed))

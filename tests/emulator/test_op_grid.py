@@ -1,0 +1,46 @@
+"""Every operator's grid through planner, blob, loader and kernels: all of it on posix, a share on emulated boards."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offramp import boards
+from offramp.boards import Board
+from offramp.frontends import tflite
+from offramp.reference import Reference
+from tests.emulator.grid import GridCase, failures, from_graph, from_oracle, run_grid
+from tests.oracle.cases import OPS, Case
+from tests.reference.test_ops import at_edges
+
+SEED = 2
+SHARE = 2  # one case in so many on an emulated board
+
+
+def grid_case(case: Case, board: Board, kernels: str) -> GridCase:
+    """Outputs from the oracle; where the host converts from or to float32, from the reference that equals it."""
+    expected = case.expected()
+    if all(x.dtype != np.float32 for row in (*case.rows, *expected) for x in row):
+        return from_oracle(case, board, kernels)
+    graph = tflite.load(case.model, case.name)
+    reference = Reference(graph)
+    rows = [at_edges(graph, row) for row in case.rows]
+    return from_graph(case.name, graph, board, kernels, [(row, reference.run(row)) for row in rows])
+
+
+def test_all_operators_on_posix(tmp_path: Path) -> None:
+    board = boards.load("posix")
+    cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
+    assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+@pytest.mark.parametrize("name", ["mps2_an385", "mps2_an386", "mps3_an547", "rv32_virt"])
+def test_a_share_on_emulated_boards(name: str, tmp_path: Path) -> None:
+    board = boards.load(name)
+    cases = [grid_case(case, board, "generic") for op in OPS for case in list(OPS[op](SEED))[::SHARE]]
+    assert failures(run_grid(board, cases, tmp_path)) == []
