@@ -15,7 +15,7 @@ check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	$(PYTHON) -m mypy toolkit host
-	$(PYTHON) -m offramp.generate --check
+	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_c.py
 	$(PYTHON) -m pytest tests/unit/test_layers.py tests/emulator/test_budgets.py
 
@@ -23,7 +23,7 @@ soak: setup
 	$(PYTHON) -m pytest tests -n 2 --dist worksteal -v
 
 generate: setup
-	$(PYTHON) -m offramp.generate
+	$(PYTHON) tools/generate.py
 
 fuzz: setup
 	$(PYTHON) tools/fuzz.py

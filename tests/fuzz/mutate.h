@@ -26,11 +26,11 @@ static uint32_t below(uint32_t *state, uint32_t n) {
 
 enum { MAX_PLACES = 64, HEADER_BYTES = 64, STEP_BYTES = 24, TENSOR_BYTES = 16, INITIAL_BYTES = 16 };
 
-/* Parts of a blob that are worth changing; `tensors` is empty in a blob that does not open. */
+/* Parts of a blob that are worth changing; `tensors` and `steps` are empty in a blob that does not open. */
 typedef struct places {
     bytes part[MAX_PLACES];
     uint32_t n;
-    bytes tensors;
+    bytes tensors, steps;
 } places;
 
 static void add_place(places *found, const uint8_t *at, uint32_t n) {
@@ -58,6 +58,7 @@ static places find_places(bytes blob) {
         return found;
     }
     found.tensors = (bytes){(uint8_t *)(uintptr_t)m.tensors, m.n_tensors * TENSOR_BYTES};
+    found.steps = (bytes){(uint8_t *)(uintptr_t)m.steps, m.n_steps * STEP_BYTES};
     add_place(&found, blob.at, HEADER_BYTES);
     add_place(&found, blob.at + HEADER_BYTES, (uint32_t)(m.constants - blob.at) - HEADER_BYTES);
     const uint8_t *end = m.constants + m.constants_bytes;
@@ -154,6 +155,13 @@ static void move_tensor(uint32_t *random, bytes tensors) {
     }
 }
 
+/* A step names another kernel of its set: some share their parameter block's layout. */
+static void rename_kernel(uint32_t *random, bytes steps) {
+    if (steps.n != 0) {
+        steps.at[below(random, steps.n / STEP_BYTES) * STEP_BYTES] = (uint8_t)(1 + below(random, 17));
+    }
+}
+
 /* Shorter, and in half of the cases the header says so too. */
 static void truncate_blob(uint32_t *random, bytes *blob) {
     const uint32_t n = below(random, 3) ? blob->n - 1 - below(random, 64 < blob->n ? 64 : blob->n) : below(random, blob->n);
@@ -194,7 +202,8 @@ static void change_once(uint32_t *random, bytes *blob, bytes other) {
     case 11: part.at[below(random, part.n)] ^= (uint8_t)(1u << below(random, 8)); break;
     case 12:
     case 13: move_tensor(random, found.tensors); break;
-    case 14: part.at[below(random, part.n)] = (uint8_t)next_random(random); break;
+    case 14: rename_kernel(random, found.steps); break;
+    case 15: part.at[below(random, part.n)] = (uint8_t)next_random(random); break;
     default:
         if (below(random, 2)) {
             change_number(random, part.at + word, 4, *blob);

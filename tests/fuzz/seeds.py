@@ -19,6 +19,8 @@ from tests.oracle.weighted import layer
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
+# Operators whose kernel depends on their shape.
+SEVERAL_KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Real models where the shared data is there; below that size, so that a mutation is likely to hit something.
 SHARED = (
     "tinymaix/mnist_valid_q.tflite",
@@ -94,17 +96,21 @@ def plan(model: bytes, board: Board, folder: Path, options: Options) -> Plan:
 
 
 def of_every_op(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Plan]]:
-    """Per operator up to three small models from its grid, spread over it."""
+    """Per operator up to three small models, spread over its grid, and the first model of each further kernel."""
+    hit: set[int] = set()
     for op, grid in cases.OPS.items():
-        found = list(grid(SEED))
         taken = 0
-        for i in range(1, len(found), 5):
-            packed = plan(found[i].model, board, folder, Options(kernels=kernels))
-            if len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES:
-                yield found[i].name, packed
-                taken += 1
-            if taken == 3:
-                break
+        for i, case in enumerate(grid(SEED)):
+            spread = i % 5 == 1 and taken < 3
+            if not spread and op not in SEVERAL_KERNELS:
+                continue
+            packed = plan(case.model, board, folder, Options(kernels=kernels))
+            used = {step.kernel.id for step in packed.steps}
+            small = len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES
+            if small and (spread or not used <= hit):
+                yield case.name, packed
+                hit |= used
+                taken += spread
         assert taken, f"{op} has no small case"
 
 

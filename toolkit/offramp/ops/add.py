@@ -65,7 +65,9 @@ def reference_of(
 
     total = scaled(0, left, of_left) + sign * scaled(1, right, of_right)
     q = multiply_by_quantized_multiplier(total, *of_out) + out.quant.zero_point
-    return [np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)]
+    return [
+        np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)
+    ]
 
 
 def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
@@ -94,5 +96,9 @@ ADD = OpType(
     "add", Add, shapes, lambda a, i, o, v: reference_of(1, a, i, o, v), lambda op, i, o: steps_of(0, op, i, o)
 )
 SUB = OpType(
-    "sub", Add, shapes, lambda a, i, o, v: reference_of(-1, a, i, o, v), lambda op, i, o: steps_of(1, op, i, o)
+    "sub",
+    Add,
+    shapes,
+    lambda a, i, o, v: reference_of(-1, a, i, o, v),
+    lambda op, i, o: steps_of(1, op, i, o),
 )

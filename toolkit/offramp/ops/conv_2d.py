@@ -41,7 +41,11 @@ PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS)
+TABLES = (
+    "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
+    "s8 weights[out_c][kernel_h][kernel_w][in_c / groups]; m = out_c if per_channel, else 1"
+)
+KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:

@@ -71,6 +71,8 @@ class Kernel:
     params: Params
     # Bit i: the output may lie exactly over input i.
     in_place: int = 0
+    # What follows the fixed struct in the parameter block, each part padded to 4 bytes.
+    tables: str = ""
 
     @property
     def symbol(self) -> str:
