@@ -1,9 +1,9 @@
 /* Answers `info` and `statistics` from the image, the port and the active model. */
 #include "describe.h"
 
-#include "blob.h"
 #include "bytes.h"
 #include "identity.h"
+#include "blob.h"
 #include "link.h"
 #include "models.h"
 #include "port.h"
@@ -81,17 +81,15 @@ static size_t kernels(uint32_t from, uint8_t *reply)
     return (size_t)(p - reply);
 }
 
-static size_t tensor(const uint16_t *tensors, uint32_t count, uint32_t index, uint8_t *reply)
+static size_t tensor(ofr_buffer t, uint32_t count, uint32_t index, uint8_t *reply)
 {
     if (active.source == MODEL_NONE) return refuse(reply, LINK_E_NO_MODEL, 0, 0);
     if (index >= count) return refuse(reply, LINK_E_INDEX, index, count);
-    const ofr_fb_blob_tensor *t = ofr_tensor_at(&active.model, tensors[index]);
     uint8_t *p = reply + REPLY_BYTES;
-    p = put_u32(p, t->bytes);
-    p = put_u8(put_u8(put_u16(p, t->dtype), t->rank), t->memory);
+    p = put_u32(p, t.bytes);
+    p = put_u8(put_u8(put_u16(p, t.dtype), t.rank), 0);
     start_variable_part(reply, p);
-    for (uint32_t i = 0; i < t->rank && p + 4 <= reply + LINK_PAYLOAD_BYTES; ++i)
-        p = put_u32(p, (uint32_t)active.model.dims[t->dims + i]);
+    for (uint32_t i = 0; i < t.rank && p + 4 <= reply + LINK_PAYLOAD_BYTES; ++i) p = put_u32(p, (uint32_t)t.dims[i]);
     return (size_t)(p - reply);
 }
 
@@ -104,8 +102,8 @@ size_t describe(const uint8_t *payload, size_t n, uint8_t *reply)
     case TOPIC_BOARD: return board(reply);
     case TOPIC_MODEL: return model(reply);
     case TOPIC_KERNELS: return kernels(index, reply);
-    case TOPIC_INPUT: return tensor(active.model.inputs, active.need.n_inputs, index, reply);
-    case TOPIC_OUTPUT: return tensor(active.model.outputs, active.need.n_outputs, index, reply);
+    case TOPIC_INPUT: return tensor(ofr_input(&active.model, index), active.need.n_inputs, index, reply);
+    case TOPIC_OUTPUT: return tensor(ofr_output(&active.model, index), active.need.n_outputs, index, reply);
     default: return refuse(reply, LINK_E_INDEX, payload[0], TOPIC_OUTPUT);
     }
 }

@@ -187,6 +187,9 @@ OFR_CHECKED ofr_status ofr_step(ofr_model *model);
 /* ofr_begin, then ofr_step until done: OFR_DONE or an error. */
 OFR_CHECKED ofr_status ofr_run(ofr_model *model);
 
+/* Output `index` as ofr_input describes inputs; its data mean something only after OFR_DONE. */
+ofr_buffer ofr_output(const ofr_model *model, unsigned index);
+
 /* Output `index` of a finished run; points into the arena, valid until the next ofr_begin or input write. */
 OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output);
 

@@ -142,12 +142,9 @@ typedef struct ofr_add_params {
     uint32_t dims[4];
     uint32_t strides_a[4];
     uint32_t strides_b[4];
-    int32_t multiplier[2];
-    int32_t shift[2];
-    int32_t out_multiplier;
-    int32_t out_shift;
-    int16_t zero_point[2];
-    int16_t out_zero_point;
+    int32_t multiplier[3];
+    int32_t shift[3];
+    int16_t zero_point[3];
     int16_t act_min;
     int16_t act_max;
     uint16_t subtract;

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,6 @@ from offramp_host.device import Device, TensorInfo
 from offramp_host.emulator import Emulator
 
 SEED = 0
-# A tick is shorter or longer than an instruction, and where in a tick a run begins is chance: single readings
-# differ by one, their median hardly ever does.
-RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -80,8 +76,8 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             Device(emulator.url, timeout_s=time_limit_s) as device,
         ):
             row = random_row(device.info().inputs)
-            runs = [device.run(row, state="reset", measure=True).ticks or 0 for _ in range(RUNS)]
-            profiles = [device.profile(row) for _ in range(RUNS)]
+            ticks = device.run(row, state="reset", measure=True).ticks
+            step_ticks = device.profile(row)
             seen = device.statistics()
     sets = {step.kernel.split("/")[0] for step in blob.steps}
     source_bytes = blob.metadata.get("source_bytes")
@@ -89,13 +85,13 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         board=board.name,
         model=blob.name,
         kernels=next((s for s in SETS if s in sets), ""),
-        instructions_per_inference=instructions(board, median_low(runs)),
+        instructions_per_inference=instructions(board, ticks or 0),
         instructions_init=instructions(board, seen.load_ticks),
         instructions_crc=instructions(board, seen.crc_ticks),
         macs=blob.macs,
         steps=[
             StepCost(step.op, step.kernel, instructions(board, n), step.macs)
-            for step, n in zip(blob.steps, map(median_low, zip(*profiles, strict=True)), strict=True)
+            for step, n in zip(blob.steps, step_ticks, strict=True)
         ],
         flash_bytes=image.footprint.flash_bytes,
         blob_bytes=len(data),

@@ -1,4 +1,4 @@
-"""Hostile blobs on an emulated board: the MPU holds the runtime to its memory, and the host sees the same bits."""
+"""Hostile blobs on an emulated board: the MPU holds the runtime to its memory, the host gets the same bits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import serial
+
 from offramp import boards
 from offramp.build.firmware import firmware, kernels_on
 from offramp.kernels import cmsis_nn
 from offramp_host.emulator import Emulator
-
 from tests.fuzz import programs, seeds
 
 pytestmark = pytest.mark.emulator
@@ -25,7 +25,7 @@ TIMEOUT_S = 240
 
 
 class Bench:
-    """Seeds for one kernel set, the image that tries mutants of them, and the host program that makes these."""
+    """Seeds for one kernel set, the image that tries their mutants, the host program that makes these."""
 
     def __init__(self, kernels: str, folder: Path) -> None:
         self.folder = folder
@@ -36,11 +36,13 @@ class Bench:
         assert unused <= {k.id for k in (cmsis_nn.ROW, cmsis_nn.DEPTHWISE_OPT)}  # other cores' choice
         portable = [k for k in self.kernels if k.set == "generic"]
         self.image = firmware(BOARD, folder / "hostile.elf", kernels=self.kernels, app=[APP])
-        self.mutants = programs.host_program(FUZZ / "mutants.c", portable, folder / "mutants", packed_for=BOARD)
+        self.mutants = programs.host_program(
+            FUZZ / "mutants.c", portable, folder / "mutants", packed_for=BOARD
+        )
 
     def batch(self, count: int, seed: int) -> Path:
         path = self.folder / f"batch{seed}.bin"
-        command = [self.mutants, "write", str(count), str(seed), path, *self.blobs]
+        command = [str(self.mutants), "write", str(count), str(seed), str(path), *map(str, self.blobs)]
         subprocess.run(command, check=True, timeout=60)
         return path
 
@@ -49,7 +51,7 @@ class Bench:
         loads = [(batch, BOARD.model_slot.address)]
         with Emulator(BOARD, self.image.elf, loads=loads, timeout_s=TIMEOUT_S) as emulator:
             line = serial.serial_for_url(emulator.url, timeout=TIMEOUT_S)
-            said = []
+            said: list[str] = []
             while not said or not said[-1].startswith(("end", "fault")):
                 got = line.readline()
                 assert got.endswith(b"\n"), f"{emulator.stderr} after {said[-3:]}"
@@ -76,7 +78,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
 
 
 def attempt(bench: Bench, count: int, seed: int) -> list[str]:
-    """"STATUS HASH" of each mutant, after the controls were all caught and no mutant left its bounds."""
+    """ "STATUS HASH" of each mutant, after the controls were all caught and no mutant left its bounds."""
     batch = bench.batch(count, seed)
     said = bench.on_board(batch)
     controls = [line for line in said if line.startswith("control ")]

@@ -1,4 +1,4 @@
-"""Instances side by side on an emulated board, one of them in an interrupt handler: the bits of separate runs."""
+"""Instances side by side on an emulated board, one in an interrupt handler: the bits of separate runs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import serial
+
 from offramp import boards
 from offramp.blob import write
 from offramp.build import Image
 from offramp.build.firmware import firmware, kernels_on
 from offramp.plan import Options
 from offramp_host.emulator import Emulator
-
 from tests.fuzz import seeds
 
 pytestmark = pytest.mark.emulator

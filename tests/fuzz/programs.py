@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from offramp import boards, resources
 from offramp.boards import Board
 from offramp.build import Source, Sources, build

@@ -1,4 +1,4 @@
-"""Hostile blobs on this machine: mutants and libFuzzer under ASan and UBSan, every area an allocation of its own."""
+"""Hostile blobs on this machine: mutants and libFuzzer under ASan and UBSan, each area its own allocation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from offramp.build import Source, Sources
 from offramp.build.firmware import kernels_on
 from offramp.ops import Kernel
-
 from tests.fuzz import programs, seeds
 
 FOLDER = Path(__file__).parent
@@ -41,7 +41,11 @@ class Workshop:
 
     def run(self, program: Path, *arguments: object, timeout_s: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program, *map(str, arguments)], capture_output=True, text=True, timeout=timeout_s, cwd=self.folder
+            [program, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=self.folder,
         )
 
 

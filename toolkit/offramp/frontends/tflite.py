@@ -321,7 +321,7 @@ class Reader:
         self.tensors = [self.tensor(main.Tensors(i)) for i in range(main.TensorsLength())]
         self.inputs = [int(i) for i in main.InputsAsNumpy()]
         self.outputs = [int(i) for i in main.OutputsAsNumpy()]
-        self.refuse_dynamic(self.inputs)
+        self.refuse_dynamic(main, self.inputs)
         for i in range(main.OperatorsLength()):
             self.operator(main, i)
         self.refuse_float(f"{self.path}: inputs and outputs", self.inputs + self.outputs)
@@ -384,12 +384,14 @@ class Reader:
         zeros = tuple(int(z) for z in q.ZeroPointAsNumpy()) if q.ZeroPointLength() else (0,) * len(scales)
         return Quantization(scales, zeros, int(q.QuantizedDimension()) if len(scales) > 1 else None)
 
-    def refuse_dynamic(self, inputs: list[int]) -> None:
+    def refuse_dynamic(self, main: Any, inputs: list[int]) -> None:
         for i in inputs:
-            if any(d < 0 for d in self.tensors[i].shape):
+            t = main.Tensors(i)
+            signature = [int(d) for d in t.ShapeSignatureAsNumpy()] if t.ShapeSignatureLength() else []
+            if any(d < 0 for d in (*self.tensors[i].shape, *signature[1:])):
                 raise UserError(
                     f"{self.path}: input {self.tensors[i].name} has the dynamic shape "
-                    f"{list(self.tensors[i].shape)}",
+                    f"{signature or list(self.tensors[i].shape)}",
                     "only the batch may be -1: export the model with fixed sizes",
                 )
 
