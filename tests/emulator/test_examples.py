@@ -1,4 +1,4 @@
-"""The bare-metal example: short, uses the public header alone, runs on emulated boards and on this machine."""
+"""The bare-metal example: short, uses the public header alone, runs on emulated boards and on the host."""
 
 from __future__ import annotations
 
