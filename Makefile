@@ -1,6 +1,6 @@
 # Every target sets up what it needs: system packages (apt) and .venv.
 PYTHON = .venv/bin/python
-.PHONY: setup demo test check soak bench generate fuzz clean
+.PHONY: setup demo test check soak bench generate clean
 
 setup:
 	@tools/setup
@@ -22,11 +22,12 @@ check: setup
 soak: setup
 	$(PYTHON) -m pytest tests -n 2 --dist worksteal -v
 
-generate: setup
+bench: setup
+	$(PYTHON) tools/bench.py
 	$(PYTHON) tools/generate.py
 
-fuzz: setup
-	$(PYTHON) tools/fuzz.py
+generate: setup
+	$(PYTHON) tools/generate.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

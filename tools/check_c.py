@@ -22,7 +22,16 @@ def main() -> int:
     for path in sorted((ROOT / "firmware").rglob("*.h")):
         if "port" in path.parts:
             continue  # headers of one family only
-        command = ["gcc", "-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+        command = [
+            "gcc",
+            "-std=c11",
+            "-fsyntax-only",
+            "-Wall",
+            "-Wextra",
+            "-Wconversion",
+            "-Wshadow",
+            "-Werror",
+        ]
         includes = [f"-I{ROOT / 'firmware' / folder}" for folder in ("include", "src", "app", "port")]
         failed |= subprocess.run([*command, *includes, "-x", "c", str(path)], check=False).returncode
     return 1 if failed else 0

@@ -6,22 +6,32 @@ Needs flatc (Debian: flatbuffers-compiler).
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import flatbuffers
 from flatbuffers import number_types
 
+from offramp import boards
 from offramp.kernels import ALL_KERNELS
 from offramp.ops import Params
 from offramp.resources import root
 from offramp_host.status import statuses
 
-C_TYPES = {"u8": "uint8_t", "s8": "int8_t", "u16": "uint16_t", "s16": "int16_t", "u32": "uint32_t", "s32": "int32_t"}
+C_TYPES = {
+    "u8": "uint8_t",
+    "s8": "int8_t",
+    "u16": "uint16_t",
+    "s16": "int16_t",
+    "u32": "uint32_t",
+    "s32": "int32_t",
+}
 
 
 def params_header() -> str:
@@ -48,7 +58,10 @@ def params_header() -> str:
             lines.append(f"    {C_TYPES[params.base(kind)]} {field}{array};")
         if params.tail:
             lines.append(f"    uint8_t reserved[{params.tail}];")
-        lines += [f"}} ofr_{name}_params;", f'_Static_assert(sizeof(ofr_{name}_params) == {params.size}, "layout");']
+        lines += [
+            f"}} ofr_{name}_params;",
+            f'_Static_assert(sizeof(ofr_{name}_params) == {params.size}, "layout");',
+        ]
     return "\n".join([*lines, "", "#endif", ""])
 
 
@@ -86,7 +99,7 @@ class Reflection:
     """Reads what fields_header needs of a .bfbs file (FlatBuffers' reflection.fbs: slots as numbered there)."""
 
     # reflection.BaseType -> C type of a scalar
-    SCALARS = {3: "int8_t", 4: "uint8_t", 5: "int16_t", 6: "uint16_t", 7: "int32_t", 8: "uint32_t"}
+    SCALARS: ClassVar[dict[int, str]] = {3: "int8_t", 4: "uint8_t", 5: "int16_t", 6: "uint16_t", 7: "int32_t", 8: "uint32_t"}
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -107,7 +120,9 @@ class Reflection:
 
     def enums(self) -> Iterator[tuple[str, list[tuple[str, int]]]]:
         for enum in self.vector(self.schema, 1):
-            values = [(self.text(v), self.number(v, 1, number_types.Int64Flags)) for v in self.vector(enum, 1)]
+            values = [
+                (self.text(v), self.number(v, 1, number_types.Int64Flags)) for v in self.vector(enum, 1)
+            ]
             yield self.text(enum), sorted(values, key=lambda v: v[1])
 
     def objects(self) -> Iterator[tuple[str, bool, int, list[tuple[str, int, str]]]]:
@@ -144,7 +159,13 @@ def kernels_page() -> str:
     for k in ALL_KERNELS:
         in_place = [str(i) for i in range(4) if k.in_place >> i & 1]
         over = f" The output may lie on input {' or '.join(in_place)}." if in_place else ""
-        lines += ["", f"## {k.set}/{k.name}", "", f"id 0x{k.id:04x}, packing {k.packing}, struct of {k.params.size} bytes.{over}", ""]
+        lines += [
+            "",
+            f"## {k.set}/{k.name}",
+            "",
+            f"id 0x{k.id:04x}, packing {k.packing}, struct of {k.params.size} bytes.{over}",
+            "",
+        ]
         lines += ["`" + "`, `".join(f"{kind} {field}" for field, kind in k.params.fields) + "`"]
         if k.tables:
             lines += ["", f"Then {k.tables}."]
@@ -161,8 +182,60 @@ def status_page() -> str:
         "| value | name | meaning | remedy |",
         "|---|---|---|---|",
     ]
-    rows = [f"| {s.value} | `{s.name}` | {s.text} | {s.remedy} |" for s in sorted(statuses().values(), key=lambda s: -s.value)]
+    rows = [
+        f"| {s.value} | `{s.name}` | {s.text} | {s.remedy} |"
+        for s in sorted(statuses().values(), key=lambda s: -s.value)
+    ]
     return "\n".join([*lines, *rows, ""])
+
+
+def figures_table() -> str:
+    """README's table of models and boards from tests/budgets.json, the best kernel set of each board."""
+    budgets = json.loads((root() / "tests" / "budgets.json").read_text())
+    best: dict[tuple[str, str], tuple[str, dict[str, int]]] = {}
+    for rows in budgets.values():
+        for key, row in rows.items():
+            model, board, kernels = key.split("/")
+            known = best.get((model, board))
+            if known is None or row["instructions_per_inference"] < known[1]["instructions_per_inference"]:
+                best[model, board] = kernels, row
+    models = [m for m in FIGURE_MODELS if any(key[0] == m for key in best)]
+    lines = [f"| board | core | {' | '.join(models)} |", "|---|---|" + "---|" * len(models)]
+    for name in boards.names():
+        board = boards.load(name)
+        if board.emulator is None:
+            continue
+        cells = [figure(best.get((model, name))) for model in models]
+        lines.append(f"| {name} | {board.core.name} | {' | '.join(cells)} |")
+    compilers = ", ".join(budgets)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Compilers: {compilers}. `make bench` measures, `tests/budgets.json` holds every figure.",
+        ]
+    )
+
+
+FIGURE_MODELS = ("fashion_mnist", "KWS", "IC", "VWW", "AD", "mnist_valid_q")
+
+
+def figure(cell: tuple[str, dict[str, int]] | None) -> str:
+    if cell is None:
+        return "does not fit"
+    kernels, row = cell
+    count = row["instructions_per_inference"]
+    flash = row["image_bytes_without_model"] + row["blob_bytes"]
+    ram = row["arena_bytes"] + row["state_bytes"]
+    return f"{count / 1e6:.2f} M, {flash / 1024:.0f} K, {ram / 1024:.1f} K"
+
+
+def readme() -> str:
+    """README.md with the generated table between its marks."""
+    text = (root() / "README.md").read_text()
+    start, end = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
+    before, rest = text.split(start)
+    return before + start + figures_table() + "\n" + end + rest.split(end)[1]
 
 
 def generated() -> dict[Path, str]:
@@ -180,6 +253,7 @@ def generated() -> dict[Path, str]:
         firmware / "src" / "params.h": params_header(),
         firmware / "KERNELS.md": kernels_page(),
         root() / "docs" / "status.md": status_page(),
+        root() / "README.md": readme(),
     }
 
 

@@ -128,6 +128,8 @@ CASE(index_out_of_range) {
     ofr_buffer output;
     EXPECT(load(&keyword) == OFR_OK);
     EXPECT(ofr_input(&keyword.model, 1).data == NULL && ofr_input(&keyword.model, 0).data != NULL);
+    EXPECT(ofr_output(&keyword.model, 1).data == NULL && ofr_output(&keyword.model, 0).bytes == 12);
+    EXPECT(ofr_output(NULL, 0).data == NULL);
     EXPECT(ofr_bind_input(&keyword.model, 1, keyword.blob) == OFR_E_ARGUMENT);
     feed(&keyword, 0);
     EXPECT(ofr_run(&keyword.model) == OFR_DONE);

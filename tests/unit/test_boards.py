@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from offramp import boards, resources
 from offramp.build.memory_map import memory_ld, usable
 from offramp.build.sources import PORT_FOLDERS

@@ -11,6 +11,7 @@
 #include "../../fuzz/exercise.h"
 #include "port.h"
 
+#define FPCCR_LSPACT 1u
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define SYST_CSR REGISTER(0xE000E010u)
 #define SYST_RVR REGISTER(0xE000E014u)
@@ -19,13 +20,14 @@
 #define SCB_CFSR REGISTER(0xE000ED28u)
 #define SCB_MMFAR REGISTER(0xE000ED34u)
 #define SCB_BFAR REGISTER(0xE000ED38u)
+#define FPCCR REGISTER(0xE000EF34u)
 #define MPU_CTRL REGISTER(0xE000ED94u)
 #define MPU_RNR REGISTER(0xE000ED98u)
 #define MPU_RBAR REGISTER(0xE000ED9Cu)
 #define MPU_SIZE REGISTER(0xE000EDA0u) /* RASR of Armv7-M, RLAR of Armv8-M */
 #define MPU_MAIR0 REGISTER(0xE000EDC0u)
 
-enum { WINDOW = 65536, STACK_BYTES = 4096, CODE_BYTES = 262144, LIMIT_PERIODS = 20, VECTORS = 48 };
+enum { WINDOW = 65536, STACK_BYTES = 2048, CODE_BYTES = 262144, LIMIT_PERIODS = 20, VECTORS = 48 };
 enum { SVC = 11, SYSTICK = 15 };
 enum { REGION_CODE, REGION_STACK, REGION_CELL, REGION_CALLER, REGION_BLOB, REGION_ARENA, REGION_STATE };
 
@@ -118,6 +120,7 @@ __attribute__((used)) uint32_t remember(uint32_t exception, const uint32_t *fram
     fault_pc = framed ? frame[6] : 0;
     fault_address = SCB_CFSR & 0x80u ? SCB_MMFAR : SCB_CFSR & 0x8000u ? SCB_BFAR : 0;
     SCB_CFSR = SCB_CFSR;
+    FPCCR &= ~FPCCR_LSPACT; /* the frame is left, so nobody shall save vector registers into it later */
     return exception;
 }
 

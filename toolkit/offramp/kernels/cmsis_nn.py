@@ -52,7 +52,9 @@ ROW = kernel("row_conv_2d", 3, conv_2d.PARAMS, LAYER)
 DEPTHWISE = kernel("depthwise_conv_2d", 4, conv_2d.PARAMS, LAYER)
 DEPTHWISE_3X3 = kernel("depthwise_conv_2d_3x3", 5, conv_2d.PARAMS, LAYER)
 DEPTHWISE_OPT = kernel("depthwise_conv_2d_opt", 6, conv_2d.PARAMS, LAYER)
-FULLY_CONNECTED = kernel("fully_connected", 7, FULLY_CONNECTED_PARAMS, "s32 bias[out_c], s8 weights[out_c][depth]")
+FULLY_CONNECTED = kernel(
+    "fully_connected", 7, FULLY_CONNECTED_PARAMS, "s32 bias[out_c], s8 weights[out_c][depth]"
+)
 AVERAGE = kernel("average_pool_2d", 8, pool_2d.AVERAGE.params)
 MAX = kernel("max_pool_2d", 9, pool_2d.MAX.params)
 KERNELS = (CONV, POINTWISE, ROW, DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_OPT, FULLY_CONNECTED, AVERAGE, MAX)

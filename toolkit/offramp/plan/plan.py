@@ -11,9 +11,8 @@ from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import choose_sets, steps_for
 from offramp.ops import OPS, Kernel, Step
 from offramp.ops.strided_copy import copy_step
-from offramp.plan.arena import Buffer, alive, aligned, peak, place
+from offramp.plan.arena import Buffer, aligned, alive, peak, place
 from offramp.plan.order import order
-
 
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
 
@@ -98,7 +97,7 @@ class Constants:
         return self.known[piece]
 
 
-def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:  # noqa: B008 (frozen)
+def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
     """The plan of `graph` for `board`; UserError where an op has no kernel or the arena does not fit."""
     return Planner(graph, board, options).plan()
 
