@@ -12,8 +12,8 @@ test: setup
 	$(PYTHON) -m pytest tests -m "not soak" -n 2 --dist worksteal
 
 check: setup
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy toolkit host
 	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_c.py

@@ -41,7 +41,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def run(image: Image, blobs: list[bytes], folder: Path, share_arena: bool = False) -> list[int]:
     """Mismatches, interrupts, interrupts during a step, rounds of the third instance."""
     path = folder / "slot.bin"
-    parts = [struct.pack("<4I", len(blobs), ROUNDS, share_arena, 0)]
+    assert BOARD.emulator is not None
+    ticks_per_1000 = 1000 * BOARD.emulator.denominator // BOARD.emulator.numerator
+    parts = [struct.pack("<4I", len(blobs), ROUNDS, share_arena, ticks_per_1000)]
     for blob in blobs:
         parts += [struct.pack("<4I", len(blob), 0, 0, 0), blob, bytes(-len(blob) % 16)]
     path.write_bytes(b"".join(parts))

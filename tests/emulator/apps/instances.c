@@ -1,7 +1,8 @@
 /* Two instances stepped in turn, while a timer interrupt at pseudo-random moments runs steps of a third one.
  *
- * The model slot holds: count (3), rounds, whether the third shares the first's arena (a control: it must not), 0; then
- * size, 0, 0, 0 and bytes of each blob, 16-byte aligned. Says "MISMATCHES INTERRUPTS INSIDE_A_STEP THIRD_ROUNDS". */
+ * The model slot holds: count (3), rounds, whether the third shares the first's arena (a control: it must not),
+ * timer ticks that 1,000 instructions take; then size, 0, 0, 0 and bytes of each blob, 16-byte aligned. Says
+ * "MISMATCHES INTERRUPTS INSIDE_A_STEP THIRD_ROUNDS". */
 #include "offramp.h"
 #include "port.h"
 
@@ -20,7 +21,7 @@ struct instance {
 };
 
 static struct instance instances[INSTANCES];
-static uint32_t rounds, arena_used;
+static uint32_t rounds, arena_used, ticks_per_1000;
 static uint32_t random_state = 1;
 static volatile uint32_t mismatches, interrupts, inside, third_rounds;
 static volatile bool in_step;
@@ -106,7 +107,7 @@ static void advance_third(void) {
 }
 
 static void set_timer(void) {
-    SYST_RVR = 100 + next_random() % 4000;
+    SYST_RVR = (100 + next_random() % 2500) * ticks_per_1000 / 1000;
     SYST_CVR = 0;
     SYST_CSR = 7u;
 }
@@ -162,6 +163,7 @@ int app_main(void) {
     memcpy(header, port_model_slot().base, sizeof header);
     const uint8_t *at = port_model_slot().base + sizeof header;
     rounds = header[1];
+    ticks_per_1000 = header[3];
     port_receive(false);
     for (uint32_t i = 0; i < INSTANCES && at != NULL; i++) {
         at = load(&instances[i], at, i == THIRD && header[2] ? port_arena().base : NULL);
