@@ -1,4 +1,5 @@
-/* The C API's contract, case by case: runtime_api CASE KEYWORD.ofr CALLER.ofr STREAMING.ofr. Exit code 0: as promised. */
+/* The C API's contract, case by case: runtime_api CASE KEYWORD.ofr CALLER.ofr STREAMING.ofr. Exit code 0: as promised.
+ */
 #define _XOPEN_SOURCE 700
 #include <stdio.h>
 #include <stdlib.h>
