@@ -14,7 +14,7 @@ typedef struct ofr_operand {
     uint8_t dtype;  /* ofr_dtype */
 } ofr_operand;
 
-#define OFR_MAX_INPUTS 4u  /* operands of one step */
+#define OFR_MAX_INPUTS 4u /* operands of one step */
 #define OFR_MAX_OUTPUTS 1u
 
 /* A step, ready to check or run. params, scratch and operands lie inside blob, arena, state and inputs. */
@@ -30,9 +30,9 @@ typedef struct ofr_call {
 } ofr_call;
 
 struct ofr_kernel {
-    uint16_t id;      /* OFR_KERNEL_… of params.h */
-    uint16_t packing; /* layout version of the parameter block */
-    uint8_t params_bytes; /* least size of the block, the fixed struct */
+    uint16_t id;           /* OFR_KERNEL_… of params.h */
+    uint16_t packing;      /* layout version of the parameter block */
+    uint16_t params_bytes; /* least size of the block, the fixed struct */
     uint8_t n_inputs, n_outputs;
     uint8_t in_place; /* bit i: output 0 may lie exactly on input i; any other overlap is refused */
     /* At load: whether the run stays inside its operands, block and scratch whatever the values. */
@@ -63,6 +63,7 @@ static inline int ofr_window_is_sane(uint32_t taps, uint32_t stride, uint32_t di
     return taps <= 4096 && stride <= 4096 && dilation <= 4096;
 }
 
+/* a + b, or UINT32_MAX where that does not fit. */
 static inline uint32_t ofr_plus(uint32_t a, uint32_t b) {
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }

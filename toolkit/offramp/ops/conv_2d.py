@@ -6,6 +6,7 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.ops.gemm import (
+    MOST_TAPS,
     Requantization,
     Window,
     bias_of,
@@ -14,7 +15,19 @@ from offramp.ops.gemm import (
     pad_before,
     requantization,
 )
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, block, constant, present
+from offramp.ops.op import (
+    Array,
+    Kernel,
+    OpType,
+    Params,
+    Shape,
+    ShapeError,
+    Step,
+    block,
+    constant,
+    int8_only,
+    present,
+)
 
 PARAMS = Params(
     "conv_2d",
@@ -49,8 +62,11 @@ KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
+    int8_only(inputs[0], inputs[1])
     n, h, w, c = present(inputs[0]).shape
     out_c, kh, kw, group_c = present(inputs[1]).shape
+    if kh * kw * group_c > MOST_TAPS:
+        raise ShapeError(f"{kh * kw * group_c} weights for one output channel, at most {MOST_TAPS}")
     if group_c == 0 or c % group_c or out_c % (c // group_c):
         raise ShapeError(f"{c} input channels, weights for {group_c} and {out_c} output channels")
     return [

@@ -15,6 +15,9 @@ from offramp.ops.fixed_point import (
 )
 from offramp.ops.op import Array, ShapeError, constant
 
+LONGEST_WINDOW = 4096  # ofr_window_is_sane of firmware/src/kernel.h
+MOST_TAPS = 1 << 16  # of one output value: their products fit an int32 sum
+
 
 @dataclass(frozen=True)
 class Window:
@@ -30,6 +33,10 @@ class Window:
 
 def output_length(length: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
     """Output positions along one axis (TensorFlow's SAME and VALID)."""
+    if max(kernel, stride, dilation) > LONGEST_WINDOW:
+        raise ShapeError(
+            f"window {kernel}, stride {stride}, dilation {dilation}, each at most {LONGEST_WINDOW}"
+        )
     reach = (kernel - 1) * dilation + 1
     out = -(-length // stride) if padding == "same" else -(-(length - reach + 1) // stride)
     if out <= 0:
