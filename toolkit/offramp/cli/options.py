@@ -28,7 +28,8 @@ CallerInputs = Annotated[
     ),
 ]
 NoPasses = Annotated[
-    bool, typer.Option("--no-passes", help="Plan the model's graph as it is, no channel removed, no op fused.")
+    bool,
+    typer.Option("--no-passes", help="Plan the model's graph as it is, no channel removed, no op fused."),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[

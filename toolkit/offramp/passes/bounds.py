@@ -141,7 +141,10 @@ def accumulators(op: Op, inputs: list[Tensor | None], out: Tensor, given: Bounds
     zero = x.quant.zero_point
     w = constant(weights).astype(np.float64)
     # Twice the sums: of middles, and of half widths times |w|. Floats below 2^53 are exact.
-    middle, width = (given[0].astype(np.float64) + given[1] - 2 * zero), given[1].astype(np.float64) - given[0]
+    middle, width = (
+        (given[0].astype(np.float64) + given[1] - 2 * zero),
+        given[1].astype(np.float64) - given[0],
+    )
     if op.kind == "fully_connected":
         middle, width = middle.reshape(-1, w.shape[1]), width.reshape(-1, w.shape[1])
         centre, spread = middle @ w.T, width @ np.abs(w).T

@@ -219,8 +219,9 @@ class Channels:
         """Whether any window reaches over the input's border."""
         if op.kind == "fully_connected":
             return False
-        a, x, weights, out = op.attributes, *(
-            self.graph.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0])
+        a, x, weights, out = (
+            op.attributes,
+            *(self.graph.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0])),
         )
         axes = zip(
             padding_of(a, x, weights, out),
@@ -364,9 +365,7 @@ def narrowed(graph: Graph, at: int, op: Op, channels: Channels, stays: dict[int,
     return with_op(graph, at, replace(op, attributes=a))
 
 
-def narrowed_weights(
-    graph: Graph, at: int, op: Op, channels: Channels, stays: dict[int, Array]
-) -> Graph:
+def narrowed_weights(graph: Graph, at: int, op: Op, channels: Channels, stays: dict[int, Array]) -> Graph:
     weights, out_stays = graph.tensors[op.inputs[1]], stays[op.outputs[0]]
     w = constant(weights)
     bias = bias_of(bias_tensor(graph, op), len(out_stays))
