@@ -24,6 +24,10 @@ from offramp.passes.rewrite import macs, without_unused
 CHANNEL_MULTIPLE = 4
 
 
+# Gives the new graph, and how many things it changed.
+Pass = Callable[[Graph], tuple[Graph, int]]
+
+
 @dataclass(frozen=True)
 class Change:
     """What one pass did; passes that found nothing leave none."""
@@ -41,13 +45,8 @@ class Change:
 
 
 def optimize(graph: Graph, channel_multiple: int = CHANNEL_MULTIPLE) -> tuple[Graph, list[Change]]:
-    """The graph after every pass, and what the passes did, in order."""
-
-    def channels(g: Graph) -> tuple[Graph, int]:
-        return remove_channels(settle_constants(g), channel_multiple)
-
-    changes: list[Change] = []
-    for name, what, run in (
+    """The graph after all passes, repeated until none finds more, and what they did in order."""
+    passes: list[tuple[str, str, Pass]] = [
         ("drop identities", "ops", lambda g: everywhere(g, drop_identity)),
         ("reshape for transpose", "ops", lambda g: everywhere(g, reshape_for_transpose)),
         ("merge moves", "ops", lambda g: everywhere(g, merge_moves)),
@@ -55,18 +54,24 @@ def optimize(graph: Graph, channel_multiple: int = CHANNEL_MULTIPLE) -> tuple[Gr
         ("fuse activations", "ops", lambda g: everywhere(g, fuse_clamp)),
         ("merge tables", "ops", lambda g: everywhere(g, merge_tables)),
         ("fold constants", "ops", fold_constants),
-        ("remove constant and dead channels", "channels", channels),
-    ):
-        graph, change = applied(graph, name, what, run)
-        changes += [change] if change.count else []
-    return graph, changes
+        ("settle constants", "channels", settle_constants),
+        ("remove channels", "channels", lambda g: remove_channels(g, channel_multiple)),
+    ]
+    changes: list[Change] = []
+    while True:
+        found = []
+        for name, what, run in passes:
+            graph, change = applied(graph, name, what, run)
+            found += [change] if change.count else []
+        changes += found
+        if not found:
+            return graph, changes
 
 
-def applied(
-    graph: Graph, name: str, what: str, run: Callable[[Graph], tuple[Graph, int]]
-) -> tuple[Graph, Change]:
-    before = macs(graph)
-    graph, count = run(graph)
-    graph = without_unused(graph)
-    verify(graph, f"pass {name}")
-    return graph, Change(name, count, what, before, macs(graph))
+def applied(graph: Graph, name: str, what: str, run: Pass) -> tuple[Graph, Change]:
+    changed, count = run(graph)
+    if count == 0:
+        return graph, Change(name, 0, what, 0, 0)
+    changed = without_unused(changed)
+    verify(changed, f"pass {name}")
+    return changed, Change(name, count, what, macs(graph), macs(changed))

@@ -41,22 +41,23 @@ def constants_of(tensor: Tensor, found: Bounds | None) -> tuple[Array, Array]:
 # ---- constant channels that stay ----
 
 
-def settle_constants(graph: Graph) -> Graph:
+def settle_constants(graph: Graph) -> tuple[Graph, int]:
     """Gives weighted channels with a constant result zero weights, the least bias and another's multiplier.
 
     Such channels hold biases and multipliers that no other needs and that fast kernels do not take; zero
     weights let the channels before them go.
     """
-    known = bounds(graph)
+    known, n = bounds(graph), 0
     for at, op in enumerate(graph.ops):
         if op.kind in WEIGHTED and graph.tensors[op.outputs[0]].dtype == "s8":
             is_constant, value = constants_of(graph.tensors[op.outputs[0]], known.get(op.outputs[0]))
             if is_constant.any():
-                graph = settled(graph, at, is_constant, value)
-    return graph
+                graph, changed = settled(graph, at, is_constant, value)
+                n += changed
+    return graph, n
 
 
-def settled(graph: Graph, at: int, is_constant: Array, value: Array) -> Graph:
+def settled(graph: Graph, at: int, is_constant: Array, value: Array) -> tuple[Graph, int]:
     op = graph.ops[at]
     x, weights, out = (graph.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
     scales = np.array(weights.quant.scales)
@@ -66,16 +67,19 @@ def settled(graph: Graph, at: int, is_constant: Array, value: Array) -> Graph:
     least, found = least_biases(
         requantization(x, with_scales(weights, usual), out, op.attributes.activation), value
     )
-    changed = is_constant & found
-    w = constant(weights).copy()
-    if op.kind == "depthwise_conv_2d":
-        w[..., changed] = 0
-    else:
-        w[changed] = 0
-    bias = np.where(changed, least, bias_of(bias_tensor(graph, op), len(value)))
+    axis = 3 if op.kind == "depthwise_conv_2d" else 0
+    w = np.moveaxis(constant(weights), axis, 0)
+    bias = bias_of(bias_tensor(graph, op), len(value))
+    unsettled = w.reshape(len(w), -1).any(axis=1) | (bias != least) | (usual != scales)
+    changed = is_constant & found & unsettled
+    if not changed.any():
+        return graph, 0
+    w = np.where(changed.reshape(-1, *(1,) * (w.ndim - 1)), np.int8(0), w)
     if len(scales) > 1:
         scales[changed] = usual[changed]
-    return with_weights(graph, at, replace(with_scales(weights, scales), data=w), bias)
+    data = np.ascontiguousarray(np.moveaxis(w, 0, axis))
+    settled_weights = replace(with_scales(weights, scales), data=data)
+    return with_weights(graph, at, settled_weights, np.where(changed, least, bias)), int(changed.sum())
 
 
 def least_biases(r: Requantization, wanted: Array) -> tuple[Array, Array]:
