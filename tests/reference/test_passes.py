@@ -98,6 +98,18 @@ def test_every_value_lies_inside_its_bounds() -> None:
                     assert (low <= value).all() and (value <= high).all(), (seed, graph.tensors[i].name)
 
 
+def test_accumulators_that_overflow_have_no_narrow_bounds() -> None:
+    net = Net()
+    source = net.input(1, 50)
+    x = net.dense(source, 4)
+    _, bias = net.constants(x)
+    bias[:2] = (1 << 31) - 1, -(1 << 31)
+    graph = net.graph([source], [x])
+    low, high = bounds(graph)[x]
+    assert (low[0, :2] == -128).all() and (high[0, :2] == 127).all()
+    assert_equal_bits(graph, optimize(graph)[0], 20)
+
+
 def test_a_second_run_finds_nothing() -> None:
     for seed in SEEDS[::5]:
         after, _ = optimize(random_net(seed))
@@ -389,6 +401,26 @@ def test_moves_are_merged_and_dropped() -> None:
     after, _ = optimize(graph)
     assert kinds(after) == ["reshape", "relu", "reshape", "fully_connected"]
     assert_equal_bits(graph, after)
+
+
+def test_transposes_are_composed_in_order() -> None:
+    net = Net()
+    source = net.input(1, 2, 3, 4)
+    x = net.op("transpose", (source,), Transpose((0, 2, 3, 1)))
+    graph = net.graph([source], [net.op("transpose", (x,), Transpose((0, 1, 3, 2)))])
+    after, _ = optimize(graph)
+    assert [op.attributes for op in after.ops] == [Transpose((0, 2, 1, 3))]
+    assert_equal_bits(graph, after)
+
+
+def test_outputs_are_not_fused_away() -> None:
+    net = Net()
+    source = net.input(1, 4, 4, 3)
+    x = net.conv(source, 8)
+    for last in (net.op("relu", (x,), NoAttributes()), net.op("reshape", (x,), Reshape((1, 4, 4, 8)))):
+        graph = replace(net.graph([source], [x, last]), ops=(net.ops[0], net.maker(last)))
+        after, changes = optimize(graph)
+        assert after is graph and changes == []
 
 
 def test_an_identity_between_ports_stays() -> None:
