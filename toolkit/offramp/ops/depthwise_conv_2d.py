@@ -7,7 +7,7 @@ import numpy as np
 from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d import PARAMS as CONV_PARAMS
 from offramp.ops.conv_2d import padding_of
-from offramp.ops.gemm import Window, bias_of, im2col, output_length, requantization
+from offramp.ops.gemm import Window, bias_of, im2col, requantization, window_outputs
 from offramp.ops.op import (
     Array,
     Kernel,
@@ -37,14 +37,7 @@ def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
     one, kh, kw, out_c = present(inputs[1]).shape
     if one != 1 or out_c % c:
         raise ShapeError(f"{c} input channels, weights 1HWC {present(inputs[1]).shape}")
-    return [
-        (
-            n,
-            output_length(h, kh, a.stride_h, a.dilation_h, a.padding),
-            output_length(w, kw, a.stride_w, a.dilation_w, a.padding),
-            out_c,
-        )
-    ]
+    return [(n, *window_outputs(a, (h, w), (kh, kw)), out_c)]
 
 
 def reference(

@@ -27,8 +27,23 @@ class Window:
     stride_w: int = 1
     dilation_h: int = 1
     dilation_w: int = 1
-    padding: str = "valid"  # same | valid
+    padding: str = "valid"  # same | valid | explicit
     activation: str = "none"
+    pads: tuple[int, ...] = ()  # of explicit padding: top, left, bottom, right
+
+
+def window_outputs(a: Window, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+    """Output height and width over an input of `size`."""
+    (h, w), padding = size, a.padding
+    if padding == "explicit":
+        if len(a.pads) != 4 or min(a.pads) < 0:
+            raise ShapeError(f"explicit padding {a.pads}, top, left, bottom and right are needed")
+        top, left, bottom, right = a.pads
+        h, w, padding = h + top + bottom, w + left + right, "valid"
+    return (
+        output_length(h, kernel[0], a.stride_h, a.dilation_h, padding),
+        output_length(w, kernel[1], a.stride_w, a.dilation_w, padding),
+    )
 
 
 def output_length(length: int, kernel: int, stride: int, dilation: int, padding: str) -> int:

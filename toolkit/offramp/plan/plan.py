@@ -24,6 +24,7 @@ class Options:
     kernels: str = "auto"  # auto, or the name of a set
     keep_inputs: bool = False  # inputs survive a run
     caller_inputs: tuple[str, ...] = ()  # names of inputs that stay in the caller's memory
+    passes: bool = True  # graph passes run before planning
 
 
 @dataclass(frozen=True)
