@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,9 @@ class Graph:
     variables: tuple[Variable, ...] = ()
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+
+    def with_ops(self, ops: tuple[Op, ...]) -> Graph:
+        return replace(self, ops=ops)
 
     def producers(self) -> dict[int, int]:
         """Tensor index -> index of the op that makes it."""
