@@ -46,6 +46,10 @@
 #define OFR_PACKING_CMSIS_NN_AVERAGE_POOL_2D 1024u
 #define OFR_KERNEL_CMSIS_NN_MAX_POOL_2D 0x0209u
 #define OFR_PACKING_CMSIS_NN_MAX_POOL_2D 1024u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D 0x0401u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D 1u
+#define OFR_KERNEL_MVE_CONV_2D 0x0402u
+#define OFR_PACKING_MVE_CONV_2D 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -228,5 +232,35 @@ typedef struct ofr_fully_connected_params {
     int16_t act_max;
 } ofr_fully_connected_params;
 _Static_assert(sizeof(ofr_fully_connected_params) == 24, "layout");
+
+typedef struct ofr_mve_pointwise_params {
+    uint32_t pixels;
+    uint32_t in_c;
+    uint16_t out_c;
+    uint16_t is_signed;
+    uint16_t add[2];
+} ofr_mve_pointwise_params;
+_Static_assert(sizeof(ofr_mve_pointwise_params) == 16, "layout");
+
+typedef struct ofr_mve_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t is_signed;
+    uint16_t add[2];
+} ofr_mve_conv_2d_params;
+_Static_assert(sizeof(ofr_mve_conv_2d_params) == 36, "layout");
 
 #endif

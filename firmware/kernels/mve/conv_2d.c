@@ -1,0 +1,160 @@
+/* Convolution of any size, int8, on Helium: taps are brought into scratch column by column, so that those of an output
+ * lie in one run, and neighbours share theirs. */
+#include <arm_mve.h>
+
+#include "tile.h"
+
+static uint32_t columns(const ofr_mve_conv_2d_params *p) {
+    return (p->out_cols - 1u) * p->stride_w + p->kernel_w;
+}
+
+static ofr_status check(const ofr_call *call) {
+    const ofr_mve_conv_2d_params *p = call->params;
+    if (p->in_c == 0 || p->kernel_h == 0 || p->kernel_w == 0 || p->out_rows == 0 || p->out_cols == 0 || p->strip == 0) {
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
+    if (p->out_c == 0 || p->out_c > 16383) { /* offsets have 16 bits */
+        return ofr_refuse(call, OFR_E_VALUE, p->out_c, 16383);
+    }
+    if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) || !ofr_window_is_sane(p->kernel_w, p->stride_w, 1)) {
+        return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
+    }
+    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
+    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
+    const uint32_t unit = ofr_times(p->kernel_h, p->in_c);
+    const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(ofr_times(unit, p->kernel_w)));
+    const uint32_t scratch = ofr_plus(ofr_times(ofr_times(columns(p), unit), p->strip), 16);
+    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+    }
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
+    }
+    if (status == OFR_OK && call->scratch_bytes < scratch) {
+        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, scratch);
+    }
+    return status;
+}
+
+/* Where pieces of one row go: each column's `in_c` bytes, `unit` apart. */
+typedef struct spread {
+    uint32_t in_c, unit;
+    uint32_t group;     /* columns in one vector; 0: a column is longer */
+    uint8x16_t offsets; /* of a group's bytes */
+} spread;
+
+static spread open_spread(uint32_t in_c, uint32_t unit) {
+    spread s = {.in_c = in_c, .unit = unit};
+    uint8_t offsets[16] = {0};
+    if (in_c <= 8 && unit <= 255) {
+        while ((s.group + 1) * in_c <= 16 && s.group * unit + in_c - 1 <= 255) {
+            for (uint32_t i = 0; i < in_c; i++) {
+                offsets[s.group * in_c + i] = (uint8_t)(s.group * unit + i);
+            }
+            s.group++;
+        }
+    }
+    s.offsets = vldrbq_u8(offsets);
+    return s;
+}
+
+/* n bytes of src, or of fill where src is none. */
+static void copy(uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t fill) {
+    if (src == NULL) {
+        memset(dst, (int)fill, n);
+        return;
+    }
+    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
+                     "1: vldrb.8 q0, [%1], #16\n"
+                     "vstrb.8 q0, [%0], #16\n"
+                     "letp lr, 1b\n"
+                     "2:\n"
+                     : "+r"(dst), "+r"(src)
+                     : "r"(n)
+                     : "q0", "lr", "memory", "cc");
+}
+
+static void bring_row(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t fill) {
+    if (s->group == 0) {
+        for (; n != 0; n--, dst += s->unit, src += src == NULL ? 0 : s->in_c) {
+            copy(dst, src, s->in_c, fill);
+        }
+        return;
+    }
+    const uint32_t bytes = s->group * s->in_c, step = s->group * s->unit;
+    uint8x16_t value = vdupq_n_u8((uint8_t)fill);
+    for (uint32_t left = n * s->in_c; left != 0;) {
+        const uint32_t now = left < bytes ? left : bytes;
+        const mve_pred16_t lanes = vctp8q(now);
+        if (src != NULL) {
+            value = vldrbq_z_u8(src, lanes);
+            src += bytes;
+        }
+        vstrbq_scatter_offset_p_u8(dst, s->offsets, value, lanes);
+        dst += step;
+        left -= now;
+    }
+}
+
+/* Taps of output row `oy` into one row of scratch. */
+static void bring(const ofr_mve_conv_2d_params *p, const spread *s, const uint8_t *in, uint32_t oy, uint8_t *dst) {
+    const uint32_t wide = columns(p), end = (uint32_t)p->cols + p->pad_left;
+    const uint32_t last = wide < end ? wide : end;
+    const uint32_t n = last > p->pad_left ? last - p->pad_left : 0;
+    int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
+    dst += p->pad_left * s->unit;
+    for (uint32_t ky = 0; n != 0 && ky < p->kernel_h; ky++, y += p->dilation_h, dst += s->in_c) {
+        const int inside = y >= 0 && y < p->rows;
+        bring_row(s, dst, inside ? in + (uint32_t)y * p->cols * s->in_c : NULL, n, (uint8_t)p->fill);
+    }
+}
+
+static void run(const ofr_call *call) {
+    const ofr_mve_conv_2d_params *p = call->params;
+    const uint32_t unit = (uint32_t)p->kernel_h * p->in_c, k = unit * p->kernel_w, row = columns(p) * unit;
+    const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(k), p->is_signed};
+    void (*const pairs)(const ofr_mve_tile *) = l.is_signed ? ofr_mve_pairs_signed : ofr_mve_pairs_relu;
+    const spread s = open_spread(p->in_c, unit);
+    int8_t *out = (int8_t *)call->out[0].data;
+    uint8_t *const taps = call->scratch;
+    ofr_mve_tile t;
+    ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
+    memset(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */
+    for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
+        const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
+        for (uint32_t r = 0; r < rows; r++) {
+            bring(p, &s, call->in[0].data, oy + r, taps + r * row);
+        }
+        const uint8_t *at = taps;
+        uint32_t x = 0;
+        ofr_mve_place(&t, 4, p->out_c);
+        for (uint32_t left = rows * p->out_cols; left != 0;) {
+            const uint32_t n = left < 4 ? left : 4;
+            if (n < 4) {
+                ofr_mve_place(&t, n, p->out_c);
+            }
+            for (uint32_t i = 0; i < 4; i++) {
+                t.x[i] = i < n ? (const int8_t *)at : t.x[n - 1];
+                if (i < n) {
+                    x++;
+                    at += p->stride_w * unit;
+                    if (x == p->out_cols) { /* the next row's first */
+                        x = 0;
+                        at += row - p->out_cols * p->stride_w * unit;
+                    }
+                }
+            }
+            ofr_mve_run(&t, &l, out, pairs);
+            out += n * p->out_c;
+            left -= n;
+        }
+    }
+}
+
+const ofr_kernel ofr_kernel_mve_conv_2d = {
+    OFR_KERNEL_MVE_CONV_2D, OFR_PACKING_MVE_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run,
+};

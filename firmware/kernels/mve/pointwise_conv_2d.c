@@ -1,0 +1,72 @@
+/* 1x1 convolution at stride 1, and fully connected over many rows, int8, on Helium: pixels are read where they lie. */
+#include "tile.h"
+
+/* Bytes of four pixels brought to a multiple of 16. */
+static uint32_t bounce_bytes(const ofr_mve_pointwise_params *p) {
+    return p->in_c % 16u == 0 ? 0 : 4u * ((p->in_c + 15u) & ~15u);
+}
+
+static ofr_status check(const ofr_call *call) {
+    const ofr_mve_pointwise_params *p = call->params;
+    if (p->pixels == 0 || p->in_c == 0 || p->out_c == 0 || p->out_c > 16383) { /* offsets have 16 bits */
+        return ofr_refuse(call, OFR_E_VALUE, p->out_c, 16383);
+    }
+    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(p->in_c));
+    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(p->pixels, p->in_c));
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, ofr_times(p->pixels, p->out_c));
+    }
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
+    }
+    if (status == OFR_OK && call->scratch_bytes < bounce_bytes(p)) {
+        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, bounce_bytes(p));
+    }
+    return status;
+}
+
+static void run(const ofr_call *call) {
+    const ofr_mve_pointwise_params *p = call->params;
+    const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(p->in_c), p->is_signed};
+    void (*const pairs)(const ofr_mve_tile *) = l.is_signed ? ofr_mve_pairs_signed : ofr_mve_pairs_relu;
+    const int8_t *in = (const int8_t *)call->in[0].data;
+    const int8_t *const end = in + call->in[0].bytes;
+    int8_t *out = (int8_t *)call->out[0].data;
+    const uint32_t k = p->in_c, padded = (k + 15u) & ~15u;
+    ofr_mve_tile t;
+    ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
+    ofr_mve_place(&t, 4, p->out_c);
+    for (uint32_t left = p->pixels; left != 0;) {
+        const uint32_t n = left < 4 ? left : 4;
+        for (uint32_t i = 0; i < 4; i++) {
+            const int8_t *x = in + (i < n ? i : n - 1) * k;
+            if ((uint32_t)(end - x) < padded) { /* what is read past a pixel must be the input's */
+                int8_t *copy = (int8_t *)call->scratch + i * padded;
+                memcpy(copy, x, k);
+                x = copy;
+            }
+            t.x[i] = x;
+        }
+        if (n < 4) {
+            ofr_mve_place(&t, n, p->out_c);
+        }
+        ofr_mve_run(&t, &l, out, pairs);
+        in += n * k;
+        out += n * p->out_c;
+        left -= n;
+    }
+}
+
+const ofr_kernel ofr_kernel_mve_pointwise_conv_2d = {
+    OFR_KERNEL_MVE_POINTWISE_CONV_2D,
+    OFR_PACKING_MVE_POINTWISE_CONV_2D,
+    sizeof(ofr_mve_pointwise_params),
+    1,
+    1,
+    0,
+    check,
+    run,
+};

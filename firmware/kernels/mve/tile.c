@@ -1,0 +1,77 @@
+/* Four pixels by two channels of a matrix product on Helium, by hand: the accumulators fill all even registers. */
+#include "tile.h"
+
+#include "requantize.h"
+
+_Static_assert(offsetof(ofr_mve_tile, loops) == 16 && offsetof(ofr_mve_tile, out) == 24, "the code below");
+_Static_assert(offsetof(ofr_mve_tile, stream) == 32 && offsetof(ofr_mve_tile, offsets) == 48, "the code below");
+
+/* 16 taps: weights in q0 and q1; r0, r2, r4, r6 are the first channel's sums, r8, r10, r12, r14 the second's. */
+#define STEP(op)                 \
+    "vldrb.8 q0, [r9], #16\n"    \
+    "vldrb.8 q1, [r9], #16\n"    \
+    "vldrb.8 q2, [r1], #16\n"    \
+    op " r0, q0, q2\n"           \
+    op " r8, q1, q2\n"           \
+    "vldrb.8 q3, [r3], #16\n"    \
+    op " r2, q0, q3\n"           \
+    op " r10, q1, q3\n"          \
+    "vldrb.8 q2, [r5], #16\n"    \
+    op " r4, q0, q2\n"           \
+    op " r12, q1, q2\n"          \
+    "vldrb.8 q3, [r7], #16\n"    \
+    op " r6, q0, q3\n"           \
+    op " r14, q1, q3\n"
+
+/* On the stack: x[4], loops, address of the first step, out, end. q4 and q5 hold add[], q6 twos, q7 the offsets. */
+#define PAIRS(scale, narrow)           \
+    "push {r3-r11, lr}\n"              \
+    "vpush {d8-d15}\n"                 \
+    "vldrh.u16 q7, [r0, #48]\n"        \
+    "ldrd r9, r1, [r0, #32]\n"         \
+    "ldr r2, [r0, #40]\n"              \
+    "vdup.16 q4, r1\n"                 \
+    "vdup.16 q5, r2\n"                 \
+    "movs r1, #2\n"                    \
+    "vdup.16 q6, r1\n"                 \
+    "ldrd r4, r6, [r0, #24]\n"         \
+    "ldrd r11, r8, [r0, #16]\n"        \
+    "ldm r0, {r1, r3, r5, r7}\n"       \
+    "movs r2, #56\n"                   \
+    "adr.w r12, 2f\n"                  \
+    "mla r8, r8, r2, r12\n"            \
+    "orr r8, r8, #1\n"                 \
+    "sub sp, #32\n"                    \
+    "stm.w sp, {r1, r3, r5, r7}\n"     \
+    "strd r11, r8, [sp, #16]\n"        \
+    "strd r4, r6, [sp, #24]\n"         \
+    "1:\n"                             \
+    STEP("vmladav.s8")                 \
+    "ldr.w pc, [sp, #20]\n"            \
+    ".balign 4\n"                      \
+    "2:\n"                             \
+    ".rept 9\n"                        \
+    STEP("vmladava.s8")                \
+    ".endr\n"                          \
+    "subs r11, #1\n"                   \
+    "bne 2b\n"                         \
+    OFR_MVE_COLLECT("q0", "q1")        \
+    scale("q0", "q1", "q2")            \
+    "ldrd r0, r2, [sp, #24]\n"         \
+    narrow("q0", "q1", "q4", "q5")     \
+    "vstrb.16 q0, [r0, q7]\n"          \
+    "vadd.i16 q7, q7, q6\n"            \
+    "ldm.w sp, {r1, r3, r5, r7, r11}\n" \
+    "cmp r9, r2\n"                     \
+    "bne 1b\n"                         \
+    "add sp, #32\n"                    \
+    "vpop {d8-d15}\n"                  \
+    "pop {r3-r11, pc}\n"
+
+__attribute__((naked)) void ofr_mve_pairs_relu(const ofr_mve_tile *tile __attribute__((unused))) {
+    __asm__ volatile(PAIRS(OFR_MVE_SCALE_RELU, OFR_MVE_NARROW_RELU));
+}
+
+__attribute__((naked)) void ofr_mve_pairs_signed(const ofr_mve_tile *tile __attribute__((unused))) {
+    __asm__ volatile(PAIRS(OFR_MVE_SCALE_SIGNED, OFR_MVE_NARROW_SIGNED));
+}

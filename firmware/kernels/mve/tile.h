@@ -1,0 +1,85 @@
+/* Four pixels by two channels of a matrix product on Helium, and what the kernels built on it share.
+ *
+ * The stream of a layer holds for each pair of output channels: for each 16 taps 16 weights of the first and 16 of
+ * the second channel, then int32 bias, multiplier and -exponent of both: bias, bias, multiplier, .... Weights are
+ * padded with zeros. Where the number of channels is odd, the last pair repeats the channel before the last. */
+#ifndef OFR_MVE_TILE_H
+#define OFR_MVE_TILE_H
+
+#include "kernel.h"
+
+/* How accumulators become outputs, in 16 bits after the scaling; both halves of the range must be saturations. */
+enum {
+    OFR_MVE_RELU = 0,  /* act_min is the zero point: min(q, 2^16 - 1 - add[0]) + add[0] + add[1], from q >= 0 */
+    OFR_MVE_SIGNED = 1 /* act_min and act_max are int8's ends, all exponents >= 1: q + add[0] */
+};
+
+enum {
+    OFR_MVE_PAIR_TAIL = 24, /* bytes of a pair behind its weights */
+    OFR_MVE_UNROLLED = 9    /* steps of the product in the code */
+};
+
+typedef struct ofr_mve_tile {
+    const int8_t *x[4];  /* taps of each pixel, a multiple of 16 of them readable */
+    uint32_t loops;      /* through the unrolled product */
+    uint32_t skip;       /* of its steps, the first time */
+    int8_t *out;         /* of the first pixel */
+    const int8_t *end;   /* of the stream */
+    const int8_t *stream;
+    uint32_t add[2];
+    uint32_t spare;
+    uint16_t offsets[8]; /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
+} ofr_mve_tile;
+
+typedef struct ofr_mve_layer {
+    const int8_t *stream;
+    uint32_t out_c, pair_bytes;
+    uint32_t is_signed;
+} ofr_mve_layer;
+
+/* All pairs from stream to end, of the four pixels, one pair's outputs behind the other's. */
+void ofr_mve_pairs_relu(const ofr_mve_tile *tile);
+void ofr_mve_pairs_signed(const ofr_mve_tile *tile);
+
+/* Bytes of a stream of `taps` products an output. */
+static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
+    return ofr_plus(ofr_times((taps + 15u) / 16u, 32), OFR_MVE_PAIR_TAIL);
+}
+
+/* Prepares what all tiles of a layer have in common; taps > 0. */
+static inline void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add) {
+    const uint32_t steps = (taps + 15u) / 16u - 1u; /* the first step is not part of the loop */
+    t->loops = steps / unrolled + 1u;
+    t->skip = unrolled - steps % unrolled;
+    t->add[0] = add[0];
+    t->add[1] = add[1];
+    t->spare = 0;
+}
+
+/* Where the outputs of the tile's `n` pixels go; the missing ones repeat the last. */
+static inline void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c) {
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint32_t at = (i < n ? i : n - 1u) * out_c;
+        t->offsets[2 * i] = (uint16_t)at;
+        t->offsets[2 * i + 1] = (uint16_t)(at + (out_c > 1));
+    }
+}
+
+/* All channels of a tile. */
+static inline void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out,
+                               void pairs(const ofr_mve_tile *)) {
+    t->out = out;
+    t->stream = l->stream;
+    t->end = l->stream + l->out_c / 2u * l->pair_bytes;
+    if (l->out_c > 1) {
+        pairs(t);
+    }
+    if (l->out_c & 1u) {
+        t->out = l->out_c > 1 ? out + l->out_c - 2 : out;
+        t->stream = t->end;
+        t->end += l->pair_bytes;
+        pairs(t);
+    }
+}
+
+#endif

@@ -1,0 +1,120 @@
+"""Convolution and fully connected over many rows: four pixels by two channels at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offramp.ir import Op, Tensor
+from offramp.kernels.mve.requantize import Scaling, scaling
+from offramp.ops import conv_2d, fully_connected
+from offramp.ops.gemm import Window, bias_of, requantization
+from offramp.ops.op import Array, Kernel, Params, Step, constant, elements, present
+
+POINTWISE = Kernel(
+    "mve",
+    "pointwise_conv_2d",
+    0x0401,
+    1,
+    Params(
+        "mve_pointwise",
+        [("pixels", "u32"), ("in_c", "u32"), ("out_c", "u16"), ("is_signed", "u16"), ("add", "u16[2]")],
+    ),
+)
+CONV = Kernel(
+    "mve",
+    "conv_2d",
+    0x0402,
+    1,
+    Params(
+        "mve_conv_2d",
+        [
+            ("rows", "u16"),
+            ("cols", "u16"),
+            ("in_c", "u16"),
+            ("out_rows", "u16"),
+            ("out_cols", "u16"),
+            ("out_c", "u16"),
+            ("kernel_h", "u16"),
+            ("kernel_w", "u16"),
+            ("stride_h", "u16"),
+            ("stride_w", "u16"),
+            ("dilation_h", "u16"),
+            ("pad_top", "u16"),
+            ("pad_left", "u16"),
+            ("strip", "u16"),  # output rows whose taps lie in scratch at once
+            ("fill", "s16"),  # input zero point
+            ("is_signed", "u16"),
+            ("add", "u16[2]"),
+        ],
+    ),
+)
+KERNELS = (POINTWISE, CONV)
+
+MAX_OUT_C = 16383  # offsets of outputs have 16 bits
+STRIP_BYTES = 2048  # of scratch that a second row of a strip may take
+
+
+def stream(weights: Array, bias: Array, s: Scaling) -> bytes:
+    """firmware/kernels/mve/tile.h: `weights` [out_c, k] in the order of the taps, `bias` with the input's zero point."""
+    out_c, k = weights.shape
+    padded = np.pad(weights.astype(np.int8), ((0, 0), (0, -k % 16))).reshape(out_c, -1, 16)
+    out = b""
+    for first in (*range(0, out_c - 1, 2), *([max(out_c - 2, 0)] if out_c % 2 else [])):
+        pair = [first, min(first + 1, out_c - 1)]
+        tail = [bias.astype(np.int32)[pair], s.multiplier[pair], s.exponent[pair]]
+        out += padded[pair].transpose(1, 0, 2).tobytes() + np.concatenate(tail).astype(np.int32).tobytes()
+    return out
+
+
+def folded(weights: Array, bias: Array, zero: int) -> Array:
+    """Bias with the input's zero point; wraps to int32 as the sums do."""
+    return bias - zero * weights.reshape(len(bias), -1).astype(np.int64).sum(axis=1)
+
+
+def pointwise_step(op: Op, pixels: int, weights: Array, bias: Array, s: Scaling, macs: int) -> Step:
+    out_c, k = weights.shape
+    params = POINTWISE.params.pack(pixels=pixels, in_c=k, out_c=out_c, is_signed=s.is_signed, add=s.add)
+    scratch = 4 * (k + -k % 16) if k % 16 else 0
+    return Step(POINTWISE, (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs)
+
+
+def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    a: Window = op.attributes
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    g = conv_2d.geometry_of(a, x, weights, out)
+    out_c = g["out_c"]
+    s = scaling(requantization(x, weights, out, a.activation), out_c)
+    if s is None or g.pop("groups") != 1 or g.pop("dilation_w") != 1 or x.shape[0] != 1 or out_c > MAX_OUT_C:
+        return None
+    data = constant(weights)
+    bias = folded(data, bias_of(inputs[2] if len(inputs) > 2 else None, out_c), x.quant.zero_point)
+    macs = conv_2d.macs(a, inputs, outputs)
+    if (g["kernel_h"], g["kernel_w"], g["stride_h"], g["stride_w"]) == (1, 1, 1, 1):
+        return pointwise_step(op, g["rows"] * g["cols"], data.reshape(out_c, -1), bias, s, macs)
+    unit = g["kernel_h"] * g["in_c"]
+    columns = (g["out_cols"] - 1) * g["stride_w"] + g["kernel_w"]
+    row = columns * unit
+    strip = strip_rows(g["out_rows"], g["out_cols"], row)
+    params = CONV.params.pack(**g, strip=strip, fill=x.quant.zero_point, is_signed=s.is_signed, add=s.add)
+    ordered = data.transpose(0, 2, 1, 3).reshape(out_c, -1)
+    return Step(
+        CONV, (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), strip * row + 16, macs
+    )
+
+
+def strip_rows(out_rows: int, out_cols: int, row: int) -> int:
+    """Rows that make whole tiles of four pixels, if their taps are not too many."""
+    fitting = range(1, max(1, min(out_rows, STRIP_BYTES // row)) + 1)
+    return min(fitting, key=lambda n: (-(-n * out_cols // 4) * 4 / (n * out_cols), n))
+
+
+def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    out_c, depth = weights.shape
+    s = scaling(requantization(x, weights, out, op.attributes.activation), out_c)
+    if s is None or out_c > MAX_OUT_C:
+        return None
+    data = constant(weights)
+    bias = folded(data, bias_of(inputs[2] if len(inputs) > 2 else None, out_c), x.quant.zero_point)
+    macs = fully_connected.macs(op.attributes, inputs, outputs)
+    return pointwise_step(op, elements(x.shape) // depth, data, bias, s, macs)
