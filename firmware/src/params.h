@@ -50,6 +50,8 @@
 #define OFR_PACKING_MVE_POINTWISE_CONV_2D 1u
 #define OFR_KERNEL_MVE_CONV_2D 0x0402u
 #define OFR_PACKING_MVE_CONV_2D 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED 0x0403u
+#define OFR_PACKING_MVE_FULLY_CONNECTED 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;

@@ -48,7 +48,10 @@ CONV = Kernel(
         ],
     ),
 )
-KERNELS = (POINTWISE, CONV)
+FULLY_CONNECTED = Kernel("mve", "fully_connected", 0x0403, 1, POINTWISE.params)
+KERNELS = (POINTWISE, CONV, FULLY_CONNECTED)
+
+FEW_ROWS = 3  # that are cheaper one by one than four together
 
 MAX_OUT_C = 16383  # offsets of outputs have 16 bits
 STRIP_BYTES = 2048  # of scratch that a second row of a strip may take
@@ -71,9 +74,25 @@ def folded(weights: Array, bias: Array, zero: int) -> Array:
     return bias - zero * weights.reshape(len(bias), -1).astype(np.int64).sum(axis=1)
 
 
+def stream_of_eights(weights: Array, bias: Array, s: Scaling) -> bytes:
+    """As `stream`, for firmware/kernels/mve/fully_connected.c."""
+    out_c, k = weights.shape
+    missing = -out_c % 8
+    padded = np.pad(weights.astype(np.int8), ((0, missing), (0, -k % 16))).reshape(out_c + missing, -1, 16)
+    words = np.pad(np.stack([bias.astype(np.int32), s.multiplier, s.exponent]), ((0, 0), (0, missing)))
+    out = b""
+    for first in range(0, out_c, 8):
+        eight = first + np.array([0, 2, 4, 6, 1, 3, 5, 7])
+        out += padded[eight].transpose(1, 0, 2).tobytes() + words[:, eight].astype(np.int32).tobytes()
+    return out
+
+
 def pointwise_step(op: Op, pixels: int, weights: Array, bias: Array, s: Scaling, macs: int) -> Step:
     out_c, k = weights.shape
     params = POINTWISE.params.pack(pixels=pixels, in_c=k, out_c=out_c, is_signed=s.is_signed, add=s.add)
+    if pixels <= FEW_ROWS:
+        data = params + stream_of_eights(weights, bias, s)
+        return Step(FULLY_CONNECTED, (op.inputs[0],), op.outputs, data, k + -k % 16 if k % 16 else 0, macs)
     scratch = 4 * (k + -k % 16) if k % 16 else 0
     return Step(POINTWISE, (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs)
 
