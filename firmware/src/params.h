@@ -52,6 +52,10 @@
 #define OFR_PACKING_MVE_CONV_2D 1u
 #define OFR_KERNEL_MVE_FULLY_CONNECTED 0x0403u
 #define OFR_PACKING_MVE_FULLY_CONNECTED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3 0x0404u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2 0x0405u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -264,5 +268,20 @@ typedef struct ofr_mve_conv_2d_params {
     uint16_t add[2];
 } ofr_mve_conv_2d_params;
 _Static_assert(sizeof(ofr_mve_conv_2d_params) == 36, "layout");
+
+typedef struct ofr_mve_depthwise_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t channels;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t is_signed;
+    uint16_t add[2];
+} ofr_mve_depthwise_params;
+_Static_assert(sizeof(ofr_mve_depthwise_params) == 24, "layout");
 
 #endif

@@ -1,0 +1,89 @@
+/* Depthwise on Helium: checks, and the planes in scratch. */
+#include "depthwise.h"
+
+ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane) {
+    const ofr_mve_depthwise_params *p = call->params;
+    if (p->channels == 0 || p->out_rows == 0 || p->out_cols == 0 || p->strip == 0) {
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
+    const uint32_t plane_bytes = ofr_times(plane.pitch, plane.rows);
+    if (plane_bytes > UINT16_MAX / OFR_MVE_PLANES) { /* offsets have 16 bits */
+        return ofr_refuse(call, OFR_E_VALUE, plane_bytes, UINT16_MAX / OFR_MVE_PLANES);
+    }
+    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->channels);
+    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels);
+    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+    }
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + 16u + 28u * p->channels);
+    }
+    if (status == OFR_OK && call->scratch_bytes < OFR_MVE_PLANES * plane_bytes) {
+        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, OFR_MVE_PLANES * plane_bytes);
+    }
+    return status;
+}
+
+void ofr_mve_spread(const ofr_call *call, ofr_mve_plane plane, int32_t y0, uint32_t first, uint32_t channels) {
+    const ofr_mve_depthwise_params *p = call->params;
+    const uint32_t room = plane.pitch > p->pad_left ? plane.pitch - p->pad_left : 0;
+    const uint32_t n = p->cols < room ? p->cols : room, plane_bytes = plane.pitch * plane.rows;
+    uint8_t *row = (uint8_t *)call->scratch + p->pad_left;
+    const uint8_t *in = call->in[0].data + first;
+    for (uint32_t r = 0; r < plane.rows; r++, row += plane.pitch) {
+        const int32_t y = y0 + (int32_t)r;
+        const uint32_t inside = y >= 0 && y < p->rows;
+        const uint8_t *src = inside ? in + (uint32_t)y * p->cols * p->channels : in;
+        uint8_t *dst = row;
+        uint32_t first_plane = 0;
+        /* Beside the input the source stands still and is not loaded. */
+        __asm__ volatile("vidup.u16 q1, %[zero], #1\n"
+                         "vmul.i16 q1, q1, %[plane]\n"
+                         "vdup.16 q0, %[fill]\n"
+                         "vctp.16 %[channels]\n"
+                         "wls lr, %[n], 3f\n"
+                         "cbz %[inside], 2f\n"
+                         "1: vpstt\n"
+                         "vldrbt.u16 q0, [%[src]]\n"
+                         "vstrbt.16 q0, [%[dst], q1]\n"
+                         "add %[src], %[step]\n"
+                         "adds %[dst], #1\n"
+                         "le lr, 1b\n"
+                         "b 3f\n"
+                         "2: vpst\n"
+                         "vstrbt.16 q0, [%[dst], q1]\n"
+                         "adds %[dst], #1\n"
+                         "le lr, 2b\n"
+                         "3:\n"
+                         : [src] "+r"(src), [dst] "+l"(dst), [zero] "+Te"(first_plane)
+                         : [plane] "r"(plane_bytes), [fill] "r"(p->fill), [channels] "r"(channels),
+                           [n] "r"(n), [inside] "l"(inside), [step] "r"((uint32_t)p->channels)
+                         : "q0", "q1", "lr", "cc", "memory");
+    }
+}
+
+void ofr_mve_begin_planes(ofr_mve_planes *t, const ofr_call *call, ofr_mve_plane plane) {
+    const ofr_mve_depthwise_params *p = call->params;
+    t->plane_bytes = plane.pitch * plane.rows;
+    t->add[0] = p->add[0];
+    t->add[1] = p->add[1];
+    t->below = 4;
+    t->spare = 0;
+    for (uint32_t i = 0; i < 8; i++) {
+        t->patch[i] = (uint16_t)(i / 2u * plane.pitch + i % 2u * 2u);
+    }
+    memset(call->scratch, p->fill, OFR_MVE_PLANES * t->plane_bytes); /* columns beside the input stay so */
+}
+
+void ofr_mve_at_channel(ofr_mve_planes *t, const ofr_call *call, uint32_t oy, uint32_t channel) {
+    const ofr_mve_depthwise_params *p = call->params;
+    const int32_t *words = (const int32_t *)(const void *)(p + 1);
+    t->plane = call->scratch;
+    t->out = (int8_t *)call->out[0].data + oy * p->out_cols * p->channels + channel;
+    t->words = words + 3u * channel;
+    t->weights = (const int8_t *)(const void *)(words + 3u * p->channels) + 16u + 16u * channel;
+}
