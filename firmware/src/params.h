@@ -56,6 +56,8 @@
 #define OFR_PACKING_MVE_DEPTHWISE_3X3 1u
 #define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2 0x0405u
 #define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2 1u
+#define OFR_KERNEL_MVE_ADD 0x0406u
+#define OFR_PACKING_MVE_ADD 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -283,5 +285,15 @@ typedef struct ofr_mve_depthwise_params {
     uint16_t add[2];
 } ofr_mve_depthwise_params;
 _Static_assert(sizeof(ofr_mve_depthwise_params) == 24, "layout");
+
+typedef struct ofr_mve_add_params {
+    uint32_t elements;
+    int32_t multiplier;
+    int32_t exponent;
+    uint16_t exact;
+    uint16_t is_signed;
+    uint16_t add[2];
+} ofr_mve_add_params;
+_Static_assert(sizeof(ofr_mve_add_params) == 20, "layout");
 
 #endif

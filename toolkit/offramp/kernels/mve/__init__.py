@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve import depthwise, product
+from offramp.kernels.mve import add, depthwise, product
 from offramp.ops.op import Kernel, Step
 
-KERNELS: tuple[Kernel, ...] = (*product.KERNELS, *depthwise.KERNELS)
+KERNELS: tuple[Kernel, ...] = (*product.KERNELS, *depthwise.KERNELS, *add.KERNELS)
 
 LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]] = {
+    "add": add.lower_add,
     "conv_2d": product.lower_conv_2d,
     "depthwise_conv_2d": depthwise.lower_depthwise_conv_2d,
     "fully_connected": product.lower_fully_connected,
