@@ -113,44 +113,42 @@ static void bring(const ofr_mve_conv_2d_params *p, const spread *s, const uint8_
     }
 }
 
+/* The taps of output `i` of a strip. */
+static const int8_t *taps_of(const ofr_mve_conv_2d_params *p, const uint8_t *taps, uint32_t i, uint32_t unit) {
+    const uint32_t row = i / p->out_cols, col = i - row * p->out_cols;
+    return (const int8_t *)taps + (row * columns(p) + col * p->stride_w) * unit;
+}
+
 static void run(const ofr_call *call) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t unit = (uint32_t)p->kernel_h * p->in_c, k = unit * p->kernel_w, row = columns(p) * unit;
     const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(k), p->is_signed};
-    void (*const pairs)(const ofr_mve_tile *) = l.is_signed ? ofr_mve_pairs_signed : ofr_mve_pairs_relu;
     const spread s = open_spread(p->in_c, unit);
     int8_t *out = (int8_t *)call->out[0].data;
     uint8_t *const taps = call->scratch;
     ofr_mve_tile t;
     ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
+    t.x_step = 4u * p->stride_w * unit;
     memset(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */
     for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
         const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
+        const uint32_t pixels = rows * p->out_cols;
         for (uint32_t r = 0; r < rows; r++) {
             bring(p, &s, call->in[0].data, oy + r, taps + r * row);
         }
-        const uint8_t *at = taps;
-        uint32_t x = 0;
         ofr_mve_place(&t, 4, p->out_c);
-        for (uint32_t left = rows * p->out_cols; left != 0;) {
-            const uint32_t n = left < 4 ? left : 4;
+        for (uint32_t done = 0, n; done < pixels; done += n) {
+            const uint32_t here = p->out_cols - done % p->out_cols;
+            const uint32_t tiles = here < 4 ? 1 : here / 4u; /* several where they stay in one row */
+            n = pixels - done < 4 ? pixels - done : 4u * tiles;
             if (n < 4) {
                 ofr_mve_place(&t, n, p->out_c);
             }
             for (uint32_t i = 0; i < 4; i++) {
-                t.x[i] = i < n ? (const int8_t *)at : t.x[n - 1];
-                if (i < n) {
-                    x++;
-                    at += p->stride_w * unit;
-                    if (x == p->out_cols) { /* the next row's first */
-                        x = 0;
-                        at += row - p->out_cols * p->stride_w * unit;
-                    }
-                }
+                t.x[i] = taps_of(p, taps, done + (i < n ? i : n - 1), unit);
             }
-            ofr_mve_run(&t, &l, out, pairs);
+            ofr_mve_run(&t, &l, out, tiles);
             out += n * p->out_c;
-            left -= n;
         }
     }
 }

@@ -31,32 +31,30 @@ static ofr_status check(const ofr_call *call) {
 static void run(const ofr_call *call) {
     const ofr_mve_pointwise_params *p = call->params;
     const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(p->in_c), p->is_signed};
-    void (*const pairs)(const ofr_mve_tile *) = l.is_signed ? ofr_mve_pairs_signed : ofr_mve_pairs_relu;
     const int8_t *in = (const int8_t *)call->in[0].data;
-    const int8_t *const end = in + call->in[0].bytes;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t k = p->in_c, padded = (k + 15u) & ~15u;
+    /* What is read past a pixel must be the input's: the last ones are brought to scratch, four at a time. */
+    const uint32_t behind = (padded - k + k - 1u) / k;
+    uint32_t tiles = p->pixels > behind ? (p->pixels - behind) / 4u : 0;
     ofr_mve_tile t;
     ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
     ofr_mve_place(&t, 4, p->out_c);
-    for (uint32_t left = p->pixels; left != 0;) {
-        const uint32_t n = left < 4 ? left : 4;
+    t.x_step = 4u * k;
+    if (tiles != 0) {
         for (uint32_t i = 0; i < 4; i++) {
-            const int8_t *x = in + (i < n ? i : n - 1) * k;
-            if ((uint32_t)(end - x) < padded) { /* what is read past a pixel must be the input's */
-                int8_t *copy = (int8_t *)call->scratch + i * padded;
-                memcpy(copy, x, k);
-                x = copy;
-            }
-            t.x[i] = x;
+            t.x[i] = in + i * k;
         }
-        if (n < 4) {
-            ofr_mve_place(&t, n, p->out_c);
+        ofr_mve_run(&t, &l, out, tiles);
+    }
+    for (uint32_t done = 4u * tiles; done < p->pixels; done += 4) {
+        const uint32_t n = p->pixels - done < 4 ? p->pixels - done : 4;
+        ofr_mve_place(&t, n, p->out_c);
+        for (uint32_t i = 0; i < 4; i++) {
+            const int8_t *x = in + (done + (i < n ? i : n - 1)) * k;
+            t.x[i] = padded == k ? x : memcpy((int8_t *)call->scratch + i * padded, x, k);
         }
-        ofr_mve_run(&t, &l, out, pairs);
-        in += n * k;
-        out += n * p->out_c;
-        left -= n;
+        ofr_mve_run(&t, &l, out + done * p->out_c, 1);
     }
 }
 

@@ -25,10 +25,12 @@ typedef struct ofr_mve_tile {
     uint32_t skip;       /* of its steps, the first time */
     int8_t *out;         /* of the first pixel */
     const int8_t *end;   /* of the stream */
+    uint32_t tiles;      /* one behind the other */
+    uint32_t x_step;     /* from the pixels of a tile to those of the next */
+    uint32_t out_step;
     const int8_t *stream;
+    uint16_t places[8];  /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
     uint32_t add[2];
-    uint32_t spare;
-    uint16_t offsets[8]; /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
 } ofr_mve_tile;
 
 typedef struct ofr_mve_layer {
@@ -37,7 +39,7 @@ typedef struct ofr_mve_layer {
     uint32_t is_signed;
 } ofr_mve_layer;
 
-/* All pairs from stream to end, of the four pixels, one pair's outputs behind the other's. */
+/* All pairs from stream to end of all tiles, one pair's outputs behind the other's. */
 void ofr_mve_pairs_relu(const ofr_mve_tile *tile);
 void ofr_mve_pairs_signed(const ofr_mve_tile *tile);
 
@@ -53,21 +55,22 @@ static inline void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unroll
     t->skip = unrolled - steps % unrolled;
     t->add[0] = add[0];
     t->add[1] = add[1];
-    t->spare = 0;
 }
 
 /* Where the outputs of the tile's `n` pixels go; the missing ones repeat the last. */
 static inline void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c) {
     for (uint32_t i = 0; i < 4; i++) {
         const uint32_t at = (i < n ? i : n - 1u) * out_c;
-        t->offsets[2 * i] = (uint16_t)at;
-        t->offsets[2 * i + 1] = (uint16_t)(at + (out_c > 1));
+        t->places[2 * i] = (uint16_t)at;
+        t->places[2 * i + 1] = (uint16_t)(at + (out_c > 1));
     }
 }
 
-/* All channels of a tile. */
-static inline void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out,
-                               void pairs(const ofr_mve_tile *)) {
+/* All channels of `n` tiles whose outputs start at out; t->x is set. */
+static inline void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n) {
+    void (*const pairs)(const ofr_mve_tile *) = l->is_signed ? ofr_mve_pairs_signed : ofr_mve_pairs_relu;
+    t->tiles = n;
+    t->out_step = 4u * l->out_c;
     t->out = out;
     t->stream = l->stream;
     t->end = l->stream + l->out_c / 2u * l->pair_bytes;
