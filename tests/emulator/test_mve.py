@@ -136,6 +136,7 @@ def depthwise_cases(seed: int, count: int) -> Cases:
 GRIDS = {
     "pointwise_conv_2d": pointwise_cases,
     "conv_2d": conv_cases,
+    "row_conv_2d": row_cases,
     "fully_connected": dense_cases,
     "depthwise_3x3": depthwise_cases,
 }

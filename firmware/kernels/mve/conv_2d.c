@@ -62,41 +62,52 @@ static spread open_spread(uint32_t in_c, uint32_t unit) {
     return s;
 }
 
-/* n bytes of src, or of fill where src is none. */
-static void copy(uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t fill) {
-    if (src == NULL) {
-        memset(dst, (int)fill, n);
-        return;
+/* Columns longer than 8 bytes. */
+static void bring_long(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n) {
+    for (; n != 0; n--, dst += s->unit, src += s->in_c) {
+        const uint8_t *from = src;
+        uint8_t *to = dst;
+        __asm__ volatile("wlstp.8 lr, %2, 2f\n"
+                         "1: vldrb.8 q0, [%1], #16\n"
+                         "vstrb.8 q0, [%0], #16\n"
+                         "letp lr, 1b\n"
+                         "2:\n"
+                         : "+l"(to), "+l"(from)
+                         : "r"(s->in_c)
+                         : "q0", "lr", "memory", "cc");
     }
-    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
-                     "1: vldrb.8 q0, [%1], #16\n"
-                     "vstrb.8 q0, [%0], #16\n"
-                     "letp lr, 1b\n"
-                     "2:\n"
-                     : "+r"(dst), "+r"(src)
-                     : "r"(n)
+}
+
+/* Columns of up to 8 bytes, a group at a time, the last one by itself. */
+static void bring_short(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n) {
+    const uint32_t bytes = s->group * s->in_c, step = s->group * s->unit;
+    __asm__ volatile("vctp.8 %[bytes]\n"
+                     "wls lr, %[groups], 2f\n"
+                     "1: vpstt\n"
+                     "vldrbt.8 q0, [%[src]]\n"
+                     "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
+                     "add %[src], %[bytes]\n"
+                     "add %[dst], %[step]\n"
+                     "le lr, 1b\n"
+                     "2: vctp.8 %[rest]\n"
+                     "vpstt\n"
+                     "vldrbt.8 q0, [%[src]]\n"
+                     "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
+                     : [src] "+r"(src), [dst] "+r"(dst)
+                     : [bytes] "r"(bytes), [groups] "r"(n / s->group), [step] "r"(step),
+                       [rest] "r"(n % s->group * s->in_c), [offsets] "w"(s->offsets)
                      : "q0", "lr", "memory", "cc");
 }
 
 static void bring_row(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t fill) {
-    if (s->group == 0) {
-        for (; n != 0; n--, dst += s->unit, src += src == NULL ? 0 : s->in_c) {
-            copy(dst, src, s->in_c, fill);
+    if (src == NULL) {
+        for (; n != 0; n--, dst += s->unit) {
+            memset(dst, (int)fill, s->in_c);
         }
-        return;
-    }
-    const uint32_t bytes = s->group * s->in_c, step = s->group * s->unit;
-    uint8x16_t value = vdupq_n_u8((uint8_t)fill);
-    for (uint32_t left = n * s->in_c; left != 0;) {
-        const uint32_t now = left < bytes ? left : bytes;
-        const mve_pred16_t lanes = vctp8q(now);
-        if (src != NULL) {
-            value = vldrbq_z_u8(src, lanes);
-            src += bytes;
-        }
-        vstrbq_scatter_offset_p_u8(dst, s->offsets, value, lanes);
-        dst += step;
-        left -= now;
+    } else if (s->group == 0) {
+        bring_long(s, dst, src, n);
+    } else {
+        bring_short(s, dst, src, n);
     }
 }
 

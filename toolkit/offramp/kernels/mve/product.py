@@ -49,7 +49,8 @@ CONV = Kernel(
     ),
 )
 FULLY_CONNECTED = Kernel("mve", "fully_connected", 0x0403, 1, POINTWISE.params)
-KERNELS = (POINTWISE, CONV, FULLY_CONNECTED)
+ROW = Kernel("mve", "row_conv_2d", 0x0407, 1, CONV.params)
+KERNELS = (POINTWISE, CONV, FULLY_CONNECTED, ROW)
 
 FEW_ROWS = 3  # that are cheaper one by one than four together
 
@@ -110,6 +111,8 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) ->
     macs = conv_2d.macs(a, inputs, outputs)
     if (g["kernel_h"], g["kernel_w"], g["stride_h"], g["stride_w"]) == (1, 1, 1, 1):
         return pointwise_step(op, g["rows"] * g["cols"], data.reshape(out_c, -1), bias, s, macs)
+    if g["kernel_w"] == 3 and g["stride_w"] == 1 and g["in_c"] % 16 == 0 and g["out_cols"] >= 4:
+        return row_step(op, g, x.quant.zero_point, data, bias, s, macs)
     unit = g["kernel_h"] * g["in_c"]
     columns = (g["out_cols"] - 1) * g["stride_w"] + g["kernel_w"]
     row = columns * unit
@@ -119,6 +122,17 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) ->
     return Step(
         CONV, (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), strip * row + 16, macs
     )
+
+
+def row_step(
+    op: Op, g: dict[str, int], zero: int, weights: Array, bias: Array, s: Scaling, macs: int
+) -> Step:
+    """firmware/kernels/mve/row_conv_2d.c: for each 16 channels of a row the weights of its three columns."""
+    params = ROW.params.pack(**g, strip=1, fill=zero, is_signed=s.is_signed, add=s.add)
+    out_c, blocks = g["out_c"], g["in_c"] // 16
+    ordered = weights.reshape(out_c, g["kernel_h"], 3, blocks, 16).transpose(0, 1, 3, 2, 4).reshape(out_c, -1)
+    scratch = g["kernel_h"] * blocks * 16 * (g["out_cols"] + 2)
+    return Step(ROW, (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs)
 
 
 def strip_rows(out_rows: int, out_cols: int, row: int) -> int:
