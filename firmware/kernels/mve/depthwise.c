@@ -1,4 +1,6 @@
 /* Depthwise on Helium: checks, and the planes in scratch. */
+#include <arm_mve.h>
+
 #include "depthwise.h"
 
 ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane) {
@@ -32,6 +34,8 @@ void ofr_mve_spread(const ofr_call *call, ofr_mve_plane plane, int32_t y0, uint3
     const ofr_mve_depthwise_params *p = call->params;
     const uint32_t room = plane.pitch > p->pad_left ? plane.pitch - p->pad_left : 0;
     const uint32_t n = p->cols < room ? p->cols : room, plane_bytes = plane.pitch * plane.rows;
+    const uint16x8_t places = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)plane_bytes);
+    const uint16x8_t fill = vdupq_n_u16((uint16_t)p->fill);
     uint8_t *row = (uint8_t *)call->scratch + p->pad_left;
     const uint8_t *in = call->in[0].data + first;
     for (uint32_t r = 0; r < plane.rows; r++, row += plane.pitch) {
@@ -39,30 +43,26 @@ void ofr_mve_spread(const ofr_call *call, ofr_mve_plane plane, int32_t y0, uint3
         const uint32_t inside = y >= 0 && y < p->rows;
         const uint8_t *src = inside ? in + (uint32_t)y * p->cols * p->channels : in;
         uint8_t *dst = row;
-        uint32_t first_plane = 0;
-        /* Beside the input the source stands still and is not loaded. */
-        __asm__ volatile("vidup.u16 q1, %[zero], #1\n"
-                         "vmul.i16 q1, q1, %[plane]\n"
-                         "vdup.16 q0, %[fill]\n"
-                         "vctp.16 %[channels]\n"
+        /* Beside the input only the fill is stored. */
+        __asm__ volatile("vctp.16 %[channels]\n"
                          "wls lr, %[n], 3f\n"
                          "cbz %[inside], 2f\n"
                          "1: vpstt\n"
                          "vldrbt.u16 q0, [%[src]]\n"
-                         "vstrbt.16 q0, [%[dst], q1]\n"
+                         "vstrbt.16 q0, [%[dst], %q[places]]\n"
                          "add %[src], %[step]\n"
                          "adds %[dst], #1\n"
                          "le lr, 1b\n"
                          "b 3f\n"
                          "2: vpst\n"
-                         "vstrbt.16 q0, [%[dst], q1]\n"
+                         "vstrbt.16 %q[fill], [%[dst], %q[places]]\n"
                          "adds %[dst], #1\n"
                          "le lr, 2b\n"
                          "3:\n"
-                         : [src] "+r"(src), [dst] "+l"(dst), [zero] "+Te"(first_plane)
-                         : [plane] "r"(plane_bytes), [fill] "r"(p->fill), [channels] "r"(channels),
-                           [n] "r"(n), [inside] "l"(inside), [step] "r"((uint32_t)p->channels)
-                         : "q0", "q1", "lr", "cc", "memory");
+                         : [src] "+r"(src), [dst] "+l"(dst)
+                         : [places] "w"(places), [fill] "w"(fill), [channels] "r"(channels), [n] "r"(n),
+                           [inside] "l"(inside), [step] "r"((uint32_t)p->channels)
+                         : "q0", "lr", "cc", "memory");
     }
 }
 
@@ -71,8 +71,8 @@ void ofr_mve_begin_planes(ofr_mve_planes *t, const ofr_call *call, ofr_mve_plane
     t->plane_bytes = plane.pitch * plane.rows;
     t->add[0] = p->add[0];
     t->add[1] = p->add[1];
-    t->below = 4;
-    t->spare = 0;
+    t->mask = 0;
+    t->below = 2u * plane.pitch;
     for (uint32_t i = 0; i < 8; i++) {
         t->patch[i] = (uint16_t)(i / 2u * plane.pitch + i % 2u * 2u);
     }

@@ -3,7 +3,6 @@
 
 /* q3, q5, q6, q7: the four patches; q4: weights. */
 #define BEGIN                         \
-    "vldrw.32 q3, [r0, #80]\n"        \
     "movs r1, #2\n"                   \
     "vadd.i16 q5, q3, r1\n"           \
     "vadd.i16 q6, q5, r1\n"           \
@@ -21,14 +20,30 @@
     "vmladav.s8 r4, q0, q4\n"         \
     "vmladav.s8 r6, q1, q4\n"
 
+#define GROUP_RELU                    \
+    PRODUCTS                          \
+    OFR_MVE_SCALE("q1", "")           \
+    "vqmovunb.s32 q1, q1\n"           \
+    "vqadd.u16 q1, q1, r11\n"         \
+    "vadd.i16 q1, q1, r12\n"
+
+#define GROUP_SIGNED                                                         \
+    PRODUCTS                                                                 \
+    OFR_MVE_SCALE("q1", "vshr.s32 q0, q1, #31\n" "vqadd.s32 q1, q1, q0\n")   \
+    "vqmovnb.s32 q1, q1\n"                                                   \
+    "vqadd.s16 q1, q1, r11\n"                                                \
+    "vqmovnb.s16 q1, q1\n"
+
+#define STORE "vstrb.32 q1, [r3, q2]\n"
 #define ADVANCE "adds r1, #8\n"
+#define STORE_EDGE "vctp.32 r0\n" "vpst\n" "vstrbt.32 q1, [r3, q2]\n"
 
 static __attribute__((naked, noinline)) void planes_relu(const ofr_mve_planes *t __attribute__((unused))) {
-    __asm__ volatile(OFR_MVE_DEPTHWISE(BEGIN, WEIGHTS, PRODUCTS, ADVANCE, OFR_MVE_ROUND_RELU, OFR_MVE_LOW_RELU));
+    __asm__ volatile(OFR_MVE_DEPTHWISE(BEGIN, WEIGHTS, "", GROUP_RELU, STORE, ADVANCE, STORE_EDGE));
 }
 
 static __attribute__((naked, noinline)) void planes_signed(const ofr_mve_planes *t __attribute__((unused))) {
-    __asm__ volatile(OFR_MVE_DEPTHWISE(BEGIN, WEIGHTS, PRODUCTS, ADVANCE, OFR_MVE_ROUND_SIGNED, OFR_MVE_LOW_SIGNED));
+    __asm__ volatile(OFR_MVE_DEPTHWISE(BEGIN, WEIGHTS, "", GROUP_SIGNED, STORE, ADVANCE, STORE_EDGE));
 }
 
 /* The fourth row of the last patch meets zeros. */
@@ -52,9 +67,8 @@ static void run(const ofr_call *call) {
     t.group_step = 4u * p->channels;
     t.plane_step = 2u * plane.pitch - 8u * t.groups;
     t.out_step = row - t.groups * t.group_step;
-    for (uint32_t i = 0; i < 4; i++) {
-        t.places[i] = i * p->channels;
-    }
+    const uint32_t places[4] = {0, p->channels, 2u * p->channels, 3u * p->channels};
+    memcpy(t.places, places, sizeof t.places);
     for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
         t.rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
         for (uint32_t c = 0; c < p->channels; c += OFR_MVE_PLANES) {

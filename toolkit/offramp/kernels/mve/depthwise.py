@@ -38,8 +38,14 @@ MAX_PLANE = 65535 // PLANES  # offsets have 16 bits
 
 def plane_bytes(stride: int, strip: int, out_cols: int) -> int:
     if stride == 1:
-        return (out_cols + out_cols % 2 + 2) * (strip + strip % 2 + 2)
+        return (out_cols + out_cols % 2 + 2) * (strip + -strip % 4 + 2)
     return (2 * (out_cols + -out_cols % 4) + 2) * (2 * strip + 2)
+
+
+def strip_rows(stride: int, out_rows: int, out_cols: int) -> int:
+    """All rows if they fit, else as many fours, at least one."""
+    choices = [n for n in (*range(4, out_rows, 4), out_rows) if plane_bytes(stride, n, out_cols) * PLANES <= SCRATCH_BYTES]
+    return max(choices, default=min(4, out_rows))
 
 
 def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -52,10 +58,9 @@ def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[T
     if (a.dilation_h, a.dilation_w) != (1, 1) or (a.stride_h, a.stride_w) not in ((1, 1), (2, 2)):
         return None
     _, out_rows, out_cols, _ = out.shape
-    fitting = [n for n in range(4, out_rows + 1, 2) if plane_bytes(a.stride_h, n, out_cols) * PLANES <= SCRATCH_BYTES]
-    strip = out_rows if out_rows - 1 in fitting or not fitting and out_rows < 4 else max(fitting, default=2)
+    strip = strip_rows(a.stride_h, out_rows, out_cols)
     plane = plane_bytes(a.stride_h, strip, out_cols)
-    if plane > MAX_PLANE:
+    if plane > MAX_PLANE or (3 * out_cols + 1) * channels > 65535:
         return None
     pad_top, pad_left = padding_of(a, x, weights, out)
     params = PARAMS.pack(
