@@ -62,31 +62,22 @@ static spread open_spread(uint32_t in_c, uint32_t unit) {
     return s;
 }
 
-/* Columns longer than 8 bytes. */
-static void bring_long(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n) {
-    for (; n != 0; n--, dst += s->unit, src += s->in_c) {
-        const uint8_t *from = src;
-        uint8_t *to = dst;
-        __asm__ volatile("wlstp.8 lr, %2, 2f\n"
-                         "1: vldrb.8 q0, [%1], #16\n"
-                         "vstrb.8 q0, [%0], #16\n"
-                         "letp lr, 1b\n"
-                         "2:\n"
-                         : "+l"(to), "+l"(from)
-                         : "r"(s->in_c)
-                         : "q0", "lr", "memory", "cc");
+/* Columns longer than 8 bytes; `advance` is in_c, or 0 where 16 bytes of fill serve all. */
+static void bring_long(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t advance) {
+    for (uint32_t c = 0; c < s->in_c; c += 16) {
+        ofr_mve_copy_columns(dst + c, s->unit, src + (advance == 0 ? 0 : c), advance, n, s->in_c - c);
     }
 }
 
 /* Columns of up to 8 bytes, a group at a time, the last one by itself. */
-static void bring_short(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n) {
-    const uint32_t bytes = s->group * s->in_c, step = s->group * s->unit;
+static void bring_short(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t advance) {
+    const uint32_t bytes = s->group * s->in_c, step = s->group * s->unit, whole = n / s->group;
     __asm__ volatile("vctp.8 %[bytes]\n"
-                     "wls lr, %[groups], 2f\n"
+                     "wls lr, %[whole], 2f\n"
                      "1: vpstt\n"
                      "vldrbt.8 q0, [%[src]]\n"
                      "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
-                     "add %[src], %[bytes]\n"
+                     "add %[src], %[advance]\n"
                      "add %[dst], %[step]\n"
                      "le lr, 1b\n"
                      "2: vctp.8 %[rest]\n"
@@ -94,21 +85,9 @@ static void bring_short(const spread *s, uint8_t *dst, const uint8_t *src, uint3
                      "vldrbt.8 q0, [%[src]]\n"
                      "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
                      : [src] "+r"(src), [dst] "+r"(dst)
-                     : [bytes] "r"(bytes), [groups] "r"(n / s->group), [step] "r"(step),
-                       [rest] "r"(n % s->group * s->in_c), [offsets] "w"(s->offsets)
+                     : [bytes] "r"(bytes), [whole] "r"(whole), [step] "r"(step), [advance] "r"(s->group * advance),
+                       [rest] "r"((n - whole * s->group) * s->in_c), [offsets] "w"(s->offsets)
                      : "q0", "lr", "memory", "cc");
-}
-
-static void bring_row(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t fill) {
-    if (src == NULL) {
-        for (; n != 0; n--, dst += s->unit) {
-            memset(dst, (int)fill, s->in_c);
-        }
-    } else if (s->group == 0) {
-        bring_long(s, dst, src, n);
-    } else {
-        bring_short(s, dst, src, n);
-    }
 }
 
 /* Taps of output row `oy` into one row of scratch. */
@@ -117,10 +96,13 @@ static void bring(const ofr_mve_conv_2d_params *p, const spread *s, const uint8_
     const uint32_t last = wide < end ? wide : end;
     const uint32_t n = last > p->pad_left ? last - p->pad_left : 0;
     int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
+    uint8_t fill[16];
+    memset(fill, p->fill, sizeof fill);
     dst += p->pad_left * s->unit;
     for (uint32_t ky = 0; n != 0 && ky < p->kernel_h; ky++, y += p->dilation_h, dst += s->in_c) {
         const int inside = y >= 0 && y < p->rows;
-        bring_row(s, dst, inside ? in + (uint32_t)y * p->cols * s->in_c : NULL, n, (uint8_t)p->fill);
+        const uint8_t *src = inside ? in + (uint32_t)y * p->cols * s->in_c : fill;
+        (s->group == 0 ? bring_long : bring_short)(s, dst, src, n, inside ? s->in_c : 0);
     }
 }
 

@@ -30,39 +30,47 @@ ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane) {
     return status;
 }
 
+/* Whole rows of `n` columns; `src` advances by step a column and skip a row, dst by gap a row. */
+static void spread_rows(uint8_t *dst, uint32_t gap, const uint8_t *src, uint32_t step, uint32_t skip, uint32_t rows,
+                        uint32_t n, uint32_t channels, uint32_t plane_bytes) {
+    const uint16x8_t places = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)plane_bytes);
+    __asm__ volatile("vctp.16 %[channels]\n"
+                     "1: dls lr, %[n]\n"
+                     "2: vpstt\n"
+                     "vldrbt.u16 q0, [%[src]]\n"
+                     "vstrbt.16 q0, [%[dst], %q[places]]\n"
+                     "add %[src], %[step]\n"
+                     "adds %[dst], #1\n"
+                     "le lr, 2b\n"
+                     "add %[src], %[skip]\n"
+                     "add %[dst], %[gap]\n"
+                     "subs %[rows], #1\n"
+                     "bne 1b\n"
+                     : [src] "+r"(src), [dst] "+l"(dst), [rows] "+l"(rows)
+                     : [gap] "r"(gap), [step] "r"(step), [skip] "r"(skip), [n] "r"(n), [channels] "r"(channels),
+                       [places] "w"(places)
+                     : "q0", "lr", "cc", "memory");
+}
+
+static uint32_t clamped(int32_t x, uint32_t high) {
+    return x < 0 ? 0 : (uint32_t)x > high ? high : (uint32_t)x;
+}
+
 void ofr_mve_spread(const ofr_call *call, ofr_mve_plane plane, int32_t y0, uint32_t first, uint32_t channels) {
     const ofr_mve_depthwise_params *p = call->params;
     const uint32_t room = plane.pitch > p->pad_left ? plane.pitch - p->pad_left : 0;
     const uint32_t n = p->cols < room ? p->cols : room, plane_bytes = plane.pitch * plane.rows;
-    const uint16x8_t places = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)plane_bytes);
-    const uint16x8_t fill = vdupq_n_u16((uint16_t)p->fill);
-    uint8_t *row = (uint8_t *)call->scratch + p->pad_left;
-    const uint8_t *in = call->in[0].data + first;
-    for (uint32_t r = 0; r < plane.rows; r++, row += plane.pitch) {
-        const int32_t y = y0 + (int32_t)r;
-        const uint32_t inside = y >= 0 && y < p->rows;
-        const uint8_t *src = inside ? in + (uint32_t)y * p->cols * p->channels : in;
-        uint8_t *dst = row;
-        /* Beside the input only the fill is stored. */
-        __asm__ volatile("vctp.16 %[channels]\n"
-                         "wls lr, %[n], 3f\n"
-                         "cbz %[inside], 2f\n"
-                         "1: vpstt\n"
-                         "vldrbt.u16 q0, [%[src]]\n"
-                         "vstrbt.16 q0, [%[dst], %q[places]]\n"
-                         "add %[src], %[step]\n"
-                         "adds %[dst], #1\n"
-                         "le lr, 1b\n"
-                         "b 3f\n"
-                         "2: vpst\n"
-                         "vstrbt.16 %q[fill], [%[dst], %q[places]]\n"
-                         "adds %[dst], #1\n"
-                         "le lr, 2b\n"
-                         "3:\n"
-                         : [src] "+r"(src), [dst] "+l"(dst)
-                         : [places] "w"(places), [fill] "w"(fill), [channels] "r"(channels), [n] "r"(n),
-                           [inside] "l"(inside), [step] "r"((uint32_t)p->channels)
-                         : "q0", "lr", "cc", "memory");
+    const uint32_t above = clamped(-y0, plane.rows), end = clamped((int32_t)p->rows - y0, plane.rows);
+    uint8_t *const dst = (uint8_t *)call->scratch + p->pad_left;
+    if (n != 0 && end > above) {
+        const uint8_t *src = call->in[0].data + (uint32_t)(y0 + (int32_t)above) * p->cols * p->channels + first;
+        spread_rows(dst + above * plane.pitch, plane.pitch - n, src, p->channels, (p->cols - n) * p->channels,
+                    end - above, n, channels, plane_bytes);
+    }
+    if (n != 0 && end < plane.rows && y0 > -(int32_t)p->pad_top) { /* an earlier strip has written there */
+        uint8_t fill[OFR_MVE_PLANES];
+        memset(fill, p->fill, sizeof fill);
+        spread_rows(dst + end * plane.pitch, plane.pitch - n, fill, 0, 0, plane.rows - end, n, channels, plane_bytes);
     }
 }
 

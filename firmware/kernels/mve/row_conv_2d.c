@@ -158,32 +158,19 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-/* n vectors `step` apart, one behind the other; n > 0. */
-static void bring_plane(uint8_t *dst, const uint8_t *src, uint32_t step, uint32_t n) {
-    __asm__ volatile("dls lr, %[n]\n"
-                     "1: vldrb.8 q0, [%[src]]\n"
-                     "add %[src], %[step]\n"
-                     "vstrb.8 q0, [%[dst]], #16\n"
-                     "le lr, 1b\n"
-                     : [src] "+r"(src), [dst] "+l"(dst)
-                     : [step] "r"(step), [n] "r"(n)
-                     : "q0", "lr", "memory");
-}
-
 /* Taps of output row `oy`. */
 static void bring(const ofr_call *call, uint32_t oy) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t room = p->out_cols + 2u - p->pad_left, n = p->cols < room ? p->cols : room;
     uint8_t *dst = (uint8_t *)call->scratch + 16u * p->pad_left;
     int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
+    uint8_t fill[16];
+    memset(fill, p->fill, sizeof fill);
     for (uint32_t ky = 0; ky < p->kernel_h; ky++, y += p->dilation_h) {
         const uint8_t *src = call->in[0].data + (uint32_t)y * p->cols * p->in_c;
         for (uint32_t c = 0; c < p->in_c; c += 16, dst += pitch_of(p)) {
-            if (y >= 0 && y < p->rows) {
-                bring_plane(dst, src + c, p->in_c, n);
-            } else {
-                memset(dst, p->fill, 16u * n);
-            }
+            const int inside = y >= 0 && y < p->rows;
+            ofr_mve_copy_columns(dst, 16, inside ? src + c : fill, inside ? p->in_c : 0, n, 16);
         }
     }
 }

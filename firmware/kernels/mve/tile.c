@@ -56,7 +56,7 @@ _Static_assert(offsetof(ofr_mve_tile, stream) == 44 && offsetof(ofr_mve_tile, pl
     "ldr.w pc, [sp, #20]\n"            \
     ".balign 4\n"                      \
     "2:\n"                             \
-    ".rept 9\n"                        \
+    ".rept 4\n"                        \
     STEP("vmladava.s8")                \
     ".endr\n"                          \
     "subs r11, #1\n"                   \

@@ -16,7 +16,7 @@ enum {
 
 enum {
     OFR_MVE_PAIR_TAIL = 24, /* bytes of a pair behind its weights */
-    OFR_MVE_UNROLLED = 9    /* steps of the product in the code */
+    OFR_MVE_UNROLLED = 4    /* steps of the product in the code */
 };
 
 typedef struct ofr_mve_tile {
@@ -64,6 +64,22 @@ static inline void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c) {
         t->places[2 * i] = (uint16_t)at;
         t->places[2 * i + 1] = (uint16_t)(at + (out_c > 1));
     }
+}
+
+/* The first 16 bytes, or all of `bytes`, of n pieces; n > 0. */
+static inline void ofr_mve_copy_columns(uint8_t *dst, uint32_t dst_step, const uint8_t *src, uint32_t src_step, uint32_t n,
+                                        uint32_t bytes) {
+    __asm__ volatile("vctp.8 %[bytes]\n"
+                     "dls lr, %[n]\n"
+                     "1: vpstt\n"
+                     "vldrbt.8 q0, [%[src]]\n"
+                     "vstrbt.8 q0, [%[dst]]\n"
+                     "add %[src], %[src_step]\n"
+                     "add %[dst], %[dst_step]\n"
+                     "le lr, 1b\n"
+                     : [src] "+r"(src), [dst] "+r"(dst)
+                     : [src_step] "r"(src_step), [dst_step] "r"(dst_step), [n] "r"(n), [bytes] "r"(bytes)
+                     : "q0", "lr", "memory", "cc");
 }
 
 /* All channels of `n` tiles whose outputs start at out; t->x is set. */
