@@ -69,15 +69,17 @@ static ofr_status check(const ofr_call *call) {
                      : "q0", "q1", "q2", "q3", "lr", "memory")
 
 /* n eights, n > 0. */
-static void add_eights(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
-    if (p->is_signed) {
-        EIGHTS(ROUND_SIGNED, NARROW_SIGNED);
-    } else {
-        EIGHTS(ROUND_RELU, NARROW_RELU);
-    }
+typedef void eights(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n);
+
+static void eights_relu(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
+    EIGHTS(ROUND_RELU, NARROW_RELU);
 }
 
-static void run(const ofr_call *call) {
+static void eights_signed(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
+    EIGHTS(ROUND_SIGNED, NARROW_SIGNED);
+}
+
+static __attribute__((noinline)) void run(const ofr_call *call, eights *add_eights) {
     const ofr_mve_add_params *p = call->params;
     const uint8_t *x = call->in[1u - p->exact].data, *y = call->in[p->exact].data;
     const uint32_t whole = p->elements / 8u, rest = p->elements % 8u;
@@ -94,6 +96,18 @@ static void run(const ofr_call *call) {
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, eights_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, eights_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_add = {
-    OFR_KERNEL_MVE_ADD, OFR_PACKING_MVE_ADD, sizeof(ofr_mve_add_params), 2, 1, 3, check, run,
+    OFR_KERNEL_MVE_ADD, OFR_PACKING_MVE_ADD, sizeof(ofr_mve_add_params), 2, 1, 3, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_add_signed = {
+    OFR_KERNEL_MVE_ADD_SIGNED, OFR_PACKING_MVE_ADD_SIGNED, sizeof(ofr_mve_add_params), 2, 1, 3, check, run_signed,
 };

@@ -4,8 +4,14 @@
 
 #include "tile.h"
 
+/* Columns of taps; where windows are one column wide, those between them are left out. */
 static uint32_t columns(const ofr_mve_conv_2d_params *p) {
-    return (p->out_cols - 1u) * p->stride_w + p->kernel_w;
+    return p->kernel_w == 1 ? p->out_cols : (p->out_cols - 1u) * p->stride_w + p->kernel_w;
+}
+
+/* From the taps of an output to those of the next, in columns. */
+static uint32_t column_step(const ofr_mve_conv_2d_params *p) {
+    return p->kernel_w == 1 ? 1 : p->stride_w;
 }
 
 static ofr_status check(const ofr_call *call) {
@@ -18,6 +24,9 @@ static ofr_status check(const ofr_call *call) {
     }
     if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) || !ofr_window_is_sane(p->kernel_w, p->stride_w, 1)) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
+    }
+    if (p->kernel_w == 1 && p->pad_left != 0) {
+        return ofr_refuse(call, OFR_E_VALUE, p->pad_left, 0);
     }
     if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
         return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
@@ -40,40 +49,46 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-/* Where pieces of one row go: each column's `in_c` bytes, `unit` apart. */
+/* How a row of the input becomes pieces of columns, `unit` apart. */
 typedef struct spread {
     uint32_t in_c, unit;
-    uint32_t group;     /* columns in one vector; 0: a column is longer */
-    uint8x16_t offsets; /* of a group's bytes */
+    uint32_t n, advance;            /* columns; from one to the next in the input */
+    uint32_t bytes, groups, rest;   /* of columns up to 8 bytes: of a vector, whole vectors, bytes behind them */
+    uint8x16_t offsets;             /* of a vector's bytes; bytes is 0 for longer columns */
 } spread;
 
-static spread open_spread(uint32_t in_c, uint32_t unit) {
-    spread s = {.in_c = in_c, .unit = unit};
+static spread open_spread(const ofr_mve_conv_2d_params *p) {
+    const uint32_t step = p->kernel_w == 1 ? p->stride_w : 1u, in_c = p->in_c, unit = p->kernel_h * in_c;
+    const uint32_t wide = columns(p), there = (p->cols + step - 1u) / step + p->pad_left;
+    const uint32_t last = wide < there ? wide : there;
+    spread s = {.in_c = in_c, .unit = unit, .n = last > p->pad_left ? last - p->pad_left : 0, .advance = step * in_c};
     uint8_t offsets[16] = {0};
-    if (in_c <= 8 && unit <= 255) {
-        while ((s.group + 1) * in_c <= 16 && s.group * unit + in_c - 1 <= 255) {
-            for (uint32_t i = 0; i < in_c; i++) {
-                offsets[s.group * in_c + i] = (uint8_t)(s.group * unit + i);
-            }
-            s.group++;
+    uint32_t columns_a_vector = 0;
+    while (in_c <= 8 && step == 1 && s.bytes + in_c <= 16 && columns_a_vector * unit + in_c - 1 <= 255) {
+        for (uint32_t i = 0; i < in_c; i++) {
+            offsets[s.bytes++] = (uint8_t)(columns_a_vector * unit + i);
         }
+        columns_a_vector++;
     }
     s.offsets = vldrbq_u8(offsets);
+    if (s.bytes != 0) {
+        s.groups = s.n / columns_a_vector;
+        s.rest = s.n * in_c - s.groups * s.bytes;
+    }
     return s;
 }
 
-/* Columns longer than 8 bytes; `advance` is in_c, or 0 where 16 bytes of fill serve all. */
-static void bring_long(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t advance) {
-    for (uint32_t c = 0; c < s->in_c; c += 16) {
-        ofr_mve_copy_columns(dst + c, s->unit, src + (advance == 0 ? 0 : c), advance, n, s->in_c - c);
+/* One row of columns; `inside`: src is the input, else 16 bytes of fill serve all. */
+static inline void bring_row(const spread *s, uint8_t *dst, const uint8_t *src, int inside) {
+    if (s->bytes == 0) {
+        for (uint32_t c = 0; c < s->in_c; c += 16) {
+            ofr_mve_copy_columns(dst + c, s->unit, inside ? src + c : src, inside ? s->advance : 0, s->n, s->in_c - c);
+        }
+        return;
     }
-}
-
-/* Columns of up to 8 bytes, a group at a time, the last one by itself. */
-static void bring_short(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t n, uint32_t advance) {
-    const uint32_t bytes = s->group * s->in_c, step = s->group * s->unit, whole = n / s->group;
+    const uint32_t step = s->bytes / s->in_c * s->unit;
     __asm__ volatile("vctp.8 %[bytes]\n"
-                     "wls lr, %[whole], 2f\n"
+                     "wls lr, %[groups], 2f\n"
                      "1: vpstt\n"
                      "vldrbt.8 q0, [%[src]]\n"
                      "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
@@ -85,43 +100,39 @@ static void bring_short(const spread *s, uint8_t *dst, const uint8_t *src, uint3
                      "vldrbt.8 q0, [%[src]]\n"
                      "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
                      : [src] "+r"(src), [dst] "+r"(dst)
-                     : [bytes] "r"(bytes), [whole] "r"(whole), [step] "r"(step), [advance] "r"(s->group * advance),
-                       [rest] "r"((n - whole * s->group) * s->in_c), [offsets] "w"(s->offsets)
+                     : [bytes] "r"(s->bytes), [groups] "r"(s->groups), [step] "r"(step),
+                       [advance] "r"(inside ? s->bytes : 0), [rest] "r"(s->rest), [offsets] "w"(s->offsets)
                      : "q0", "lr", "memory", "cc");
 }
 
 /* Taps of output row `oy` into one row of scratch. */
 static void bring(const ofr_mve_conv_2d_params *p, const spread *s, const uint8_t *in, uint32_t oy, uint8_t *dst) {
-    const uint32_t wide = columns(p), end = (uint32_t)p->cols + p->pad_left;
-    const uint32_t last = wide < end ? wide : end;
-    const uint32_t n = last > p->pad_left ? last - p->pad_left : 0;
     int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
     uint8_t fill[16];
     memset(fill, p->fill, sizeof fill);
     dst += p->pad_left * s->unit;
-    for (uint32_t ky = 0; n != 0 && ky < p->kernel_h; ky++, y += p->dilation_h, dst += s->in_c) {
+    for (uint32_t ky = 0; s->n != 0 && ky < p->kernel_h; ky++, y += p->dilation_h, dst += s->in_c) {
         const int inside = y >= 0 && y < p->rows;
-        const uint8_t *src = inside ? in + (uint32_t)y * p->cols * s->in_c : fill;
-        (s->group == 0 ? bring_long : bring_short)(s, dst, src, n, inside ? s->in_c : 0);
+        bring_row(s, dst, inside ? in + (uint32_t)y * p->cols * s->in_c : fill, inside);
     }
 }
 
 /* The taps of output `i` of a strip. */
 static const int8_t *taps_of(const ofr_mve_conv_2d_params *p, const uint8_t *taps, uint32_t i, uint32_t unit) {
     const uint32_t row = i / p->out_cols, col = i - row * p->out_cols;
-    return (const int8_t *)taps + (row * columns(p) + col * p->stride_w) * unit;
+    return (const int8_t *)taps + (row * columns(p) + col * column_step(p)) * unit;
 }
 
-static void run(const ofr_call *call) {
+static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *pairs) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t unit = (uint32_t)p->kernel_h * p->in_c, k = unit * p->kernel_w, row = columns(p) * unit;
-    const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(k), p->is_signed};
-    const spread s = open_spread(p->in_c, unit);
+    const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(k)};
+    const spread s = open_spread(p);
     int8_t *out = (int8_t *)call->out[0].data;
     uint8_t *const taps = call->scratch;
     ofr_mve_tile t;
     ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
-    t.x_step = 4u * p->stride_w * unit;
+    t.x_step = 4u * column_step(p) * unit;
     memset(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */
     for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
         const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
@@ -140,12 +151,24 @@ static void run(const ofr_call *call) {
             for (uint32_t i = 0; i < 4; i++) {
                 t.x[i] = taps_of(p, taps, done + (i < n ? i : n - 1), unit);
             }
-            ofr_mve_run(&t, &l, out, tiles);
+            ofr_mve_run(&t, &l, out, tiles, pairs);
             out += n * p->out_c;
         }
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, ofr_mve_pairs_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, ofr_mve_pairs_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_conv_2d = {
-    OFR_KERNEL_MVE_CONV_2D, OFR_PACKING_MVE_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run,
+    OFR_KERNEL_MVE_CONV_2D, OFR_PACKING_MVE_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_conv_2d_signed = {
+    OFR_KERNEL_MVE_CONV_2D_SIGNED, OFR_PACKING_MVE_CONV_2D_SIGNED, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_signed,
 };

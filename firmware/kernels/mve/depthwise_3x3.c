@@ -68,14 +68,8 @@ static uint32_t col_of(uint32_t i) {
     return i / 4u;
 }
 
-/* Predicate of the outputs in the first rows and columns of a group. */
-static uint32_t mask_of(uint32_t rows, uint32_t cols) {
-    uint32_t mask = 0;
-    for (uint32_t i = 0; i < 8; i++) {
-        mask |= row_of(i) < rows && col_of(i) < cols ? 3u << 2u * i : 0;
-    }
-    return mask;
-}
+/* Predicate of the first column's outputs in the first rows of a group; the second column's is 8 bits further. */
+static const uint8_t mask_of_rows[] = {0, 0x03, 0x33, 0x3f, 0xff};
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_depthwise_params *p = call->params;
@@ -86,11 +80,10 @@ static ofr_status check(const ofr_call *call) {
     return ofr_mve_check_depthwise(call, plane_of(p));
 }
 
-static void run(const ofr_call *call) {
+static __attribute__((noinline)) void run(const ofr_call *call, void planes(const ofr_mve_planes *)) {
     const ofr_mve_depthwise_params *p = call->params;
     const ofr_mve_plane plane = plane_of(p);
     const uint32_t row = (uint32_t)p->out_cols * p->channels;
-    void (*const planes)(const ofr_mve_planes *) = p->is_signed ? planes_signed : planes_relu;
     uint16_t places[8];
     ofr_mve_planes t;
     ofr_mve_begin_planes(&t, call, plane);
@@ -111,8 +104,8 @@ static void run(const ofr_call *call) {
             for (uint32_t done = 0, n; done < rows; done += n) { /* whole groups, then what rows are left */
                 n = rows - done < 4 ? rows - done : (rows - done) & ~3u;
                 t.rows = (n + 3u) / 4u;
-                t.mask = mask_of(n, 2);
-                t.edge = p->out_cols % 2u ? mask_of(n, 1) : 0;
+                t.mask = mask_of_rows[n < 4 ? n : 4] * 0x101u;
+                t.edge = p->out_cols % 2u ? t.mask & 0xffu : 0;
                 ofr_mve_at_channel(&t, call, oy + done, c);
                 t.plane += done * plane.pitch;
                 planes(&t);
@@ -121,6 +114,18 @@ static void run(const ofr_call *call) {
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, planes_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, planes_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_depthwise_3x3 = {
-    OFR_KERNEL_MVE_DEPTHWISE_3X3, OFR_PACKING_MVE_DEPTHWISE_3X3, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run,
+    OFR_KERNEL_MVE_DEPTHWISE_3X3, OFR_PACKING_MVE_DEPTHWISE_3X3, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_depthwise_3x3_signed = {
+    OFR_KERNEL_MVE_DEPTHWISE_3X3_SIGNED, OFR_PACKING_MVE_DEPTHWISE_3X3_SIGNED, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_signed,
 };

@@ -55,11 +55,10 @@ static ofr_status check(const ofr_call *call) {
     return ofr_mve_check_depthwise(call, plane_of(call->params));
 }
 
-static void run(const ofr_call *call) {
+static __attribute__((noinline)) void run(const ofr_call *call, void planes(const ofr_mve_planes *)) {
     const ofr_mve_depthwise_params *p = call->params;
     const ofr_mve_plane plane = plane_of(p);
     const uint32_t row = (uint32_t)p->out_cols * p->channels;
-    void (*const planes)(const ofr_mve_planes *) = p->is_signed ? planes_signed : planes_relu;
     ofr_mve_planes t;
     ofr_mve_begin_planes(&t, call, plane);
     t.groups = p->out_cols / 4u;
@@ -80,13 +79,18 @@ static void run(const ofr_call *call) {
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, planes_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, planes_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_depthwise_3x3_stride_2 = {
-    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2,
-    OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2,
-    sizeof(ofr_mve_depthwise_params),
-    1,
-    1,
-    0,
-    check,
-    run,
+    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2, OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_depthwise_3x3_stride_2_signed = {
+    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED, OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_signed,
 };

@@ -126,7 +126,7 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-static void run(const ofr_call *call) {
+static __attribute__((noinline)) void run(const ofr_call *call, void channels(const row *)) {
     const ofr_mve_pointwise_params *p = call->params;
     const uint32_t steps = (p->in_c + 15u) / 16u - 1u; /* the first is not part of the loop */
     const int8_t *in = (const int8_t *)call->in[0].data;
@@ -137,17 +137,22 @@ static void run(const ofr_call *call) {
         if (p->in_c % 16u != 0) { /* what is read past a row must be the input's */
             r.x = memcpy(call->scratch, in, p->in_c);
         }
-        (p->is_signed ? channels_signed : channels_relu)(&r);
+        channels(&r);
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, channels_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, channels_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_fully_connected = {
-    OFR_KERNEL_MVE_FULLY_CONNECTED,
-    OFR_PACKING_MVE_FULLY_CONNECTED,
-    sizeof(ofr_mve_pointwise_params),
-    1,
-    1,
-    0,
-    check,
-    run,
+    OFR_KERNEL_MVE_FULLY_CONNECTED, OFR_PACKING_MVE_FULLY_CONNECTED, sizeof(ofr_mve_pointwise_params), 1, 1, 0, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_fully_connected_signed = {
+    OFR_KERNEL_MVE_FULLY_CONNECTED_SIGNED, OFR_PACKING_MVE_FULLY_CONNECTED_SIGNED, sizeof(ofr_mve_pointwise_params), 1, 1, 0, check, run_signed,
 };

@@ -28,9 +28,9 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-static void run(const ofr_call *call) {
+static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *pairs) {
     const ofr_mve_pointwise_params *p = call->params;
-    const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(p->in_c), p->is_signed};
+    const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(p->in_c)};
     const int8_t *in = (const int8_t *)call->in[0].data;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t k = p->in_c, padded = (k + 15u) & ~15u;
@@ -45,7 +45,7 @@ static void run(const ofr_call *call) {
         for (uint32_t i = 0; i < 4; i++) {
             t.x[i] = in + i * k;
         }
-        ofr_mve_run(&t, &l, out, tiles);
+        ofr_mve_run(&t, &l, out, tiles, pairs);
     }
     for (uint32_t done = 4u * tiles; done < p->pixels; done += 4) {
         const uint32_t n = p->pixels - done < 4 ? p->pixels - done : 4;
@@ -54,17 +54,22 @@ static void run(const ofr_call *call) {
             const int8_t *x = in + (done + (i < n ? i : n - 1)) * k;
             t.x[i] = padded == k ? x : memcpy((int8_t *)call->scratch + i * padded, x, k);
         }
-        ofr_mve_run(&t, &l, out + done * p->out_c, 1);
+        ofr_mve_run(&t, &l, out + done * p->out_c, 1, pairs);
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, ofr_mve_pairs_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, ofr_mve_pairs_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_pointwise_conv_2d = {
-    OFR_KERNEL_MVE_POINTWISE_CONV_2D,
-    OFR_PACKING_MVE_POINTWISE_CONV_2D,
-    sizeof(ofr_mve_pointwise_params),
-    1,
-    1,
-    0,
-    check,
-    run,
+    OFR_KERNEL_MVE_POINTWISE_CONV_2D, OFR_PACKING_MVE_POINTWISE_CONV_2D, sizeof(ofr_mve_pointwise_params), 1, 1, 0, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_pointwise_conv_2d_signed = {
+    OFR_KERNEL_MVE_POINTWISE_CONV_2D_SIGNED, OFR_PACKING_MVE_POINTWISE_CONV_2D_SIGNED, sizeof(ofr_mve_pointwise_params), 1, 1, 0, check, run_signed,
 };

@@ -175,12 +175,11 @@ static void bring(const ofr_call *call, uint32_t oy) {
     }
 }
 
-static void run(const ofr_call *call) {
+static __attribute__((noinline)) void run(const ofr_call *call, void all(const tiles *)) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t steps = (uint32_t)p->kernel_h * p->in_c / 16u, pair_bytes = ofr_mve_pair_bytes(48u * steps);
     const uint32_t whole = p->out_cols / TILE, pitch = pitch_of(p);
     const int8_t *const stream = (const int8_t *)(p + 1);
-    void (*const all)(const tiles *) = p->is_signed ? tiles_signed : tiles_relu;
     ofr_mve_tile shared; /* for loops and places */
     ofr_mve_begin(&shared, 16u * steps, UNROLLED, p->add);
     ofr_mve_place(&shared, TILE, p->out_c);
@@ -206,6 +205,18 @@ static void run(const ofr_call *call) {
     }
 }
 
+static void run_relu(const ofr_call *call) {
+    run(call, tiles_relu);
+}
+
+static void run_signed(const ofr_call *call) {
+    run(call, tiles_signed);
+}
+
 const ofr_kernel ofr_kernel_mve_row_conv_2d = {
-    OFR_KERNEL_MVE_ROW_CONV_2D, OFR_PACKING_MVE_ROW_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run,
+    OFR_KERNEL_MVE_ROW_CONV_2D, OFR_PACKING_MVE_ROW_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_relu,
+};
+
+const ofr_kernel ofr_kernel_mve_row_conv_2d_signed = {
+    OFR_KERNEL_MVE_ROW_CONV_2D_SIGNED, OFR_PACKING_MVE_ROW_CONV_2D_SIGNED, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_signed,
 };

@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve.requantize import scaling
+from offramp.kernels.mve.requantize import kernels, scaling
 from offramp.ops.add import LEFT_SHIFT, multipliers
 from offramp.ops.fixed_point import activation_range, multiply_by_quantized_multiplier
 from offramp.ops.gemm import Requantization
-from offramp.ops.op import Kernel, Params, Step, elements, present
+from offramp.ops.op import Params, Step, elements, present
 
-ADD = Kernel(
-    "mve",
+ADD = kernels(
     "add",
-    0x0406,
-    1,
+    7,
     Params(
         "mve_add",
         [
@@ -23,13 +21,12 @@ ADD = Kernel(
             ("multiplier", "s32"),
             ("exponent", "s32"),  # -31 to 0: a right shift
             ("exact", "u16"),  # which input is shifted; the other goes through the table
-            ("is_signed", "u16"),
             ("add", "u16[2]"),
         ],
     ),
     in_place=3,
 )
-KERNELS = (ADD,)
+KERNELS = ADD
 EXACT = (1 << 30, 0)  # a multiplier of 1/2
 
 
@@ -45,12 +42,11 @@ def lower_add(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Ste
     values = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64) - x.quant.zero_point
     table = multiply_by_quantized_multiplier(values << LEFT_SHIFT, *of_inputs[1 - exact])
     table = table - (y.quant.zero_point << (LEFT_SHIFT - 1))
-    params = ADD.params.pack(
+    params = ADD[0].params.pack(
         elements=elements(out.shape),
         multiplier=s.multiplier[0],
         exponent=s.exponent[0],
         exact=exact,
-        is_signed=s.is_signed,
         add=s.add,
     )
-    return Step(ADD, op.inputs, op.outputs, params + table.astype(np.int32).tobytes())
+    return Step(ADD[s.is_signed], op.inputs, op.outputs, params + table.astype(np.int32).tobytes())

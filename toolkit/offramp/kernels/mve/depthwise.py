@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve.requantize import scaling
+from offramp.kernels.mve.requantize import kernels, scaling
 from offramp.ops import depthwise_conv_2d
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Kernel, Params, Step, block, constant, present
+from offramp.ops.op import Params, Step, block, constant, present
 
 PARAMS = Params(
     "mve_depthwise",
@@ -23,13 +23,12 @@ PARAMS = Params(
         ("pad_left", "u16"),
         ("strip", "u16"),  # output rows whose input lies in scratch at once
         ("fill", "s16"),  # input zero point
-        ("is_signed", "u16"),
         ("add", "u16[2]"),
     ],
 )
-STRIDE_1 = Kernel("mve", "depthwise_3x3", 0x0404, 1, PARAMS)
-STRIDE_2 = Kernel("mve", "depthwise_3x3_stride_2", 0x0405, 1, PARAMS)
-KERNELS = (STRIDE_1, STRIDE_2)
+STRIDE_1 = kernels("depthwise_3x3", 5, PARAMS)
+STRIDE_2 = kernels("depthwise_3x3_stride_2", 6, PARAMS)
+KERNELS = (*STRIDE_1, *STRIDE_2)
 
 PLANES = 8
 SCRATCH_BYTES = 4096  # that a strip of more than two rows may take
@@ -73,7 +72,6 @@ def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[T
         pad_left=pad_left,
         strip=strip,
         fill=x.quant.zero_point,
-        is_signed=s.is_signed,
         add=s.add,
     )
     w = constant(weights).astype(np.int8).reshape(3, 3, channels)
@@ -83,6 +81,6 @@ def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[T
     patches = np.zeros((channels, 4, 4), np.int8)
     patches[:, :3, :3] = w.transpose(2, 0, 1)
     data = block(params, words, bytes(16), patches)
-    kernel = STRIDE_1 if a.stride_h == 1 else STRIDE_2
+    kernel = (STRIDE_1 if a.stride_h == 1 else STRIDE_2)[s.is_signed]
     macs = depthwise_conv_2d.macs(a, inputs, outputs)
     return Step(kernel, (op.inputs[0],), op.outputs, data, plane * PLANES, macs)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve.requantize import Scaling, scaling
+from offramp.kernels.mve.requantize import Scaling, kernels, scaling
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Array, Kernel, Params, Step, constant, elements, present
+from offramp.ops.op import Array, Params, Step, constant, elements, present
 
-POINTWISE = Kernel(
-    "mve",
+POINTWISE = kernels(
     "pointwise_conv_2d",
-    0x0401,
     1,
     Params(
         "mve_pointwise",
-        [("pixels", "u32"), ("in_c", "u32"), ("out_c", "u16"), ("is_signed", "u16"), ("add", "u16[2]")],
+        [("pixels", "u32"), ("in_c", "u32"), ("out_c", "u16"), ("add", "u16[2]")],
     ),
 )
-CONV = Kernel(
-    "mve",
+CONV = kernels(
     "conv_2d",
-    0x0402,
-    1,
+    2,
     Params(
         "mve_conv_2d",
         [
@@ -43,14 +39,13 @@ CONV = Kernel(
             ("pad_left", "u16"),
             ("strip", "u16"),  # output rows whose taps lie in scratch at once
             ("fill", "s16"),  # input zero point
-            ("is_signed", "u16"),
             ("add", "u16[2]"),
         ],
     ),
 )
-FULLY_CONNECTED = Kernel("mve", "fully_connected", 0x0403, 1, POINTWISE.params)
-ROW = Kernel("mve", "row_conv_2d", 0x0407, 1, CONV.params)
-KERNELS = (POINTWISE, CONV, FULLY_CONNECTED, ROW)
+FULLY_CONNECTED = kernels("fully_connected", 3, POINTWISE[0].params)
+ROW = kernels("row_conv_2d", 4, CONV[0].params)
+KERNELS = (*POINTWISE, *CONV, *FULLY_CONNECTED, *ROW)
 
 FEW_ROWS = 3  # that are cheaper one by one than four together
 
@@ -90,12 +85,12 @@ def stream_of_eights(weights: Array, bias: Array, s: Scaling) -> bytes:
 
 def pointwise_step(op: Op, pixels: int, weights: Array, bias: Array, s: Scaling, macs: int) -> Step:
     out_c, k = weights.shape
-    params = POINTWISE.params.pack(pixels=pixels, in_c=k, out_c=out_c, is_signed=s.is_signed, add=s.add)
+    params = POINTWISE[0].params.pack(pixels=pixels, in_c=k, out_c=out_c, add=s.add)
     if pixels <= FEW_ROWS:
         data = params + stream_of_eights(weights, bias, s)
-        return Step(FULLY_CONNECTED, (op.inputs[0],), op.outputs, data, k + -k % 16 if k % 16 else 0, macs)
+        return Step(FULLY_CONNECTED[s.is_signed], (op.inputs[0],), op.outputs, data, k + -k % 16 if k % 16 else 0, macs)
     scratch = 4 * (k + -k % 16) if k % 16 else 0
-    return Step(POINTWISE, (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs)
+    return Step(POINTWISE[s.is_signed], (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs)
 
 
 def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -114,13 +109,13 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) ->
     if g["kernel_w"] == 3 and g["stride_w"] == 1 and g["in_c"] % 16 == 0 and g["out_cols"] >= 4:
         return row_step(op, g, x.quant.zero_point, data, bias, s, macs)
     unit = g["kernel_h"] * g["in_c"]
-    columns = (g["out_cols"] - 1) * g["stride_w"] + g["kernel_w"]
+    columns = g["out_cols"] if g["kernel_w"] == 1 else (g["out_cols"] - 1) * g["stride_w"] + g["kernel_w"]
     row = columns * unit
     strip = strip_rows(g["out_rows"], g["out_cols"], row)
-    params = CONV.params.pack(**g, strip=strip, fill=x.quant.zero_point, is_signed=s.is_signed, add=s.add)
+    params = CONV[0].params.pack(**g, strip=strip, fill=x.quant.zero_point, add=s.add)
     ordered = data.transpose(0, 2, 1, 3).reshape(out_c, -1)
     return Step(
-        CONV, (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), strip * row + 16, macs
+        CONV[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), strip * row + 16, macs
     )
 
 
@@ -128,11 +123,11 @@ def row_step(
     op: Op, g: dict[str, int], zero: int, weights: Array, bias: Array, s: Scaling, macs: int
 ) -> Step:
     """firmware/kernels/mve/row_conv_2d.c: for each 16 channels of a row the weights of its three columns."""
-    params = ROW.params.pack(**g, strip=1, fill=zero, is_signed=s.is_signed, add=s.add)
+    params = ROW[0].params.pack(**g, strip=1, fill=zero, add=s.add)
     out_c, blocks = g["out_c"], g["in_c"] // 16
     ordered = weights.reshape(out_c, g["kernel_h"], 3, blocks, 16).transpose(0, 1, 3, 2, 4).reshape(out_c, -1)
     scratch = g["kernel_h"] * blocks * 16 * (g["out_cols"] + 2)
-    return Step(ROW, (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs)
+    return Step(ROW[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs)
 
 
 def strip_rows(out_rows: int, out_cols: int, row: int) -> int:

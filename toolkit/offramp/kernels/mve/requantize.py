@@ -7,17 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ops.gemm import Requantization
-from offramp.ops.op import Array
+from offramp.ops.op import Array, Kernel, Params
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """For OFR_MVE_RELU or OFR_MVE_SIGNED of firmware/kernels/mve/tile.h."""
+    """One of the two forms of firmware/kernels/mve/tile.h, relu or signed."""
 
     is_signed: int
     add: tuple[int, int]
     multiplier: Array  # int32[out_c]
     exponent: Array  # int32[out_c], -31 to 0: a right shift
+
+
+def kernels(name: str, number: int, params: Params, in_place: int = 0) -> tuple[Kernel, Kernel]:
+    """One for each form: index with Scaling.is_signed."""
+    return (
+        Kernel("mve", name, 0x0400 + number, 1, params, in_place),
+        Kernel("mve", f"{name}_signed", 0x0480 + number, 1, params, in_place),
+    )
 
 
 def scaling(r: Requantization, out_c: int) -> Scaling | None:
