@@ -74,6 +74,10 @@
 #define OFR_PACKING_MVE_ADD 1u
 #define OFR_KERNEL_MVE_ADD_SIGNED 0x0487u
 #define OFR_PACKING_MVE_ADD_SIGNED 1u
+#define OFR_KERNEL_MVE_AVERAGE_POOL_2D 0x0408u
+#define OFR_PACKING_MVE_AVERAGE_POOL_2D 1u
+#define OFR_KERNEL_MVE_MAX_POOL_2D 0x0409u
+#define OFR_PACKING_MVE_MAX_POOL_2D 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;

@@ -2,6 +2,8 @@
  *
  * Of the two inputs brought to a common scale, the one of the larger scale is its value times 2^19 exactly; the other
  * comes from a table of 256 words, with both zero points in it. Eight elements at a time. */
+#pragma GCC optimize("Os")
+
 #include "kernel.h"
 
 static ofr_status check(const ofr_call *call) {

@@ -1,5 +1,7 @@
 /* Convolution of any size, int8, on Helium: taps are brought into scratch column by column, so that those of an output
  * lie in one run, and neighbours share theirs. */
+#pragma GCC optimize("Os")
+
 #include <arm_mve.h>
 
 #include "tile.h"

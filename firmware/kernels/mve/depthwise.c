@@ -1,4 +1,6 @@
 /* Depthwise on Helium: checks, and the planes in scratch. */
+#pragma GCC optimize("Os")
+
 #include <arm_mve.h>
 
 #include "depthwise.h"

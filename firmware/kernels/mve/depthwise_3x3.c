@@ -1,4 +1,6 @@
 /* Depthwise convolution 3x3 at stride 1, int8, on Helium: two patches of 4x4, one below the other, give 4x2 outputs. */
+#pragma GCC optimize("Os")
+
 #include "depthwise.h"
 
 /* q3: the patch; q4 to q7: weights of the upper left, lower left, upper right and lower right output; r7: the lower

@@ -1,4 +1,6 @@
 /* Depthwise convolution 3x3 at stride 2, int8, on Helium: four patches side by side give four outputs. */
+#pragma GCC optimize("Os")
+
 #include "depthwise.h"
 
 /* q3, q5, q6, q7: the four patches; q4: weights. */

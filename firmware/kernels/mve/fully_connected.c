@@ -2,6 +2,8 @@
  *
  * The stream holds for each eight channels: for each 16 inputs 16 weights of each, then int32 bias, multiplier and
  * -exponent of all. Channels stand in the order 0, 2, 4, 6, 1, 3, 5, 7, in which narrowing interleaves them. */
+#pragma GCC optimize("Os")
+
 #include "requantize.h"
 #include "tile.h"
 

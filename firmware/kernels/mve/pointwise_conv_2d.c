@@ -1,4 +1,6 @@
 /* 1x1 convolution at stride 1, and fully connected over many rows, int8, on Helium: pixels are read where they lie. */
+#pragma GCC optimize("Os")
+
 #include "tile.h"
 
 /* Bytes of four pixels brought to a multiple of 16. */

@@ -1,5 +1,7 @@
 /* Convolution three columns wide at column stride 1, channels a multiple of 16, int8, on Helium: each vector of a row
  * is loaded once for the three outputs that it is part of. */
+#pragma GCC optimize("Os")
+
 #include "requantize.h"
 #include "tile.h"
 

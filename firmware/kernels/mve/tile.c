@@ -1,4 +1,6 @@
 /* Four pixels by two channels of a matrix product on Helium, by hand: the accumulators fill all even registers. */
+#pragma GCC optimize("Os")
+
 #include "tile.h"
 
 #include "requantize.h"

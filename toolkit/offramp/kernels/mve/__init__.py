@@ -6,16 +6,18 @@ from collections.abc import Callable
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve import add, depthwise, product
+from offramp.kernels.mve import add, depthwise, pool, product
 from offramp.ops.op import Kernel, Step
 
-KERNELS: tuple[Kernel, ...] = (*product.KERNELS, *depthwise.KERNELS, *add.KERNELS)
+KERNELS: tuple[Kernel, ...] = (*product.KERNELS, *depthwise.KERNELS, *add.KERNELS, *pool.KERNELS)
 
 LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]] = {
     "add": add.lower_add,
+    "average_pool_2d": pool.lower_pool,
     "conv_2d": product.lower_conv_2d,
     "depthwise_conv_2d": depthwise.lower_depthwise_conv_2d,
     "fully_connected": product.lower_fully_connected,
+    "max_pool_2d": pool.lower_pool,
 }
 
 
