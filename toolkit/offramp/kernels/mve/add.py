@@ -34,7 +34,9 @@ def lower_add(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Ste
     a, b, out = present(inputs[0]), present(inputs[1]), outputs[0]
     *of_inputs, of_out = multipliers(a, b, out)
     low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point)
-    s = scaling(Requantization(np.array([of_out[0]]), np.array([of_out[1]]), out.quant.zero_point, low, high), 1)
+    s = scaling(
+        Requantization(np.array([of_out[0]]), np.array([of_out[1]]), out.quant.zero_point, low, high), 1
+    )
     if s is None or a.shape != b.shape or EXACT not in of_inputs or b.dtype != "s8":
         return None
     exact = of_inputs.index(EXACT)

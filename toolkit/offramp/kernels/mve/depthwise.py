@@ -43,7 +43,11 @@ def plane_bytes(stride: int, strip: int, out_cols: int) -> int:
 
 def strip_rows(stride: int, out_rows: int, out_cols: int) -> int:
     """All rows if they fit, else as many fours, at least one."""
-    choices = [n for n in (*range(4, out_rows, 4), out_rows) if plane_bytes(stride, n, out_cols) * PLANES <= SCRATCH_BYTES]
+    choices = [
+        n
+        for n in (*range(4, out_rows, 4), out_rows)
+        if plane_bytes(stride, n, out_cols) * PLANES <= SCRATCH_BYTES
+    ]
     return max(choices, default=min(4, out_rows))
 
 

@@ -54,7 +54,7 @@ STRIP_BYTES = 2048  # of scratch that a second row of a strip may take
 
 
 def stream(weights: Array, bias: Array, s: Scaling) -> bytes:
-    """firmware/kernels/mve/tile.h: `weights` [out_c, k] in the order of the taps, `bias` with the input's zero point."""
+    """See firmware/kernels/mve/tile.h: `weights` [out_c, k] in the order of the taps, `bias` folded."""
     out_c, k = weights.shape
     padded = np.pad(weights.astype(np.int8), ((0, 0), (0, -k % 16))).reshape(out_c, -1, 16)
     out = b""
@@ -67,7 +67,8 @@ def stream(weights: Array, bias: Array, s: Scaling) -> bytes:
 
 def folded(weights: Array, bias: Array, zero: int) -> Array:
     """Bias with the input's zero point; wraps to int32 as the sums do."""
-    return bias - zero * weights.reshape(len(bias), -1).astype(np.int64).sum(axis=1)
+    total: Array = weights.reshape(len(bias), -1).astype(np.int64).sum(axis=1)
+    return np.asarray(bias - zero * total)
 
 
 def stream_of_eights(weights: Array, bias: Array, s: Scaling) -> bytes:
@@ -88,9 +89,18 @@ def pointwise_step(op: Op, pixels: int, weights: Array, bias: Array, s: Scaling,
     params = POINTWISE[0].params.pack(pixels=pixels, in_c=k, out_c=out_c, add=s.add)
     if pixels <= FEW_ROWS:
         data = params + stream_of_eights(weights, bias, s)
-        return Step(FULLY_CONNECTED[s.is_signed], (op.inputs[0],), op.outputs, data, k + -k % 16 if k % 16 else 0, macs)
+        return Step(
+            FULLY_CONNECTED[s.is_signed],
+            (op.inputs[0],),
+            op.outputs,
+            data,
+            k + -k % 16 if k % 16 else 0,
+            macs,
+        )
     scratch = 4 * (k + -k % 16) if k % 16 else 0
-    return Step(POINTWISE[s.is_signed], (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs)
+    return Step(
+        POINTWISE[s.is_signed], (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs
+    )
 
 
 def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -115,7 +125,12 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) ->
     params = CONV[0].params.pack(**g, strip=strip, fill=x.quant.zero_point, add=s.add)
     ordered = data.transpose(0, 2, 1, 3).reshape(out_c, -1)
     return Step(
-        CONV[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), strip * row + 16, macs
+        CONV[s.is_signed],
+        (op.inputs[0],),
+        op.outputs,
+        params + stream(ordered, bias, s),
+        strip * row + 16,
+        macs,
     )
 
 
@@ -127,7 +142,9 @@ def row_step(
     out_c, blocks = g["out_c"], g["in_c"] // 16
     ordered = weights.reshape(out_c, g["kernel_h"], 3, blocks, 16).transpose(0, 1, 3, 2, 4).reshape(out_c, -1)
     scratch = g["kernel_h"] * blocks * 16 * (g["out_cols"] + 2)
-    return Step(ROW[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs)
+    return Step(
+        ROW[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs
+    )
 
 
 def strip_rows(out_rows: int, out_cols: int, row: int) -> int:
