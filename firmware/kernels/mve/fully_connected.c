@@ -39,26 +39,24 @@ enum { UNROLLED = 4, TAIL = 96 };
     "vshr.s32 q3, q1, #31\n"        \
     "vqadd.s32 q1, q1, q3\n"
 
-/* On the stack: out, left. r3, r5, r7: x, address of the first step, loops. */
+/* On the stack: x, loops. r3, r5, r7: channels left, address of the first step, out. */
 #define CHANNELS(round, narrow)         \
     "push {r3-r11, lr}\n"               \
     "vpush {d8-d11}\n"                  \
     "ldm r0, {r1, r2, r4, r6, r8, r9, r10, r11}\n" \
     "mov r9, r8\n"                      \
-    "ldr r0, [r0, #20]\n"               \
+    "ldr r7, [r0, #20]\n"               \
     "vdup.16 q4, r10\n"                 \
     "vdup.16 q5, r11\n"                 \
-    "mov r3, r1\n"                      \
-    "mov r7, r2\n"                      \
+    "mov r3, r6\n"                      \
+    "sub sp, #8\n"                      \
+    "strd r1, r2, [sp]\n"               \
     "adr.w r5, 2f\n"                    \
     "movs r2, #68\n"                    \
     "mla r5, r4, r2, r5\n"              \
     "orr r5, r5, #1\n"                  \
-    "sub sp, #8\n"                      \
-    "strd r0, r6, [sp]\n"               \
     "1:\n"                              \
-    "mov r1, r3\n"                      \
-    "mov r11, r7\n"                     \
+    "ldrd r1, r11, [sp]\n"              \
     STEP("vmladav.s8")                  \
     "bx r5\n"                           \
     ".balign 4\n"                       \
@@ -86,12 +84,10 @@ enum { UNROLLED = 4, TAIL = 96 };
     "vldrw.32 q3, [r9], #16\n"          \
     "vrshl.s32 q1, q1, q3\n"            \
     narrow("q0", "q1", "q4", "q5")      \
-    "ldrd r0, r2, [sp]\n"               \
-    "vctp.16 r2\n"                      \
+    "vctp.16 r3\n"                      \
     "vpst\n"                            \
-    "vstrbt.16 q0, [r0], #8\n"          \
-    "subs r2, #8\n"                     \
-    "strd r0, r2, [sp]\n"               \
+    "vstrbt.16 q0, [r7], #8\n"          \
+    "subs r3, #8\n"                     \
     "bgt 1b\n"                          \
     "add sp, #8\n"                      \
     "vpop {d8-d11}\n"                   \

@@ -55,80 +55,97 @@ _Static_assert(offsetof(tiles, places) == 48, "the code below");
     "vmladava.s8 r14, q0, q7\n"                                                           \
     "add.w r1, r1, r3\n"
 
-/* The struct lies on the stack, the address of the first step in place of its number. r5 and r7 hold add[], q1 the
- * places. */
-#define TILES(scale, narrow)               \
-    "push {r3-r11, lr}\n"                  \
-    "vpush {d8-d15}\n"                     \
-    "sub sp, #64\n"                        \
-    "vldrw.32 q0, [r0]\n"                  \
-    "vldrw.32 q2, [r0, #16]\n"             \
-    "vldrw.32 q3, [r0, #32]\n"             \
-    "vldrw.32 q1, [r0, #48]\n"             \
-    "ldr r8, [r0, #20]\n"                  \
-    "movs r2, #148\n"                      \
-    "adr.w r12, 2f\n"                      \
-    "mla r8, r8, r2, r12\n"                \
-    "orr r8, r8, #1\n"                     \
-    "vstrw.32 q0, [sp]\n"                  \
-    "vstrw.32 q2, [sp, #16]\n"             \
-    "vstrw.32 q3, [sp, #32]\n"             \
-    "vstrw.32 q1, [sp, #48]\n"             \
-    "str r8, [sp, #20]\n"                  \
-    "ldr r3, [sp, #32]\n"                  \
-    "ldrd r5, r7, [sp, #40]\n"             \
-    "ldr r1, [sp, #4]\n"                   \
-    "ldr r11, [sp, #16]\n"                 \
-    "0:\n" /* a tile */                    \
-    "ldr r9, [sp, #28]\n"                  \
-    "1:\n" /* a pair of channels */        \
-    STEP("vmladav.s8")                     \
-    "ldr.w pc, [sp, #20]\n"                \
-    ".balign 4\n"                          \
-    "2:\n"                                 \
-    ".rept 3\n"                            \
-    STEP("vmladava.s8")                    \
-    ".endr\n"                              \
-    "subs r11, #1\n"                       \
-    "bne 2b\n"                             \
-    OFR_MVE_COLLECT("q2", "q3")            \
-    scale("q2", "q3", "q4")                \
-    "ldm.w sp, {r0, r1, r2, r4, r11}\n"    \
-    narrow("q2", "q3", "r5", "r7")         \
-    "vstrb.16 q2, [r0, q1]\n"              \
-    "vadd.i16 q1, q1, r4\n"                \
-    "cmp r9, r2\n"                         \
-    "bne.w 1b\n"                           \
-    "ldr r4, [sp, #36]\n"                  \
-    "add r0, r4\n"                         \
-    "add r1, #64\n"                        \
-    "strd r0, r1, [sp]\n"                  \
-    "vldrw.32 q1, [sp, #48]\n"             \
-    "ldr r2, [sp, #24]\n"                  \
-    "subs r2, #1\n"                        \
-    "str r2, [sp, #24]\n"                  \
-    "bne.w 0b\n"                           \
-    "add sp, #64\n"                        \
-    "vpop {d8-d15}\n"                      \
-    "pop {r3-r11, pc}\n"
-
-static __attribute__((naked, noinline)) void tiles_relu(const tiles *t __attribute__((unused))) {
-    __asm__ volatile(TILES(OFR_MVE_SCALE_RELU, OFR_MVE_NARROW_RELU));
+/* The struct lies on the stack, the address of the first step in place of its number, behind it the address of the form
+ * of requantization. r5 and r7 hold add[], q1 the places. */
+static __attribute__((naked, noinline)) void all_tiles(const tiles *t __attribute__((unused)),
+                                                       uint32_t is_signed __attribute__((unused))) {
+    __asm__ volatile(
+        "push {r3-r11, lr}\n"
+        "vpush {d8-d15}\n"
+        "sub sp, #72\n"
+        "vldrw.32 q0, [r0]\n"
+        "vldrw.32 q2, [r0, #16]\n"
+        "vldrw.32 q3, [r0, #32]\n"
+        "vldrw.32 q1, [r0, #48]\n"
+        "cmp r1, #0\n"
+        "adr.w r8, 3f\n"
+        "it ne\n"
+        "addne r8, r8, #4f - 3f\n"
+        "orr r8, r8, #1\n"
+        "str r8, [sp, #64]\n"
+        "ldr r8, [r0, #20]\n"
+        "movs r2, #148\n"
+        "adr.w r12, 2f\n"
+        "mla r8, r8, r2, r12\n"
+        "orr r8, r8, #1\n"
+        "vstrw.32 q0, [sp]\n"
+        "vstrw.32 q2, [sp, #16]\n"
+        "vstrw.32 q3, [sp, #32]\n"
+        "vstrw.32 q1, [sp, #48]\n"
+        "str r8, [sp, #20]\n"
+        "ldr r3, [sp, #32]\n"
+        "ldrd r5, r7, [sp, #40]\n"
+        "ldr r1, [sp, #4]\n"
+        "ldr r11, [sp, #16]\n"
+        "0:\n" /* a tile */
+        "ldr r9, [sp, #28]\n"
+        "1:\n" /* a pair of channels */
+        STEP("vmladav.s8")
+        "ldr.w pc, [sp, #20]\n"
+        ".balign 4\n"
+        "2:\n"
+        ".rept 3\n"
+        STEP("vmladava.s8")
+        ".endr\n"
+        "subs r11, #1\n"
+        "bne 2b\n"
+        OFR_MVE_COLLECT("q2", "q3")
+        "ldr.w pc, [sp, #64]\n"
+        "3:\n"
+        OFR_MVE_SCALE_RELU("q2", "q3", "q4")
+        "ldm.w sp, {r0, r1, r2, r4, r11}\n"
+        OFR_MVE_NARROW_RELU("q2", "q3", "r5", "r7")
+        "b 5f\n"
+        "4:\n"
+        OFR_MVE_SCALE_SIGNED("q2", "q3", "q4")
+        "ldm.w sp, {r0, r1, r2, r4, r11}\n"
+        OFR_MVE_NARROW_SIGNED("q2", "q3", "r5", "r7")
+        "5:\n"
+        "vstrb.16 q2, [r0, q1]\n"
+        "vadd.i16 q1, q1, r4\n"
+        "cmp r9, r2\n"
+        "bne.w 1b\n"
+        "ldr r4, [sp, #36]\n"
+        "add r0, r4\n"
+        "add r1, #64\n"
+        "strd r0, r1, [sp]\n"
+        "vldrw.32 q1, [sp, #48]\n"
+        "ldr r2, [sp, #24]\n"
+        "subs r2, #1\n"
+        "str r2, [sp, #24]\n"
+        "bne.w 0b\n"
+        "add sp, #72\n"
+        "vpop {d8-d15}\n"
+        "pop {r3-r11, pc}\n");
 }
 
-static __attribute__((naked, noinline)) void tiles_signed(const tiles *t __attribute__((unused))) {
-    __asm__ volatile(TILES(OFR_MVE_SCALE_SIGNED, OFR_MVE_NARROW_SIGNED));
+/* Rows of taps that a strip of output rows needs. */
+static uint32_t rows_of(const ofr_mve_conv_2d_params *p) {
+    return (p->strip - 1u) * p->stride_h + p->kernel_h;
 }
 
-/* Scratch: a plane for each vector of a column of taps, with one for each of the columns beside the input. */
+/* Scratch: for each row of taps a plane for each 16 channels, with the columns beside the input. */
 static uint32_t pitch_of(const ofr_mve_conv_2d_params *p) {
     return 16u * (p->out_cols + 2u);
 }
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_conv_2d_params *p = call->params;
-    if (p->kernel_w != 3 || p->stride_w != 1 || p->in_c == 0 || p->in_c % 16u != 0 || p->strip != 1) {
+    if (p->kernel_w != 3 || p->stride_w != 1 || p->in_c == 0 || p->in_c % 16u != 0 || p->strip == 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->in_c, 16);
+    }
+    if (p->strip > 1 && p->dilation_h != 1) { /* rows of taps would not lie one behind the other */
+        return ofr_refuse(call, OFR_E_VALUE, p->strip, 1);
     }
     if (p->kernel_h == 0 || p->out_rows == 0 || p->out_cols < TILE || p->pad_left > 2) {
         return ofr_refuse(call, OFR_E_VALUE, p->out_cols, TILE);
@@ -146,7 +163,7 @@ static ofr_status check(const ofr_call *call) {
     const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
     const uint32_t unit = ofr_times(p->kernel_h, p->in_c);
     const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(ofr_times(unit, 3)));
-    const uint32_t scratch = ofr_times(unit / 16u, pitch_of(p));
+    const uint32_t scratch = ofr_times(ofr_times(rows_of(p), p->in_c / 16u), pitch_of(p));
     ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
@@ -160,7 +177,7 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-/* Taps of output row `oy`. */
+/* Taps of the strip that begins with output row `oy`. */
 static void bring(const ofr_call *call, uint32_t oy) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t room = p->out_cols + 2u - p->pad_left, n = p->cols < room ? p->cols : room;
@@ -168,7 +185,7 @@ static void bring(const ofr_call *call, uint32_t oy) {
     int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
     uint8_t fill[16];
     memset(fill, p->fill, sizeof fill);
-    for (uint32_t ky = 0; ky < p->kernel_h; ky++, y += p->dilation_h) {
+    for (uint32_t r = 0; r < rows_of(p); r++, y += p->dilation_h) {
         const uint8_t *src = call->in[0].data + (uint32_t)y * p->cols * p->in_c;
         for (uint32_t c = 0; c < p->in_c; c += 16, dst += pitch_of(p)) {
             const int inside = y >= 0 && y < p->rows;
@@ -177,7 +194,7 @@ static void bring(const ofr_call *call, uint32_t oy) {
     }
 }
 
-static __attribute__((noinline)) void run(const ofr_call *call, void all(const tiles *)) {
+static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_signed) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t steps = (uint32_t)p->kernel_h * p->in_c / 16u, pair_bytes = ofr_mve_pair_bytes(48u * steps);
     const uint32_t whole = p->out_cols / TILE, pitch = pitch_of(p);
@@ -188,10 +205,14 @@ static __attribute__((noinline)) void run(const ofr_call *call, void all(const t
     tiles t = {.two = 2, .loops = shared.loops, .skip = shared.skip, .pitch = pitch, .out_step = 4u * p->out_c,
                .add = {p->add[0], p->add[1]}};
     memcpy(t.places, shared.places, sizeof t.places);
-    memset(call->scratch, p->fill, steps * pitch); /* columns beside the input stay so */
+    memset(call->scratch, p->fill, rows_of(p) * (p->in_c / 16u) * pitch); /* columns beside the input stay so */
     for (uint32_t oy = 0; oy < p->out_rows; oy++) {
         int8_t *out = (int8_t *)call->out[0].data + oy * p->out_cols * p->out_c;
-        bring(call, oy);
+        const uint32_t in_strip = oy % p->strip;
+        const uint8_t *taps = (const uint8_t *)call->scratch + in_strip * p->stride_h * (p->in_c / 16u) * pitch;
+        if (in_strip == 0) {
+            bring(call, oy);
+        }
         /* The last, narrower tile begins further left and writes some outputs again; an odd channel comes last. */
         for (uint32_t part = 0; part < 4; part++) {
             const uint32_t first = part % 2u ? p->out_cols - TILE : 0, odd = part / 2u;
@@ -199,20 +220,20 @@ static __attribute__((noinline)) void run(const ofr_call *call, void all(const t
             t.stream = stream + odd * (p->out_c / 2u) * pair_bytes;
             t.end = stream + (odd ? (p->out_c + 1u) / 2u : p->out_c / 2u) * pair_bytes;
             t.out = out + first * p->out_c + (odd && p->out_c > 1 ? p->out_c - 2u : 0);
-            t.taps = (const uint8_t *)call->scratch + 16u * first;
+            t.taps = taps + 16u * first;
             if (t.tiles != 0 && t.stream != t.end) {
-                all(&t);
+                all_tiles(&t, is_signed);
             }
         }
     }
 }
 
 static void run_relu(const ofr_call *call) {
-    run(call, tiles_relu);
+    run(call, 0);
 }
 
 static void run_signed(const ofr_call *call) {
-    run(call, tiles_signed);
+    run(call, 1);
 }
 
 const ofr_kernel ofr_kernel_mve_row_conv_2d = {

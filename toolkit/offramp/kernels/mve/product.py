@@ -51,6 +51,7 @@ FEW_ROWS = 3  # that are cheaper one by one than four together
 
 MAX_OUT_C = 16383  # offsets of outputs have 16 bits
 STRIP_BYTES = 2048  # of scratch that a second row of a strip may take
+ROW_STRIP_BYTES = 4096  # the same for kernels three columns wide
 
 
 def stream(weights: Array, bias: Array, s: Scaling) -> bytes:
@@ -138,13 +139,22 @@ def row_step(
     op: Op, g: dict[str, int], zero: int, weights: Array, bias: Array, s: Scaling, macs: int
 ) -> Step:
     """firmware/kernels/mve/row_conv_2d.c: for each 16 channels of a row the weights of its three columns."""
-    params = ROW[0].params.pack(**g, strip=1, fill=zero, add=s.add)
+    row = g["in_c"] * (g["out_cols"] + 2)
+    strip = 1
+    while g["dilation_h"] == 1 and strip < g["out_rows"] and row_taps(g, strip + 1) * row <= ROW_STRIP_BYTES:
+        strip += 1
+    params = ROW[0].params.pack(**g, strip=strip, fill=zero, add=s.add)
     out_c, blocks = g["out_c"], g["in_c"] // 16
     ordered = weights.reshape(out_c, g["kernel_h"], 3, blocks, 16).transpose(0, 1, 3, 2, 4).reshape(out_c, -1)
-    scratch = g["kernel_h"] * blocks * 16 * (g["out_cols"] + 2)
+    scratch = row_taps(g, strip) * row
     return Step(
         ROW[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs
     )
+
+
+def row_taps(g: dict[str, int], strip: int) -> int:
+    """Input rows under a strip of output rows."""
+    return (strip - 1) * g["stride_h"] + g["kernel_h"]
 
 
 def strip_rows(out_rows: int, out_cols: int, row: int) -> int:
