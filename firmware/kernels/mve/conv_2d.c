@@ -18,37 +18,11 @@ static uint32_t column_step(const ofr_mve_conv_2d_params *p) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_conv_2d_params *p = call->params;
-    if (p->in_c == 0 || p->kernel_h == 0 || p->kernel_w == 0 || p->out_rows == 0 || p->out_cols == 0 || p->strip == 0) {
-        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
-    }
-    if (p->out_c == 0 || p->out_c > 16383) { /* offsets have 16 bits */
-        return ofr_refuse(call, OFR_E_VALUE, p->out_c, 16383);
-    }
-    if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) || !ofr_window_is_sane(p->kernel_w, p->stride_w, 1)) {
-        return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
-    }
     if (p->kernel_w == 1 && p->pad_left != 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->pad_left, 0);
     }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
-    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
-    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
-    const uint32_t unit = ofr_times(p->kernel_h, p->in_c);
-    const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(ofr_times(unit, p->kernel_w)));
-    const uint32_t scratch = ofr_plus(ofr_times(ofr_times(columns(p), unit), p->strip), 16);
-    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
-    }
-    if (status == OFR_OK && call->scratch_bytes < scratch) {
-        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, scratch);
-    }
-    return status;
+    const uint32_t row = ofr_times(columns(p), ofr_times(p->kernel_h, p->in_c));
+    return ofr_mve_check_conv_2d(call, ofr_plus(ofr_times(row, p->strip), 16));
 }
 
 /* How a row of the input becomes pieces of columns, `unit` apart. */

@@ -141,40 +141,16 @@ static uint32_t pitch_of(const ofr_mve_conv_2d_params *p) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_conv_2d_params *p = call->params;
-    if (p->kernel_w != 3 || p->stride_w != 1 || p->in_c == 0 || p->in_c % 16u != 0 || p->strip == 0) {
+    if (p->kernel_w != 3 || p->stride_w != 1 || p->in_c % 16u != 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->in_c, 16);
     }
-    if (p->strip > 1 && p->dilation_h != 1) { /* rows of taps would not lie one behind the other */
+    if (p->strip == 0 || (p->strip > 1 && p->dilation_h != 1)) { /* rows would not lie one behind the other */
         return ofr_refuse(call, OFR_E_VALUE, p->strip, 1);
     }
-    if (p->kernel_h == 0 || p->out_rows == 0 || p->out_cols < TILE || p->pad_left > 2) {
+    if (p->out_cols < TILE || p->pad_left > 2) {
         return ofr_refuse(call, OFR_E_VALUE, p->out_cols, TILE);
     }
-    if (p->out_c == 0 || p->out_c > 16383) { /* places have 16 bits */
-        return ofr_refuse(call, OFR_E_VALUE, p->out_c, 16383);
-    }
-    if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h)) {
-        return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
-    }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
-    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
-    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
-    const uint32_t unit = ofr_times(p->kernel_h, p->in_c);
-    const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(ofr_times(unit, 3)));
-    const uint32_t scratch = ofr_times(ofr_times(rows_of(p), p->in_c / 16u), pitch_of(p));
-    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
-    }
-    if (status == OFR_OK && call->scratch_bytes < scratch) {
-        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, scratch);
-    }
-    return status;
+    return ofr_mve_check_conv_2d(call, ofr_times(ofr_times(rows_of(p), p->in_c / 16u), pitch_of(p)));
 }
 
 /* Taps of the strip that begins with output row `oy`. */

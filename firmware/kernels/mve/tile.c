@@ -8,6 +8,70 @@
 _Static_assert(offsetof(ofr_mve_tile, skip) == 20 && offsetof(ofr_mve_tile, end) == 28, "the code below");
 _Static_assert(offsetof(ofr_mve_tile, stream) == 44 && offsetof(ofr_mve_tile, places) == 48, "the code below");
 
+void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add) {
+    const uint32_t steps = (taps + 15u) / 16u - 1u; /* the first step is not part of the loop */
+    t->loops = steps / unrolled + 1u;
+    t->skip = unrolled - steps % unrolled;
+    t->add[0] = add[0];
+    t->add[1] = add[1];
+}
+
+void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c) {
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint32_t at = (i < n ? i : n - 1u) * out_c;
+        t->places[2 * i] = (uint16_t)at;
+        t->places[2 * i + 1] = (uint16_t)(at + (out_c > 1));
+    }
+}
+
+void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, ofr_mve_pairs *pairs) {
+    t->tiles = n;
+    t->out_step = 4u * l->out_c;
+    t->out = out;
+    t->stream = l->stream;
+    t->end = l->stream + l->out_c / 2u * l->pair_bytes;
+    if (l->out_c > 1) {
+        pairs(t);
+    }
+    if (l->out_c & 1u) {
+        t->out = l->out_c > 1 ? out + l->out_c - 2 : out;
+        t->stream = t->end;
+        t->end += l->pair_bytes;
+        pairs(t);
+    }
+}
+
+ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch) {
+    const ofr_mve_conv_2d_params *p = call->params;
+    if (p->in_c == 0 || p->kernel_h == 0 || p->kernel_w == 0 || p->out_rows == 0 || p->out_cols == 0 || p->strip == 0) {
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
+    if (p->out_c == 0 || p->out_c > 16383) { /* places have 16 bits */
+        return ofr_refuse(call, OFR_E_VALUE, p->out_c, 16383);
+    }
+    if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) || !ofr_window_is_sane(p->kernel_w, p->stride_w, 1)) {
+        return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
+    }
+    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
+    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
+    const uint32_t taps = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c);
+    const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(taps));
+    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+    }
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
+    }
+    if (status == OFR_OK && call->scratch_bytes < scratch) {
+        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, scratch);
+    }
+    return status;
+}
+
 /* 16 taps: weights in q0 and q1; r0, r2, r4, r6 are the first channel's sums, r8, r10, r12, r14 the second's. */
 #define STEP(op)                 \
     "vldrb.8 q0, [r9], #16\n"    \

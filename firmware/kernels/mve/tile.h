@@ -49,23 +49,17 @@ static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
     return ofr_plus(ofr_times((taps + 15u) / 16u, 32), OFR_MVE_PAIR_TAIL);
 }
 
-/* Prepares what all tiles of a layer have in common; taps > 0. */
-static inline void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add) {
-    const uint32_t steps = (taps + 15u) / 16u - 1u; /* the first step is not part of the loop */
-    t->loops = steps / unrolled + 1u;
-    t->skip = unrolled - steps % unrolled;
-    t->add[0] = add[0];
-    t->add[1] = add[1];
-}
+/* Prepares what all tiles of a layer have in common; taps > 0, `unrolled` steps of the product are in the code. */
+void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add);
 
 /* Where the outputs of the tile's `n` pixels go; the missing ones repeat the last. */
-static inline void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c) {
-    for (uint32_t i = 0; i < 4; i++) {
-        const uint32_t at = (i < n ? i : n - 1u) * out_c;
-        t->places[2 * i] = (uint16_t)at;
-        t->places[2 * i + 1] = (uint16_t)(at + (out_c > 1));
-    }
-}
+void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c);
+
+/* All channels of `n` tiles whose outputs start at out; t->x and x_step are set. */
+void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, ofr_mve_pairs *pairs);
+
+/* What convolutions have in common: sizes, types, and that scratch has as many bytes. */
+ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch);
 
 /* The first 16 bytes, or all of `bytes`, of n pieces; n > 0. */
 static inline void ofr_mve_copy_columns(uint8_t *dst, uint32_t dst_step, const uint8_t *src, uint32_t src_step, uint32_t n,
@@ -93,25 +87,6 @@ static inline void ofr_mve_copy_columns(uint8_t *dst, uint32_t dst_step, const u
                      : [src] "+r"(src), [dst] "+r"(dst)
                      : [src_step] "r"(src_step), [dst_step] "r"(dst_step), [n] "r"(n), [bytes] "r"(bytes)
                      : "q0", "lr", "memory", "cc");
-}
-
-/* All channels of `n` tiles whose outputs start at out; t->x is set. */
-static inline void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n,
-                               ofr_mve_pairs *pairs) {
-    t->tiles = n;
-    t->out_step = 4u * l->out_c;
-    t->out = out;
-    t->stream = l->stream;
-    t->end = l->stream + l->out_c / 2u * l->pair_bytes;
-    if (l->out_c > 1) {
-        pairs(t);
-    }
-    if (l->out_c & 1u) {
-        t->out = l->out_c > 1 ? out + l->out_c - 2 : out;
-        t->stream = t->end;
-        t->end += l->pair_bytes;
-        pairs(t);
-    }
 }
 
 #endif
