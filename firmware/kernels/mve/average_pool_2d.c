@@ -1,4 +1,4 @@
-/* Average pooling, int8, on Helium: eight channels at a time in 16 bits; windows of at most 256 values. */
+/* Average pooling, int8, on Helium: sixteen or eight channels at a time in 16 bits; windows of at most 256 values. */
 #pragma GCC optimize("Os")
 
 #include "pool.h"
@@ -11,32 +11,40 @@ static ofr_status check(const ofr_call *call) {
     return ofr_check_pool(call);
 }
 
-/* Sums of up to eight channels over rows and columns of a window, not empty. */
+/* Sums of 16 channels, or of up to 8, over rows and columns of a window, not empty. */
 static void sum(int16_t *sums, const int8_t *in, uint32_t channels, uint32_t rows, uint32_t cols, uint32_t step, uint32_t skip) {
-    __asm__ volatile("vmov.i32 q1, #0\n"
-                     "vctp.16 %[channels]\n"
-                     "1: dls lr, %[cols]\n"
-                     "2: vpst\n"
-                     "vldrbt.s16 q0, [%[in]]\n"
-                     "add %[in], %[step]\n"
-                     "vadd.i16 q1, q1, q0\n"
-                     "le lr, 2b\n"
-                     "add %[in], %[skip]\n"
-                     "subs %[rows], #1\n"
-                     "bne 1b\n"
-                     "vstrh.16 q1, [%[sums]]\n"
-                     : [in] "+l"(in), [rows] "+l"(rows)
-                     : [channels] "r"(channels), [cols] "r"(cols), [step] "r"(step), [skip] "r"(skip), [sums] "r"(sums)
-                     : "q0", "q1", "lr", "cc", "memory");
+#define SUM(load)                             \
+    __asm__ volatile("vmov.i32 q2, #0\n"      \
+                     "vmov.i32 q3, #0\n"      \
+                     "vctp.16 %[channels]\n"  \
+                     "1: dls lr, %[cols]\n"   \
+                     "2:\n" load              \
+                     "add %[in], %[step]\n"   \
+                     "le lr, 2b\n"            \
+                     "add %[in], %[skip]\n"   \
+                     "subs %[rows], #1\n"     \
+                     "bne 1b\n"               \
+                     "vstrh.16 q2, [%[sums]]\n" \
+                     "vstrh.16 q3, [%[sums], #16]\n" \
+                     : [in] "+l"(in), [rows] "+l"(rows) \
+                     : [channels] "r"(channels), [cols] "r"(cols), [step] "r"(step), [skip] "r"(skip), [sums] "r"(sums) \
+                     : "q0", "q1", "q2", "q3", "lr", "cc", "memory")
+    if (channels == 16) {
+        SUM("vldrb.s16 q0, [%[in]]\n" "vldrb.s16 q1, [%[in], #8]\n" "vadd.i16 q2, q2, q0\n" "vadd.i16 q3, q3, q1\n");
+    } else {
+        SUM("vpst\n" "vldrbt.s16 q0, [%[in]]\n" "vadd.i16 q2, q2, q0\n");
+    }
+#undef SUM
 }
 
 /* One output position. */
 static void average(const ofr_pool *p, const int8_t *in, ofr_range y, ofr_range x, int8_t *out) {
     const int32_t rows = y.last - y.first, cols = x.last - x.first, count = rows * cols;
     in += ((uint32_t)y.first * p->cols + (uint32_t)x.first) * p->channels;
-    for (uint32_t c = 0; c < p->channels; c += 8) {
-        const uint32_t n = p->channels - c < 8 ? p->channels - c : 8;
-        int16_t sums[8] = {0};
+    for (uint32_t c = 0, n; c < p->channels; c += n) {
+        const uint32_t left = p->channels - c;
+        int16_t sums[16] = {0};
+        n = left >= 16 ? 16 : left < 8 ? left : 8;
         if (count != 0) { /* a window beside the input: no such blob is packed */
             sum(sums, in + c, n, (uint32_t)rows, (uint32_t)cols, p->channels,
                 (p->cols - (uint32_t)cols) * p->channels);

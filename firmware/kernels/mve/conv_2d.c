@@ -18,7 +18,7 @@ static uint32_t column_step(const ofr_mve_conv_2d_params *p) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_conv_2d_params *p = call->params;
-    if (p->kernel_w == 1 && p->pad_left != 0) {
+    if ((p->kernel_w == 1 && p->pad_left != 0) || p->dilation_h == 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->pad_left, 0);
     }
     const uint32_t row = ofr_times(columns(p), ofr_times(p->kernel_h, p->in_c));
@@ -28,9 +28,10 @@ static ofr_status check(const ofr_call *call) {
 /* How a row of the input becomes pieces of columns, `unit` apart. */
 typedef struct spread {
     uint32_t in_c, unit;
-    uint32_t n, advance;            /* columns; from one to the next in the input */
-    uint32_t bytes, groups, rest;   /* of columns up to 8 bytes: of a vector, whole vectors, bytes behind them */
-    uint8x16_t offsets;             /* of a vector's bytes; bytes is 0 for longer columns */
+    uint32_t n, advance; /* columns; from one to the next in the input */
+    uint32_t bytes, groups, rest; /* of columns up to 8 bytes: of a vector, whole vectors, bytes behind them */
+    uint32_t step;                /* from where one vector goes to where the next does */
+    uint8x16_t offsets;           /* of a vector's bytes; bytes is 0 for longer columns */
 } spread;
 
 static spread open_spread(const ofr_mve_conv_2d_params *p) {
@@ -50,46 +51,67 @@ static spread open_spread(const ofr_mve_conv_2d_params *p) {
     if (s.bytes != 0) {
         s.groups = s.n / columns_a_vector;
         s.rest = s.n * in_c - s.groups * s.bytes;
+        s.step = columns_a_vector * unit;
     }
     return s;
 }
 
-/* One row of columns; `inside`: src is the input, else 16 bytes of fill serve all. */
-static inline void bring_row(const spread *s, uint8_t *dst, const uint8_t *src, int inside) {
+/* `rows` rows of columns, `row_step` apart in the input; of fill, 16 bytes serve all. */
+static void bring_rows(const spread *s, uint8_t *dst, const uint8_t *src, uint32_t rows, uint32_t row_step, int is_fill) {
     if (s->bytes == 0) {
-        for (uint32_t c = 0; c < s->in_c; c += 16) {
-            ofr_mve_copy_columns(dst + c, s->unit, inside ? src + c : src, inside ? s->advance : 0, s->n, s->in_c - c);
+        for (; rows != 0; rows--, src += row_step, dst += s->in_c) {
+            for (uint32_t c = 0; c < s->in_c; c += 16) {
+                ofr_mve_copy_columns(dst + c, s->unit, is_fill ? src : src + c, is_fill ? 0 : s->advance, s->n, s->in_c - c);
+            }
         }
-        return;
+    } else if (rows != 0) {
+        const uint8_t *from;
+        uint8_t *to;
+        __asm__ volatile("1: mov %[from], %[src]\n"
+                         "mov %[to], %[dst]\n"
+                         "wls lr, %[groups], 3f\n"
+                         "vctp.8 %[bytes]\n"
+                         "2: vpstt\n"
+                         "vldrbt.8 q0, [%[from]]\n"
+                         "vstrbt.8 q0, [%[to], %q[offsets]]\n"
+                         "add %[from], %[advance]\n"
+                         "add %[to], %[step]\n"
+                         "le lr, 2b\n"
+                         "3: vctp.8 %[rest]\n"
+                         "vpstt\n"
+                         "vldrbt.8 q0, [%[from]]\n"
+                         "vstrbt.8 q0, [%[to], %q[offsets]]\n"
+                         "add %[src], %[row_step]\n"
+                         "add %[dst], %[in_c]\n"
+                         "subs %[rows], #1\n"
+                         "bne 1b\n"
+                         : [src] "+r"(src), [dst] "+r"(dst), [rows] "+l"(rows), [from] "=&r"(from), [to] "=&r"(to)
+                         : [bytes] "r"(s->bytes), [groups] "r"(s->groups), [step] "r"(s->step),
+                           [advance] "r"(is_fill ? 0 : s->bytes), [rest] "r"(s->rest), [row_step] "r"(row_step),
+                           [in_c] "r"(s->in_c), [offsets] "w"(s->offsets)
+                         : "q0", "lr", "memory", "cc");
     }
-    const uint32_t step = s->bytes / s->in_c * s->unit;
-    __asm__ volatile("vctp.8 %[bytes]\n"
-                     "wls lr, %[groups], 2f\n"
-                     "1: vpstt\n"
-                     "vldrbt.8 q0, [%[src]]\n"
-                     "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
-                     "add %[src], %[advance]\n"
-                     "add %[dst], %[step]\n"
-                     "le lr, 1b\n"
-                     "2: vctp.8 %[rest]\n"
-                     "vpstt\n"
-                     "vldrbt.8 q0, [%[src]]\n"
-                     "vstrbt.8 q0, [%[dst], %q[offsets]]\n"
-                     : [src] "+r"(src), [dst] "+r"(dst)
-                     : [bytes] "r"(s->bytes), [groups] "r"(s->groups), [step] "r"(step),
-                       [advance] "r"(inside ? s->bytes : 0), [rest] "r"(s->rest), [offsets] "w"(s->offsets)
-                     : "q0", "lr", "memory", "cc");
+}
+
+/* Steps of `dilation` from y on before `limit`, at most `most`. */
+static uint32_t steps_to(int32_t y, int32_t limit, uint32_t dilation, uint32_t most) {
+    const uint32_t steps = y >= limit ? 0 : ((uint32_t)(limit - y) + dilation - 1u) / dilation;
+    return steps < most ? steps : most;
 }
 
 /* Taps of output row `oy` into one row of scratch. */
 static void bring(const ofr_mve_conv_2d_params *p, const spread *s, const uint8_t *in, uint32_t oy, uint8_t *dst) {
-    int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
+    const int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
+    const uint32_t first = steps_to(y, 0, p->dilation_h, p->kernel_h);
+    const uint32_t end = steps_to(y, p->rows, p->dilation_h, p->kernel_h), row = p->cols * s->in_c;
     uint8_t fill[16];
     memset(fill, p->fill, sizeof fill);
     dst += p->pad_left * s->unit;
-    for (uint32_t ky = 0; s->n != 0 && ky < p->kernel_h; ky++, y += p->dilation_h, dst += s->in_c) {
-        const int inside = y >= 0 && y < p->rows;
-        bring_row(s, dst, inside ? in + (uint32_t)y * p->cols * s->in_c : fill, inside);
+    if (s->n != 0) {
+        bring_rows(s, dst, fill, first, 0, 1);
+        bring_rows(s, dst + end * s->in_c, fill, p->kernel_h - end, 0, 1);
+        in += (uint32_t)(y + (int32_t)(first * p->dilation_h)) * row;
+        bring_rows(s, dst + first * s->in_c, in, end - first, p->dilation_h * row, 0);
     }
 }
 

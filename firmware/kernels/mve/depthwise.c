@@ -36,22 +36,27 @@ ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane) {
 static void spread_rows(uint8_t *dst, uint32_t gap, const uint8_t *src, uint32_t step, uint32_t skip, uint32_t rows,
                         uint32_t n, uint32_t channels, uint32_t plane_bytes) {
     const uint16x8_t places = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)plane_bytes);
-    __asm__ volatile("vctp.16 %[channels]\n"
-                     "1: dls lr, %[n]\n"
-                     "2: vpstt\n"
-                     "vldrbt.u16 q0, [%[src]]\n"
-                     "vstrbt.16 q0, [%[dst], %q[places]]\n"
-                     "add %[src], %[step]\n"
-                     "adds %[dst], #1\n"
-                     "le lr, 2b\n"
-                     "add %[src], %[skip]\n"
-                     "add %[dst], %[gap]\n"
-                     "subs %[rows], #1\n"
-                     "bne 1b\n"
-                     : [src] "+r"(src), [dst] "+l"(dst), [rows] "+l"(rows)
-                     : [gap] "r"(gap), [step] "r"(step), [skip] "r"(skip), [n] "r"(n), [channels] "r"(channels),
-                       [places] "w"(places)
-                     : "q0", "lr", "cc", "memory");
+#define ROWS(load_and_store)                 \
+    __asm__ volatile("vctp.16 %[channels]\n" \
+                     "1: dls lr, %[n]\n"     \
+                     "2:\n" load_and_store   \
+                     "add %[src], %[step]\n" \
+                     "adds %[dst], #1\n"     \
+                     "le lr, 2b\n"           \
+                     "add %[src], %[skip]\n" \
+                     "add %[dst], %[gap]\n"  \
+                     "subs %[rows], #1\n"    \
+                     "bne 1b\n"              \
+                     : [src] "+r"(src), [dst] "+l"(dst), [rows] "+l"(rows) \
+                     : [gap] "r"(gap), [step] "r"(step), [skip] "r"(skip), [n] "r"(n), [channels] "r"(channels), \
+                       [places] "w"(places) \
+                     : "q0", "lr", "cc", "memory")
+    if (channels == OFR_MVE_PLANES) {
+        ROWS("vldrb.u16 q0, [%[src]]\n" "vstrb.16 q0, [%[dst], %q[places]]\n");
+    } else {
+        ROWS("vpstt\n" "vldrbt.u16 q0, [%[src]]\n" "vstrbt.16 q0, [%[dst], %q[places]]\n");
+    }
+#undef ROWS
 }
 
 static uint32_t clamped(int32_t x, uint32_t high) {
