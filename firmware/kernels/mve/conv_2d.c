@@ -131,6 +131,7 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
     ofr_mve_tile t;
     ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
     t.x_step = 4u * column_step(p) * unit;
+    ofr_mve_place(&t, 4, p->out_c);
     memset(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */
     for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
         const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
@@ -138,7 +139,6 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
         for (uint32_t r = 0; r < rows; r++) {
             bring(p, &s, call->in[0].data, oy + r, taps + r * row);
         }
-        ofr_mve_place(&t, 4, p->out_c);
         for (uint32_t done = 0, n; done < pixels; done += n) {
             const uint32_t here = p->out_cols - done % p->out_cols;
             const uint32_t tiles = here < 4 ? 1 : here / 4u; /* several where they stay in one row */
@@ -150,6 +150,9 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
                 t.x[i] = taps_of(p, taps, done + (i < n ? i : n - 1), unit);
             }
             ofr_mve_run(&t, &l, out, tiles, pairs);
+            if (n < 4) {
+                ofr_mve_place(&t, 4, p->out_c);
+            }
             out += n * p->out_c;
         }
     }

@@ -89,14 +89,14 @@ ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch) {
     op " r6, q0, q3\n"           \
     op " r14, q1, q3\n"
 
-/* The struct's first 64 bytes lie on the stack, the address of the first step in place of its number. q4 and q5 hold
- * add[], q6 twos, q7 the places. */
+/* On the stack: out, x[0], end, x[1] to x[3] and loops, all loaded at once; address of the first step; then the struct's
+ * second half. q4 and q5 hold add[], q6 twos, q7 the places. */
+#define LOAD "ldm.w sp, {r0, r1, r2, r3, r5, r7, r11}\n"
+
 #define PAIRS(scale, narrow)           \
     "push {r3-r11, lr}\n"              \
     "vpush {d8-d15}\n"                 \
     "sub sp, #64\n"                    \
-    "vldrw.32 q0, [r0]\n"              \
-    "vldrw.32 q1, [r0, #16]\n"         \
     "vldrw.32 q2, [r0, #32]\n"         \
     "vldrw.32 q7, [r0, #48]\n"         \
     "ldrd r1, r2, [r0, #64]\n"         \
@@ -104,22 +104,24 @@ ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch) {
     "vdup.16 q5, r2\n"                 \
     "movs r1, #2\n"                    \
     "vdup.16 q6, r1\n"                 \
-    "ldr r8, [r0, #20]\n"              \
+    "ldrd r11, r8, [r0, #16]\n"        \
     "movs r2, #56\n"                   \
     "adr.w r12, 2f\n"                  \
     "mla r8, r8, r2, r12\n"            \
     "orr r8, r8, #1\n"                 \
-    "vstrw.32 q0, [sp]\n"              \
-    "vstrw.32 q1, [sp, #16]\n"         \
+    "ldr r2, [r0, #28]\n"              \
+    "ldr r4, [r0, #24]\n"              \
+    "ldm r0, {r1, r3, r5, r7}\n"       \
+    "mov r0, r4\n"                     \
+    "stm.w sp, {r0, r1, r2, r3, r5, r7, r11}\n" \
+    "str r8, [sp, #28]\n"              \
     "vstrw.32 q2, [sp, #32]\n"         \
     "vstrw.32 q7, [sp, #48]\n"         \
-    "str r8, [sp, #20]\n"              \
     "0:\n" /* a tile */                \
     "ldr r9, [sp, #44]\n"              \
-    "ldm.w sp, {r1, r3, r5, r7, r11}\n" \
     "1:\n" /* a pair of channels */    \
     STEP("vmladav.s8")                 \
-    "ldr.w pc, [sp, #20]\n"            \
+    "ldr.w pc, [sp, #28]\n"            \
     ".balign 4\n"                      \
     "2:\n"                             \
     ".rept 4\n"                        \
@@ -129,26 +131,24 @@ ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch) {
     "bne 2b\n"                         \
     OFR_MVE_COLLECT("q0", "q1")        \
     scale("q0", "q1", "q2")            \
-    "ldrd r0, r2, [sp, #24]\n"         \
+    LOAD                               \
     narrow("q0", "q1", "q4", "q5")     \
     "vstrb.16 q0, [r0, q7]\n"          \
     "vadd.i16 q7, q7, q6\n"            \
-    "ldm.w sp, {r1, r3, r5, r7, r11}\n" \
     "cmp r9, r2\n"                     \
     "bne 1b\n"                         \
-    "ldrd r2, r4, [sp, #32]\n"         \
-    "add r1, r4\n"                     \
-    "add r3, r4\n"                     \
-    "add r5, r4\n"                     \
-    "add r7, r4\n"                     \
-    "stm.w sp, {r1, r3, r5, r7}\n"     \
-    "ldr r4, [sp, #40]\n"              \
-    "add r0, r4\n"                     \
-    "str r0, [sp, #24]\n"              \
+    "ldrd r4, r6, [sp, #32]\n"         \
+    "add r1, r6\n"                     \
+    "add r3, r6\n"                     \
+    "add r5, r6\n"                     \
+    "add r7, r6\n"                     \
+    "ldr r6, [sp, #40]\n"              \
+    "add r0, r6\n"                     \
+    "stm.w sp, {r0, r1, r2, r3, r5, r7}\n" \
     "vldrw.32 q7, [sp, #48]\n"         \
-    "subs r2, #1\n"                    \
-    "str r2, [sp, #32]\n"              \
-    "bne 0b\n"                         \
+    "subs r4, #1\n"                    \
+    "str r4, [sp, #32]\n"              \
+    "bne.w 0b\n"                       \
     "add sp, #64\n"                    \
     "vpop {d8-d15}\n"                  \
     "pop {r3-r11, pc}\n"
