@@ -4,6 +4,7 @@
 #include <arm_mve.h>
 
 #include "depthwise.h"
+#include "sizes.h"
 
 ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane) {
     const ofr_mve_depthwise_params *p = call->params;
@@ -14,22 +15,9 @@ ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane) {
     if (plane_bytes > UINT16_MAX / OFR_MVE_PLANES) { /* offsets have 16 bits */
         return ofr_refuse(call, OFR_E_VALUE, plane_bytes, UINT16_MAX / OFR_MVE_PLANES);
     }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
     const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->channels);
     const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels);
-    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + 16u + 28u * p->channels);
-    }
-    if (status == OFR_OK && call->scratch_bytes < OFR_MVE_PLANES * plane_bytes) {
-        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, OFR_MVE_PLANES * plane_bytes);
-    }
-    return status;
+    return ofr_mve_check_sizes(call, in, out, sizeof *p + 16u + 28u * p->channels, OFR_MVE_PLANES * plane_bytes);
 }
 
 /* Whole rows of `n` columns; `src` advances by step a column and skip a row, dst by gap a row. */

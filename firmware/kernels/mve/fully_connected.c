@@ -5,6 +5,7 @@
 #pragma GCC optimize("Os")
 
 #include "requantize.h"
+#include "sizes.h"
 #include "tile.h"
 
 typedef struct ofr_mve_rows {
@@ -106,22 +107,10 @@ static ofr_status check(const ofr_call *call) {
     if (p->pixels == 0 || p->in_c == 0 || p->out_c == 0) {
         return ofr_refuse(call, OFR_E_VALUE, 0, 1);
     }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
     const uint32_t steps = ofr_plus(p->in_c, 15) / 16u;
     const uint32_t stream = ofr_times((p->out_c + 7u) / 8u, ofr_plus(ofr_times(steps, 128), TAIL));
-    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(p->pixels, p->in_c));
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, ofr_times(p->pixels, p->out_c));
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
-    }
-    if (status == OFR_OK && p->in_c % 16u != 0 && call->scratch_bytes < 16u * steps) {
-        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, 16u * steps);
-    }
-    return status;
+    return ofr_mve_check_sizes(call, ofr_times(p->pixels, p->in_c), ofr_times(p->pixels, p->out_c),
+                               ofr_plus(sizeof *p, stream), p->in_c % 16u != 0 ? 16u * steps : 0);
 }
 
 static __attribute__((noinline)) void run(const ofr_call *call, void channels(const row *)) {

@@ -1,6 +1,7 @@
 /* 1x1 convolution at stride 1, and fully connected over many rows, int8, on Helium: pixels are read where they lie. */
 #pragma GCC optimize("Os")
 
+#include "sizes.h"
 #include "tile.h"
 
 /* Bytes of four pixels brought to a multiple of 16. */
@@ -13,21 +14,9 @@ static ofr_status check(const ofr_call *call) {
     if (p->pixels == 0 || p->in_c == 0 || p->out_c == 0 || p->out_c > 16383) { /* offsets have 16 bits */
         return ofr_refuse(call, OFR_E_VALUE, p->out_c, 16383);
     }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
     const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(p->in_c));
-    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(p->pixels, p->in_c));
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, ofr_times(p->pixels, p->out_c));
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
-    }
-    if (status == OFR_OK && call->scratch_bytes < bounce_bytes(p)) {
-        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, bounce_bytes(p));
-    }
-    return status;
+    return ofr_mve_check_sizes(call, ofr_times(p->pixels, p->in_c), ofr_times(p->pixels, p->out_c),
+                               ofr_plus(sizeof *p, stream), bounce_bytes(p));
 }
 
 static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *pairs) {

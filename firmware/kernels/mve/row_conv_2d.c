@@ -174,6 +174,7 @@ static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_sign
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t steps = (uint32_t)p->kernel_h * p->in_c / 16u, pair_bytes = ofr_mve_pair_bytes(48u * steps);
     const uint32_t whole = p->out_cols / TILE, pitch = pitch_of(p);
+    const uint32_t parts = p->out_c % 2u ? 4 : 2;
     const int8_t *const stream = (const int8_t *)(p + 1);
     ofr_mve_tile shared; /* for loops and places */
     ofr_mve_begin(&shared, 16u * steps, UNROLLED, p->add);
@@ -190,7 +191,7 @@ static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_sign
             bring(call, oy);
         }
         /* The last, narrower tile begins further left and writes some outputs again; an odd channel comes last. */
-        for (uint32_t part = 0; part < 4; part++) {
+        for (uint32_t part = 0; part < parts; part++) {
             const uint32_t first = part % 2u ? p->out_cols - TILE : 0, odd = part / 2u;
             t.tiles = part % 2u ? p->out_cols % TILE != 0 : whole;
             t.stream = stream + odd * (p->out_c / 2u) * pair_bytes;

@@ -4,6 +4,7 @@
 #include "tile.h"
 
 #include "requantize.h"
+#include "sizes.h"
 
 _Static_assert(offsetof(ofr_mve_tile, skip) == 20 && offsetof(ofr_mve_tile, end) == 28, "the code below");
 _Static_assert(offsetof(ofr_mve_tile, stream) == 44 && offsetof(ofr_mve_tile, places) == 48, "the code below");
@@ -52,24 +53,11 @@ ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch) {
     if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) || !ofr_window_is_sane(p->kernel_w, p->stride_w, 1)) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
     }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
     const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
     const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
     const uint32_t taps = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c);
     const uint32_t stream = ofr_times((p->out_c + 1u) / 2u, ofr_mve_pair_bytes(taps));
-    ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, stream));
-    }
-    if (status == OFR_OK && call->scratch_bytes < scratch) {
-        status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, scratch);
-    }
-    return status;
+    return ofr_mve_check_sizes(call, in, out, ofr_plus(sizeof *p, stream), scratch);
 }
 
 /* 16 taps: weights in q0 and q1; r0, r2, r4, r6 are the first channel's sums, r8, r10, r12, r14 the second's. */

@@ -46,7 +46,7 @@ ofr_mve_pairs ofr_mve_pairs_relu, ofr_mve_pairs_signed;
 
 /* Bytes of a stream of `taps` products an output. */
 static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
-    return ofr_plus(ofr_times((taps + 15u) / 16u, 32), OFR_MVE_PAIR_TAIL);
+    return ofr_plus(ofr_times(ofr_plus(taps, 15) / 16u, 32), OFR_MVE_PAIR_TAIL);
 }
 
 /* Prepares what all tiles of a layer have in common; taps > 0, `unrolled` steps of the product are in the code. */
