@@ -1,6 +1,6 @@
 # Every target sets up what it needs: system packages (apt) and .venv.
 PYTHON = .venv/bin/python
-.PHONY: setup demo test check soak bench generate fuzz clean
+.PHONY: setup demo test check soak bench generate clean
 
 setup:
 	@tools/setup
@@ -12,21 +12,22 @@ test: setup
 	$(PYTHON) -m pytest tests -m "not soak" -n 2 --dist worksteal
 
 check: setup
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy toolkit host
-	$(PYTHON) -m offramp.generate --check
+	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_c.py
 	$(PYTHON) -m pytest tests/unit/test_layers.py tests/emulator/test_budgets.py
 
 soak: setup
 	$(PYTHON) -m pytest tests -n 2 --dist worksteal -v
 
-generate: setup
-	$(PYTHON) -m offramp.generate
+bench: setup
+	$(PYTHON) tools/bench.py
+	$(PYTHON) tools/generate.py
 
-fuzz: setup
-	$(PYTHON) tools/fuzz.py
+generate: setup
+	$(PYTHON) tools/generate.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -79,7 +79,12 @@ def stream(console: Console, device: Device, rows: list[list[np.ndarray]]) -> li
 
 
 def show_images(
-    console: Console, x: np.ndarray, outputs: list[np.ndarray], y: np.ndarray, labels: list[str], count: int = 5
+    console: Console,
+    x: np.ndarray,
+    outputs: list[np.ndarray],
+    y: np.ndarray,
+    labels: list[str],
+    count: int = 5,
 ) -> None:
     """The first images as blocks, with the board's answer and the label."""
     shades = " ░▒▓█"
@@ -89,7 +94,10 @@ def show_images(
         pictures.append(["".join(shades[v] for v in row) for row in brightness])
     for line in zip(*pictures, strict=True):
         console.print(" ".join(line), highlight=False)
-    names = [f"{labels[int(out.argmax())]}" + ("" if out.argmax() == t else f" ({labels[t]}!)") for out, t in zip(outputs, y, strict=False)]
+    names = [
+        f"{labels[int(out.argmax())]}" + ("" if out.argmax() == t else f" ({labels[t]}!)")
+        for out, t in zip(outputs, y, strict=False)
+    ]
     console.print(" ".join(f"{name:14}" for name in names[:count]), highlight=False)
 
 

@@ -20,7 +20,15 @@ from offramp.ops.strided_copy import copy_step
 from offramp.resources import root
 
 DTYPE_CODES = {name: i for i, name in enumerate(("s8", "u8", "s16", "s32", "f32", "bool8", "s64"))}
-FLAGS = ("-std=c11", "-O1", "-g", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=undefined")
+FLAGS = (
+    "-std=c11",
+    "-O1",
+    "-g",
+    "-shared",
+    "-fPIC",
+    "-fsanitize=undefined",
+    "-fno-sanitize-recover=undefined",
+)
 AREA = 1 << 20
 CANARY, CANARIES = 0xA5, 64
 
@@ -30,21 +38,39 @@ class Operand(ctypes.Structure):
 
 
 class Fault(ctypes.Structure):
-    _fields_ = [("step", ctypes.c_int32), ("tensor", ctypes.c_int32), ("found", ctypes.c_uint32),
-                ("allowed", ctypes.c_uint32)]
+    _fields_ = [
+        ("step", ctypes.c_int32),
+        ("tensor", ctypes.c_int32),
+        ("found", ctypes.c_uint32),
+        ("allowed", ctypes.c_uint32),
+    ]
 
 
 class Call(ctypes.Structure):
-    _fields_ = [("params", ctypes.c_void_p), ("params_bytes", ctypes.c_uint32), ("scratch_bytes", ctypes.c_uint32),
-                ("scratch", ctypes.c_void_p), ("n_inputs", ctypes.c_uint8), ("n_outputs", ctypes.c_uint8),
-                ("inputs", Operand * 4), ("outputs", Operand * 1), ("fault", ctypes.POINTER(Fault))]
+    _fields_ = [
+        ("params", ctypes.c_void_p),
+        ("params_bytes", ctypes.c_uint32),
+        ("scratch_bytes", ctypes.c_uint32),
+        ("scratch", ctypes.c_void_p),
+        ("n_inputs", ctypes.c_uint8),
+        ("n_outputs", ctypes.c_uint8),
+        ("inputs", Operand * 4),
+        ("outputs", Operand * 1),
+        ("fault", ctypes.POINTER(Fault)),
+    ]
 
 
 class KernelRow(ctypes.Structure):
-    _fields_ = [("id", ctypes.c_uint16), ("packing", ctypes.c_uint16), ("params_bytes", ctypes.c_uint8),
-                ("n_inputs", ctypes.c_uint8), ("n_outputs", ctypes.c_uint8), ("in_place", ctypes.c_uint8),
-                ("check", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Call))),
-                ("run", ctypes.CFUNCTYPE(None, ctypes.POINTER(Call)))]
+    _fields_ = [
+        ("id", ctypes.c_uint16),
+        ("packing", ctypes.c_uint16),
+        ("params_bytes", ctypes.c_uint8),
+        ("n_inputs", ctypes.c_uint8),
+        ("n_outputs", ctypes.c_uint8),
+        ("in_place", ctypes.c_uint8),
+        ("check", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Call))),
+        ("run", ctypes.CFUNCTYPE(None, ctypes.POINTER(Call))),
+    ]
 
 
 class Refused(Exception):
@@ -57,8 +83,10 @@ def library() -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernels.so"
         sources = [str(p) for p in sorted((firmware / "kernels" / "generic").glob("*.c"))]
-        subprocess.run(["gcc", *FLAGS, f"-I{firmware}/include", f"-I{firmware}/src", *sources, "-o", str(target)],
-                       check=True)
+        subprocess.run(
+            ["gcc", *FLAGS, f"-I{firmware}/include", f"-I{firmware}/src", *sources, "-o", str(target)],
+            check=True,
+        )
         return ctypes.CDLL(str(target))
 
 
@@ -77,25 +105,28 @@ def area(slot: str) -> tuple[mmap.mmap, int]:
 
 
 class Fenced:
-    """An operand at the end of its area (to 16 bytes, the alignment of the runtime), canaries on both sides."""
+    """An operand at the end of its area (to 16 bytes, the runtime's alignment), canaries on both sides."""
 
     def __init__(self, slot: str, content: bytes) -> None:
         self.memory, base = area(slot)
         self.size, self.slack = len(content), -len(content) % 16
         self.start = AREA - self.size - self.slack
-        self.memory[self.start - CANARIES : AREA] = bytes([CANARY]) * CANARIES + content + bytes([CANARY]) * self.slack
+        self.memory[self.start - CANARIES : AREA] = (
+            bytes([CANARY]) * CANARIES + content + bytes([CANARY]) * self.slack
+        )
         self.address = base + self.start
 
     def content(self) -> bytes:
         end = self.start + self.size
-        around = self.memory[self.start - CANARIES : self.start] + self.memory[end : AREA]
+        around = self.memory[self.start - CANARIES : self.start] + self.memory[end:AREA]
         assert set(around) == {CANARY}, "a kernel wrote outside its operand"
         return self.memory[self.start : end]
 
 
-def call_kernel(step: Step, inputs: Sequence[tuple[str, bytes]], output: tuple[str, bytes],
-                over_input: int | None = None) -> bytes:
-    """Checks and runs a step; operands are (dtype, bytes). Returns the output's bytes; Refused if check refuses.
+def call_kernel(
+    step: Step, inputs: Sequence[tuple[str, bytes]], output: tuple[str, bytes], over_input: int | None = None
+) -> bytes:
+    """Checks and runs a step, operands are (dtype, bytes): the output's bytes, or Refused.
 
     `over_input`: the output lies on this input, as a planner may lay it.
     """
@@ -105,8 +136,15 @@ def call_kernel(step: Step, inputs: Sequence[tuple[str, bytes]], output: tuple[s
     params, scratch = Fenced("params", step.params), Fenced("scratch", bytes(step.scratch_bytes))
     target = reads[over_input] if over_input is not None else Fenced("output", output[1])
     fault = Fault()
-    call = Call(params=params.address, params_bytes=params.size, scratch_bytes=scratch.size, scratch=scratch.address,
-                n_inputs=len(reads), n_outputs=1, fault=ctypes.pointer(fault))
+    call = Call(
+        params=params.address,
+        params_bytes=params.size,
+        scratch_bytes=scratch.size,
+        scratch=scratch.address,
+        n_inputs=len(reads),
+        n_outputs=1,
+        fault=ctypes.pointer(fault),
+    )
     for i, (memory, (dtype, _)) in enumerate(zip(reads, inputs, strict=True)):
         call.inputs[i] = Operand(memory.address, memory.size, DTYPE_CODES[dtype])
     call.outputs[0] = Operand(target.address, target.size, DTYPE_CODES[output[0]])
@@ -159,8 +197,14 @@ class KernelRunner:
         before = values.get(step.outputs[0])
         output = (out.dtype, bytes([0x5A]) * out.bytes if before is None else before.tobytes())
         inputs = [(tensors[i].dtype, values[i].tobytes()) for i in step.inputs]
-        over = next((i for i, (_, data) in enumerate(inputs)
-                     if in_place and step.kernel.in_place >> i & 1 and len(data) == out.bytes), None)
+        over = next(
+            (
+                i
+                for i, (_, data) in enumerate(inputs)
+                if in_place and step.kernel.in_place >> i & 1 and len(data) == out.bytes
+            ),
+            None,
+        )
         raw = call_kernel(step, inputs, output, over)
         values[step.outputs[0]] = np.frombuffer(raw, DTYPES[out.dtype]).reshape(out.shape)
 
@@ -169,4 +213,3 @@ class KernelRunner:
         step = copy_step(like, like, tensor)
         raw = call_kernel(step, [(tensor.dtype, value.tobytes())], (tensor.dtype, bytes(tensor.bytes)))
         return np.frombuffer(raw, value.dtype).reshape(tensor.shape)
-

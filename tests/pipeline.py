@@ -35,7 +35,9 @@ class Packed:
     image: build.Image
 
 
-def pack_and_build(model: Path, board_name: str, kernels: str, folder: Path, sanitize: bool = False) -> Packed:
+def pack_and_build(
+    model: Path, board_name: str, kernels: str, folder: Path, sanitize: bool = False
+) -> Packed:
     graph, board = load_model(model), boards.load(board_name)
     plan = make_plan(graph, board, Options(kernels=kernels))
     blob = write(plan)

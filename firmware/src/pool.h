@@ -45,4 +45,22 @@ static inline ofr_range ofr_window(uint32_t out, uint32_t stride, uint32_t pad, 
     return r.first < r.last ? r : (ofr_range){0, 0};
 }
 
+/* Calls `reduce` for every output value: the channel's first element, and the window's rows and columns. */
+static inline __attribute__((always_inline)) void
+ofr_pool_windows(const ofr_call *call,
+                 int32_t (*reduce)(const ofr_pool *, const int8_t *, ofr_range y, ofr_range x)) {
+    const ofr_pool *p = call->params;
+    int8_t *out = (int8_t *)call->out[0].data;
+    for (uint32_t oy = 0; oy < p->out_rows; oy++) {
+        const ofr_range y = ofr_window(oy, p->stride_h, p->pad_top, p->filter_h, p->rows);
+        for (uint32_t ox = 0; ox < p->out_cols; ox++) {
+            const ofr_range x = ofr_window(ox, p->stride_w, p->pad_left, p->filter_w, p->cols);
+            for (uint32_t c = 0; c < p->channels; c++) {
+                const int32_t value = reduce(p, (const int8_t *)call->in[0].data + c, y, x);
+                *out++ = (int8_t)ofr_clamp(value, p->act_min, p->act_max);
+            }
+        }
+    }
+}
+
 #endif

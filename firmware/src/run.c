@@ -68,6 +68,13 @@ ofr_buffer ofr_input(const ofr_model *model, unsigned index) {
     return buffer(model, model->inputs[index]);
 }
 
+ofr_buffer ofr_output(const ofr_model *model, unsigned index) {
+    if (model == NULL || model->phase == OFR_PHASE_NONE || index >= model->n_outputs) {
+        return (ofr_buffer){NULL, 0, NULL, 0, 0};
+    }
+    return buffer(model, model->outputs[index]);
+}
+
 ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data) {
     if (model == NULL || data == NULL || model->phase == OFR_PHASE_NONE || index >= model->n_inputs) {
         return OFR_E_ARGUMENT;

@@ -33,7 +33,7 @@ class StepCost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row of a benchmark. Instructions are exact for the input that `random_row` makes, None on posix."""
+    """One row of a benchmark. Instructions are those for the input that `random_row` makes, None on posix."""
 
     board: str
     model: str
@@ -61,7 +61,7 @@ class Measurement:
 
 
 def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0) -> Measurement:
-    """Links the blob `data` into an image with its kernels alone and runs it once on the emulated board.
+    """Links the blob `data` into an image with its kernels alone and runs it on the emulated board.
 
     `name` is for messages; `time_limit_s` holds for one inference.
     """

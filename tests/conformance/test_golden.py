@@ -42,7 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("golden")
 
 
-def check_golden(shared_data: Path, folder: Path, name: str, board: str, kernels: str, rows: int | None) -> None:
+def check_golden(
+    shared_data: Path, folder: Path, name: str, board: str, kernels: str, rows: int | None
+) -> None:
     golden = np.load(shared_data / "tflm_golden" / f"{name}.npz")
     packed = pack_and_build(shared_data / str(golden["model"]), board, kernels, folder)
     inputs = shaped(packed.graph, golden["x"][:rows])
@@ -79,7 +81,9 @@ def test_reference_equals_golden(shared_data: Path, name: str) -> None:
 
 @pytest.mark.emulator
 @pytest.mark.parametrize("model", FURTHER)
-@pytest.mark.parametrize(("board", "kernels"), [("posix", "generic"), ("mps2_an386", "auto"), ("mps3_an547", "auto")])
+@pytest.mark.parametrize(
+    ("board", "kernels"), [("posix", "generic"), ("mps2_an386", "auto"), ("mps3_an547", "auto")]
+)
 def test_further_models_against_the_oracle(
     shared_data: Path, folder: Path, model: str, board: str, kernels: str
 ) -> None:

@@ -6,14 +6,15 @@ assert failures(run_grid(board, cases, tmp_path)) == []
 
 from __future__ import annotations
 
+import socket
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
-import serial
 
 from offramp.blob import write
 from offramp.boards import Board
@@ -132,17 +133,21 @@ def run_batch(
 
 
 def read_lines(url: str, timeout_s: float) -> list[str]:
-    """What the board says until it is done, stops, or says nothing for so long."""
-    with serial.serial_for_url(url, timeout=timeout_s) as port:
-        lines = []
-        try:
-            while line := port.readline().decode(errors="replace").strip():
-                lines.append(line)
-                if line == "done":
+    """What the board says until it is done, stops, or says nothing for so long.
+
+    By a plain socket: pyserial throws away what has come before it is open.
+    """
+    at = urlsplit(url)
+    found = []
+    try:
+        with socket.create_connection((at.hostname, at.port), timeout_s) as link:
+            for line in link.makefile(errors="replace"):
+                found.append(line.strip())
+                if found[-1] == "done":
                     break
-        except serial.SerialException:
-            pass  # the emulator has ended
-    return lines
+    except OSError:
+        pass  # the emulator has ended
+    return [line for line in found if line]
 
 
 def result(board: Board, case: GridCase, line: str, silent: str) -> Result:

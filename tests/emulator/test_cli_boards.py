@@ -139,6 +139,22 @@ def rows_of(printed: Printed, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+def assert_equal_to_a_tick(a: Any, b: Any) -> None:
+    """Instructions come from a timer: a tick at each end may be one more or less; all else is equal."""
+    if isinstance(a, list):
+        for one, other in zip(a, b, strict=True):
+            assert_equal_to_a_tick(one, other)
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        for key, value in a.items():
+            if key.startswith("instructions") and value is not None:
+                assert abs(value - b[key]) <= 2
+            else:
+                assert_equal_to_a_tick(value, b[key])
+    else:
+        assert a == b
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -155,7 +171,7 @@ def test_bench_takes_several_boards(printed: Printed, how: Sequence[str]) -> Non
 def test_bench_fields(printed: Printed, folder: Path) -> None:
     boards_ = ["mps2_an386", "rv32_virt", "posix"]
     rows = rows_of(printed, "m.tflite", "--board", *boards_)
-    assert rows == rows_of(printed, "m.tflite", "--board", *boards_)
+    assert_equal_to_a_tick(rows, rows_of(printed, "m.tflite", "--board", *boards_))
     for row, name in zip(rows, boards_, strict=True):
         board = boards.load(name)
         _, data = pack(folder / "m.tflite", board)
@@ -188,7 +204,7 @@ def test_bench_fields(printed: Printed, folder: Path) -> None:
 def test_bench_of_a_blob_equals_that_of_its_model(printed: Printed) -> None:
     printed("pack", "m.tflite", "--board", "mps2_an386")
     board = ["--board", "mps2_an386"]
-    assert rows_of(printed, "m.ofr", *board) == rows_of(printed, "m.tflite", *board)
+    assert_equal_to_a_tick(rows_of(printed, "m.ofr", *board), rows_of(printed, "m.tflite", *board))
 
 
 @pytest.mark.parametrize("options", [[], ["--universal"]], ids=["minimal", "universal"])

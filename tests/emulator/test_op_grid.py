@@ -1,4 +1,4 @@
-"""Every operator's grid through planner, blob, loader and kernels: all of it on posix, a share on emulated boards."""
+"""Every operator's grid through planner, blob, loader and kernels: all on posix, a share emulated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARE = 2  # one case in so many on an emulated board
 
 
 def grid_case(case: Case, board: Board, kernels: str) -> GridCase:
-    """Outputs from the oracle; where the host converts from or to float32, from the reference that equals it."""
+    """Outputs from the oracle; where the host converts float32, from the reference that equals it."""
     expected = case.expected()
     if all(x.dtype != np.float32 for row in (*case.rows, *expected) for x in row):
         return from_oracle(case, board, kernels)

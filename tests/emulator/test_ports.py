@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from offramp import boards
 from offramp.build import Image, Source, Sources, build
 from offramp.build.sources import port_sources

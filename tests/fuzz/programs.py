@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from offramp import boards, resources
 from offramp.boards import Board
 from offramp.build import Source, Sources, build
@@ -34,6 +35,10 @@ def host_program(
 ) -> Path:
     """The executable, with ASan and UBSan."""
     sources = runtime_sources(kernels, packed_for) + Sources((Source(main, "application"),), (main.parent,))
+    return linked(sources, out, blob)
+
+
+def linked(sources: Sources, out: Path, blob: Path | None = None) -> Path:
     return build(POSIX, sources, out, blob=blob, sanitize=True).elf
 
 

@@ -11,7 +11,6 @@ from offramp.boards import Board
 from offramp.frontends import load_model
 from offramp.ops import Kernel
 from offramp.plan import Options, Plan, make_plan
-
 from tests.oracle import cases, tflite_writer
 from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, constant, like
 from tests.oracle.tflite_writer import Operator, Subgraph, Tensor
@@ -19,6 +18,8 @@ from tests.oracle.weighted import layer
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
+# Operators whose kernel depends on their shape.
+SEVERAL_KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Real models where the shared data is there; below that size, so that a mutation is likely to hit something.
 SHARED = (
     "tinymaix/mnist_valid_q.tflite",
@@ -36,7 +37,9 @@ class Net:
         self.tensors = [self.source]
         self.operators: list[Operator] = []
 
-    def add(self, op: str, constants: list[Tensor], output: Tensor, options: str, **attributes: object) -> None:
+    def add(
+        self, op: str, constants: list[Tensor], output: Tensor, options: str, **attributes: object
+    ) -> None:
         n = len(self.operators)
         named = [dataclasses.replace(t, name=f"{t.name}{n}") for t in (*constants, output)]
         inputs = [self.last.name, *(t.name for t in named[:-1])]
@@ -58,7 +61,7 @@ class Net:
 
 
 def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13) -> bytes:
-    """A keyword net in small, as a .tflite file: convolution, depthwise and pointwise, pool, dense, softmax."""
+    """A keyword net in small, as a .tflite file: convolutions of each kind, pool, dense layer, softmax."""
     net = Net(seed, (1, rows, 10, 1))
     half = (rows + 1) // 2
     out = (1, half, 5, channels)
@@ -69,7 +72,14 @@ def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13) -> bytes:
     conv, depthwise = "Conv2DOptions", "DepthwiseConv2DOptions"
     net.weighted("CONV_2D", (channels, 5, 4, 1), out, conv, **strides, **dilation, **relu)
     net.weighted(
-        "DEPTHWISE_CONV_2D", (1, 3, 3, channels), out, depthwise, **ones, **dilation, **relu, DepthMultiplier=1
+        "DEPTHWISE_CONV_2D",
+        (1, 3, 3, channels),
+        out,
+        depthwise,
+        **ones,
+        **dilation,
+        **relu,
+        DepthMultiplier=1,
     )
     net.weighted("CONV_2D", (channels, 1, 1, channels), out, conv, **ones, **dilation, **relu)
     pooled = like(net.last, "pooled", (1, 1, 1, channels))
@@ -77,7 +87,9 @@ def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13) -> bytes:
     net.add("AVERAGE_POOL_2D", [], pooled, "Pool2DOptions", **window, **ones)
     flat = like(net.last, "flat", (1, channels))
     net.add("RESHAPE", [constant("shape", [1, channels])], flat, "ReshapeOptions", NewShape=[1, channels])
-    net.weighted("FULLY_CONNECTED", (12, channels), (1, 12), "FullyConnectedOptions", FusedActivationFunction=NONE)
+    net.weighted(
+        "FULLY_CONNECTED", (12, channels), (1, 12), "FullyConnectedOptions", FusedActivationFunction=NONE
+    )
     net.add("SOFTMAX", [], Tensor("scores", (1, 12), "int8", 1 / 256, -128), "SoftmaxOptions", Beta=1.0)
     return net.model()
 
@@ -94,17 +106,21 @@ def plan(model: bytes, board: Board, folder: Path, options: Options) -> Plan:
 
 
 def of_every_op(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Plan]]:
-    """Per operator up to three small models from its grid, spread over it."""
+    """Per operator up to three small models, spread over its grid, and the first of each further kernel."""
+    hit: set[int] = set()
     for op, grid in cases.OPS.items():
-        found = list(grid(SEED))
         taken = 0
-        for i in range(1, len(found), 5):
-            packed = plan(found[i].model, board, folder, Options(kernels=kernels))
-            if len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES:
-                yield found[i].name, packed
-                taken += 1
-            if taken == 3:
-                break
+        for i, case in enumerate(grid(SEED)):
+            spread = i % 5 == 1 and taken < 3
+            if not spread and op not in SEVERAL_KERNELS:
+                continue
+            packed = plan(case.model, board, folder, Options(kernels=kernels))
+            used = {step.kernel.id for step in packed.steps}
+            small = len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES
+            if small and (spread or not used <= hit):
+                yield case.name, packed
+                hit |= used
+                taken += spread
         assert taken, f"{op} has no small case"
 
 
@@ -112,7 +128,9 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     """Every operator alone, whole nets with inputs in each place, and real models where `shared` has them."""
     folder.mkdir(parents=True, exist_ok=True)
     seeds = dict(of_every_op(board, kernels, folder))
-    for n, options in enumerate((Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))):
+    for n, options in enumerate(
+        (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
+    ):
         seeds[f"keyword{n}"] = plan(keyword_net(n), board, folder, options)
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():
@@ -134,5 +152,3 @@ def write_seeds(plans: dict[str, Plan], folder: Path) -> list[Path]:
         paths.append(folder / f"{name}.ofr")
         paths[-1].write_bytes(write(packed))
     return paths
-
-

@@ -1,4 +1,4 @@
-"""CMSIS-NN's own int8 unit-test vectors against the integer references and, at batch 1, the generic kernels."""
+"""CMSIS-NN's own int8 test vectors against the integer references and, at batch 1, the generic kernels."""
 
 from __future__ import annotations
 
@@ -27,13 +27,28 @@ from tests.kernel_call import KernelRunner
 Array = NDArray[Any]
 CONV = (
     *(f"conv_1_x_n_{i}" for i in (1, 2, 3, 4, 5, 7, 8)),
-    "conv_1_x_n_6_generic", "conv_2", "conv_2x2_dilation", "conv_2x2_dilation_5x5_input", "conv_2x3_dilation",
-    "conv_3x2_dilation", "conv_3x3_dilation_5x5_input", "conv_5", "conv_dilation_golden", "conv_out_activation",
-    "grouped_conv_4", "kernel1x1_stride_x_y_1", "kernel1x1_stride_x_y_2",
+    "conv_1_x_n_6_generic",
+    "conv_2",
+    "conv_2x2_dilation",
+    "conv_2x2_dilation_5x5_input",
+    "conv_2x3_dilation",
+    "conv_3x2_dilation",
+    "conv_3x3_dilation_5x5_input",
+    "conv_5",
+    "conv_dilation_golden",
+    "conv_out_activation",
+    "grouped_conv_4",
+    "kernel1x1_stride_x_y_1",
+    "kernel1x1_stride_x_y_2",
 )
 DEPTHWISE = (
-    "depthwise_2", "depthwise_eq_in_out_ch", "depthwise_kernel_3x3_null_bias", "depthwise_mult_batches",
-    "depthwise_out_activation", "depthwise_sub_block", "in_ch_one_out_ch_larger_one",
+    "depthwise_2",
+    "depthwise_eq_in_out_ch",
+    "depthwise_kernel_3x3_null_bias",
+    "depthwise_mult_batches",
+    "depthwise_out_activation",
+    "depthwise_sub_block",
+    "in_ch_one_out_ch_larger_one",
 )
 FULLY_CONNECTED = ("fully_connected", "fully_connected_mve_0", "fully_connected_null_bias_0")
 AVERAGE = tuple(f"avgpooling{s}" for s in ("", "_1", "_2", "_3", "_5"))
@@ -69,24 +84,41 @@ def activation(name: str, shape: tuple[int, ...], scale: float = 1.0, zero_point
 
 
 def weights_of(data: Array, shape: tuple[int, ...], scales: list[float], axis: int) -> Tensor:
-    return Tensor("weights", shape, "s8", Quantization(tuple(scales), (0,) * len(scales), axis), data.reshape(shape))
+    return Tensor(
+        "weights", shape, "s8", Quantization(tuple(scales), (0,) * len(scales), axis), data.reshape(shape)
+    )
 
 
 def bias_of(data: Array) -> Tensor:
     return Tensor("bias", data.shape, "s32", None, data)
 
 
-def check(kind: str, attributes: Any, inputs: list[Tensor], out: Tensor, fed: list[Array], expected: Array,
-          low: int = -128, high: int = 127) -> None:
+def check(
+    kind: str,
+    attributes: Any,
+    inputs: list[Tensor],
+    out: Tensor,
+    fed: list[Array],
+    expected: Array,
+    low: int = -128,
+    high: int = 127,
+) -> None:
     """Runs one op; the given activation range is applied behind it, where it commutes."""
     n = len(inputs)
     op = Op(kind, kind, tuple(range(n)), (n,), attributes)
-    graph = Graph("golden", (*inputs, out), (op,), tuple(i for i, t in enumerate(inputs) if t.data is None), (n,))
+    graph = Graph(
+        "golden", (*inputs, out), (op,), tuple(i for i, t in enumerate(inputs) if t.data is None), (n,)
+    )
     verify(graph, "golden")
     values = [x.reshape(t.shape) for x, t in zip(fed, inputs, strict=False)]
     right = expected.reshape(out.shape)
     np.testing.assert_array_equal(np.clip(Reference(graph).run(values)[0], low, high), right)
-    if inputs[0].shape[0] == 1 or kind not in ("conv_2d", "depthwise_conv_2d", "average_pool_2d", "max_pool_2d"):
+    if inputs[0].shape[0] == 1 or kind not in (
+        "conv_2d",
+        "depthwise_conv_2d",
+        "average_pool_2d",
+        "max_pool_2d",
+    ):
         np.testing.assert_array_equal(np.clip(KernelRunner(graph).run(values)[0], low, high), right)
 
 
@@ -105,8 +137,16 @@ def test_convolution(shared_data: Path, name: str) -> None:
     shape = (1, *kernel, g.OUT_CH) if depthwise else (g.OUT_CH, *kernel, g.config.get("FILTER_CH", g.IN_CH))
     scales = real(g.arrays["output_mult"], g.arrays["output_shift"])
     weights = weights_of(g.arrays["weights"], shape, scales, 3 if depthwise else 0)
-    check("depthwise_conv_2d" if depthwise else "conv_2d", window_of(g), [x, weights, bias_of(g.arrays["biases"])],
-          out, [g.arrays["input"]], g.arrays["output_ref"], g.OUT_ACTIVATION_MIN, g.OUT_ACTIVATION_MAX)
+    check(
+        "depthwise_conv_2d" if depthwise else "conv_2d",
+        window_of(g),
+        [x, weights, bias_of(g.arrays["biases"])],
+        out,
+        [g.arrays["input"]],
+        g.arrays["output_ref"],
+        g.OUT_ACTIVATION_MIN,
+        g.OUT_ACTIVATION_MAX,
+    )
 
 
 @pytest.mark.parametrize("name", FULLY_CONNECTED)
@@ -116,8 +156,16 @@ def test_fully_connected(shared_data: Path, name: str) -> None:
     out = activation("output", (g.INPUT_BATCHES, g.OUT_CH), 1.0, g.OUTPUT_OFFSET)
     scales = real(g.OUTPUT_MULTIPLIER, g.OUTPUT_SHIFT)
     weights = weights_of(g.arrays["weights"], (g.OUT_CH, g.ACCUMULATION_DEPTH), scales, 0)
-    check("fully_connected", FullyConnected(), [x, weights, bias_of(g.arrays["biases"])], out, [g.arrays["input"]],
-          g.arrays["output_ref"], g.OUT_ACTIVATION_MIN, g.OUT_ACTIVATION_MAX)
+    check(
+        "fully_connected",
+        FullyConnected(),
+        [x, weights, bias_of(g.arrays["biases"])],
+        out,
+        [g.arrays["input"]],
+        g.arrays["output_ref"],
+        g.OUT_ACTIVATION_MIN,
+        g.OUT_ACTIVATION_MAX,
+    )
 
 
 @pytest.mark.parametrize("name", [*AVERAGE, *MAX])
@@ -126,38 +174,68 @@ def test_pooling(shared_data: Path, name: str) -> None:
     a = Pool(g.FILTER_H, g.FILTER_W, g.STRIDE_H, g.STRIDE_W, g.config["PAD"].lower())
     x = activation("input", (g.BATCH_SIZE, g.INPUT_H, g.INPUT_W, g.INPUT_C))
     out = activation("output", (g.BATCH_SIZE, g.OUTPUT_H, g.OUTPUT_W, g.OUTPUT_C))
-    check("average_pool_2d" if name in AVERAGE else "max_pool_2d", a, [x], out, [g.arrays["input_tensor"]],
-          g.arrays["output"], g.ACTIVATION_MIN, g.ACTIVATION_MAX)
+    check(
+        "average_pool_2d" if name in AVERAGE else "max_pool_2d",
+        a,
+        [x],
+        out,
+        [g.arrays["input_tensor"]],
+        g.arrays["output"],
+        g.ACTIVATION_MIN,
+        g.ACTIVATION_MAX,
+    )
 
 
 def test_add(shared_data: Path) -> None:
     g = golden(shared_data, "add")
     assert real(g.INPUT1_MULT, g.INPUT1_SHIFT) == real(g.INPUT2_MULT, g.INPUT2_SHIFT) == [0.5]
     scale = 2 / 2**g.LEFT_SHIFT / real(g.OUTPUT_MULT, g.OUTPUT_SHIFT)[0]
-    inputs = [activation(n, (g.DST_SIZE,), 1.0, -z) for n, z in (("a", g.INPUT1_OFFSET), ("b", g.INPUT2_OFFSET))]
-    check("add", Add(), inputs, activation("output", (g.DST_SIZE,), scale, g.OUTPUT_OFFSET),
-          [g.arrays["input1"], g.arrays["input2"]], g.arrays["output_ref"])
+    inputs = [
+        activation(n, (g.DST_SIZE,), 1.0, -z) for n, z in (("a", g.INPUT1_OFFSET), ("b", g.INPUT2_OFFSET))
+    ]
+    check(
+        "add",
+        Add(),
+        inputs,
+        activation("output", (g.DST_SIZE,), scale, g.OUTPUT_OFFSET),
+        [g.arrays["input1"], g.arrays["input2"]],
+        g.arrays["output_ref"],
+    )
 
 
 def test_mul(shared_data: Path) -> None:
     g = golden(shared_data, "mul")
-    inputs = [activation("a", (g.DST_SIZE,), 1.0, -g.INPUT1_OFFSET),
-              activation("b", (g.DST_SIZE,), real(g.OUTPUT_MULT, g.OUTPUT_SHIFT)[0], -g.INPUT2_OFFSET)]
-    check("mul", Mul(), inputs, activation("output", (g.DST_SIZE,), 1.0, g.OUTPUT_OFFSET),
-          [g.arrays["input1"], g.arrays["input2"]], g.arrays["output_ref"])
+    inputs = [
+        activation("a", (g.DST_SIZE,), 1.0, -g.INPUT1_OFFSET),
+        activation("b", (g.DST_SIZE,), real(g.OUTPUT_MULT, g.OUTPUT_SHIFT)[0], -g.INPUT2_OFFSET),
+    ]
+    check(
+        "mul",
+        Mul(),
+        inputs,
+        activation("output", (g.DST_SIZE,), 1.0, g.OUTPUT_OFFSET),
+        [g.arrays["input1"], g.arrays["input2"]],
+        g.arrays["output_ref"],
+    )
 
 
 def test_softmax(shared_data: Path) -> None:
     g = golden(shared_data, "softmax")
     shape = (g.NUM_ROWS, g.ROW_SIZE)
     scale = real(g.INPUT_MULT, g.INPUT_LEFT_SHIFT)[0] / 2 ** (31 - DIFF_BITS)
-    check("softmax", Softmax(), [activation("input", shape, scale)], activation("output", shape, 1 / 256, -128),
-          [g.arrays["input"]], g.arrays["output_ref"])
+    check(
+        "softmax",
+        Softmax(),
+        [activation("input", shape, scale)],
+        activation("output", shape, 1 / 256, -128),
+        [g.arrays["input"]],
+        g.arrays["output_ref"],
+    )
 
 
 @pytest.mark.parametrize("name", TRANSPOSE)
 def test_transpose(shared_data: Path, name: str) -> None:
-    """The files have lost shape and order: exactly those that map input to output are looked for, then checked."""
+    """The files have lost shape and order: those that map input to output are looked for, then checked."""
     g = golden(shared_data, name)
     source, target = g.arrays["input_tensor"], g.arrays["output"]
     found = [
@@ -186,30 +264,54 @@ def test_network(shared_data: Path) -> None:
     for layer in range(1, 10):
         kind = "depthwise_conv_2d" if layer % 2 == 0 and layer < 9 else "conv_2d"
         value = convolve(g, kind, layer, value)
-    pool = run_one("average_pool_2d", Pool(25, 5, 1, 1), [activation("input", value.shape)],
-                   activation("output", (1, 1, 1, 64)), value)
+    pool = run_one(
+        "average_pool_2d",
+        Pool(25, 5, 1, 1),
+        [activation("input", value.shape)],
+        activation("output", (1, 1, 1, 64)),
+        value,
+    )
     prefix = "FULLY_CONNECTED_12_"
     scales = real(g.config[f"{prefix}OUTPUT_MULTIPLIER"], g.config[f"{prefix}OUTPUT_SHIFT"])
-    inputs = [activation("input", (1, 64), 1.0, -g.config[f"{prefix}INPUT_OFFSET"]),
-              weights_of(g.arrays["layer_12_fully_connected_weights"], (12, 64), scales, 0),
-              bias_of(g.arrays["layer_12_fully_connected_bias"])]
-    logits = run_one("fully_connected", FullyConnected(), inputs,
-                     activation("output", (1, 12), 1.0, g.config[f"{prefix}OUTPUT_OFFSET"]), pool.reshape(1, 64))
+    inputs = [
+        activation("input", (1, 64), 1.0, -g.config[f"{prefix}INPUT_OFFSET"]),
+        weights_of(g.arrays["layer_12_fully_connected_weights"], (12, 64), scales, 0),
+        bias_of(g.arrays["layer_12_fully_connected_bias"]),
+    ]
+    logits = run_one(
+        "fully_connected",
+        FullyConnected(),
+        inputs,
+        activation("output", (1, 12), 1.0, g.config[f"{prefix}OUTPUT_OFFSET"]),
+        pool.reshape(1, 64),
+    )
     scale = real(g.SOFTMAX_13_MULT, g.SOFTMAX_13_SHIFT)[0] / 2 ** (31 - DIFF_BITS)
-    check("softmax", Softmax(), [activation("input", (1, 12), scale)], activation("output", (1, 12), 1 / 256, -128),
-          [logits], g.arrays["output_ref"])
+    check(
+        "softmax",
+        Softmax(),
+        [activation("input", (1, 12), scale)],
+        activation("output", (1, 12), 1 / 256, -128),
+        [logits],
+        g.arrays["output_ref"],
+    )
 
 
 def convolve(g: Golden, kind: str, layer: int, value: Array) -> Array:
-    c = {k.removeprefix(f"{kind.upper()}_{layer}_"): v for k, v in g.config.items() if k.startswith(kind.upper())}
+    c = {
+        k.removeprefix(f"{kind.upper()}_{layer}_"): v
+        for k, v in g.config.items()
+        if k.startswith(kind.upper())
+    }
     a = {k.removeprefix(f"layer_{layer}_{kind}_"): v for k, v in g.arrays.items()}
     shape = (1, c["FILTER_Y"], c["FILTER_X"], c["OUT_CH"])
     if kind == "conv_2d":
         shape = (c["OUT_CH"], c["FILTER_Y"], c["FILTER_X"], c["IN_CH"])
     scales = real(a["output_mult"], a["output_shift"])
-    inputs = [activation("input", value.shape, 1.0, -c["INPUT_OFFSET"]),
-              weights_of(a["weights"], shape, scales, shape.index(c["OUT_CH"]) if kind == "conv_2d" else 3),
-              bias_of(a["bias"])]
+    inputs = [
+        activation("input", value.shape, 1.0, -c["INPUT_OFFSET"]),
+        weights_of(a["weights"], shape, scales, shape.index(c["OUT_CH"]) if kind == "conv_2d" else 3),
+        bias_of(a["bias"]),
+    ]
     out = activation("output", (1, c["OUTPUT_H"], c["OUTPUT_W"], c["OUT_CH"]), 1.0, c["OUTPUT_OFFSET"])
     return run_one(kind, Window(c["STRIDE_Y"], c["STRIDE_X"], padding="same"), inputs, out, value)
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from offramp import boards
 from offramp.build import Image, Source, Sources, build, compiler_for, objects
 from offramp.build.sources import firmware_sources, port_sources

@@ -24,7 +24,6 @@ LAYERS = [
     "blob",
     "build",
     "pack",
-    "generate",
     "cli",
 ]
 

@@ -38,7 +38,7 @@ def test_buffers_alive_together_never_overlap(found: list[Buffer]) -> None:
         if a.first <= b.last and b.first <= a.last:
             assert at + a.bytes <= bt or bt + b.bytes <= at
     for buffer, offset in zip(found, offsets, strict=True):
-        assert offset % 16 == 0 and 0 <= offset and offset + aligned(buffer.bytes) <= total
+        assert offset % 16 == 0 and offset >= 0 and offset + aligned(buffer.bytes) <= total
 
 
 def add_graph(edges: list[tuple[int, int]], sizes: list[int]) -> Graph:
@@ -86,7 +86,9 @@ def offsets_of(plan: Plan) -> dict[str, tuple[str, int]]:
     return {t.tensor.name: (t.memory, t.offset) for t in plan.tensors}
 
 
-def chain(*ops: Op, tensors: tuple[Tensor, ...], outputs: tuple[int, ...], inputs: tuple[int, ...] = (0,)) -> Graph:
+def chain(
+    *ops: Op, tensors: tuple[Tensor, ...], outputs: tuple[int, ...], inputs: tuple[int, ...] = (0,)
+) -> Graph:
     return Graph("chain", tensors, ops, inputs, outputs)
 
 
@@ -99,9 +101,16 @@ def test_add_lies_over_an_input_that_dies() -> None:
 
 
 def test_a_reshape_costs_no_step_and_no_memory() -> None:
-    t = (Tensor("a", (1, 8, 8), "s8", QUANT), Tensor("b", (1, 64), "s8", QUANT), Tensor("c", (1, 64), "s8", QUANT))
+    t = (
+        Tensor("a", (1, 8, 8), "s8", QUANT),
+        Tensor("b", (1, 64), "s8", QUANT),
+        Tensor("c", (1, 64), "s8", QUANT),
+    )
     graph = chain(
-        Op("reshape", "r", (0,), (1,), Reshape((1, 64))), Op("add", "a", (1, 1), (2,), Add()), tensors=t, outputs=(2,)
+        Op("reshape", "r", (0,), (1,), Reshape((1, 64))),
+        Op("add", "a", (1, 1), (2,), Add()),
+        tensors=t,
+        outputs=(2,),
     )
     plan = make_plan(graph, boards.load("mps2_an386"))
     assert [s.op for s in plan.steps] == ["add"]

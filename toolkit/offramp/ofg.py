@@ -48,7 +48,9 @@ def dump(graph: Graph) -> bytes:
 def load(data: bytes, path: str) -> Graph:
     """The graph in a file's bytes; UserError where it is damaged or names an unknown op."""
     if data[4:8] != MAGIC:
-        raise UserError(f"{path}: not an .ofg file (no {MAGIC.decode()} mark at byte 4)", "pass a file that offramp wrote")
+        raise UserError(
+            f"{path}: not an .ofg file (no {MAGIC.decode()} mark at byte 4)", "pass a file that offramp wrote"
+        )
     try:
         g = fb.OffgraphFile.GetRootAs(data, 0).Graph()
         return Graph(
@@ -58,13 +60,24 @@ def load(data: bytes, path: str) -> Graph:
             tuple(int(g.Inputs(i)) for i in range(g.InputsLength())),
             tuple(int(g.Outputs(i)) for i in range(g.OutputsLength())),
             tuple(
-                Variable(text(g.Variables(i).Name()), g.Variables(i).Tensor()) for i in range(g.VariablesLength())
+                Variable(text(g.Variables(i).Name()), g.Variables(i).Tensor())
+                for i in range(g.VariablesLength())
             ),
             tuple(text(g.Labels(i)) for i in range(g.LabelsLength())),
             {text(g.Metadata(i).Key()): text(g.Metadata(i).Value()) for i in range(g.MetadataLength())},
         )
-    except (struct.error, IndexError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path}: truncated or damaged .ofg file, {len(data)} bytes ({error})", "make it again") from error
+    except (
+        struct.error,
+        IndexError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:
+        raise UserError(
+            f"{path}: truncated or damaged .ofg file, {len(data)} bytes ({error})", "make it again"
+        ) from error
 
 
 def text(raw: bytes | None) -> str:
@@ -121,7 +134,11 @@ def load_tensor(t: Any) -> Tensor:
 
 def dump_op(b: Any, op: Op) -> int:
     attributes = vector(
-        b, [dump_attribute(b, f.name, getattr(op.attributes, f.name)) for f in dataclasses.fields(op.attributes)]
+        b,
+        [
+            dump_attribute(b, f.name, getattr(op.attributes, f.name))
+            for f in dataclasses.fields(op.attributes)
+        ],
     )
     kind, name = b.CreateString(op.kind), b.CreateString(op.name)
     inputs, outputs = ints(b, op.inputs), ints(b, op.outputs)
@@ -155,7 +172,9 @@ def dump_attribute(b: Any, key: str, value: Any) -> int:
 def load_op(o: Any, path: str) -> Op:
     kind, name = text(o.Op()), text(o.Name())
     if kind not in OPS:
-        raise UserError(f"{path}: op {kind} ({name}) is unknown to this version", f"known: {', '.join(sorted(OPS))}")
+        raise UserError(
+            f"{path}: op {kind} ({name}) is unknown to this version", f"known: {', '.join(sorted(OPS))}"
+        )
     cls = OPS[kind].attributes
     hints = get_type_hints(cls)
     values = {text(o.Attributes(i).Key()): o.Attributes(i) for i in range(o.AttributesLength())}

@@ -7,11 +7,15 @@ static ofr_status check(const ofr_call *call) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 3);
     }
     const ofr_status status = ofr_cmsis_nn_check_depthwise(call);
-    /* The middle column is read without asking whether it lies on the input. */
-    if (status == OFR_OK && (p->pad_left > 1 || (p->out_cols - 1u) * p->stride_w + 1u >= (uint32_t)p->cols + p->pad_left)) {
+    if (status != OFR_OK) {
+        return status;
+    }
+    /* The library reads the middle column without asking whether it lies on the input. */
+    const uint32_t last_middle = (p->out_cols - 1u) * p->stride_w + 1u;
+    if (p->pad_left > 1 || last_middle >= (uint32_t)p->cols + p->pad_left) {
         return ofr_refuse(call, OFR_E_VALUE, p->pad_left, 1);
     }
-    return status;
+    return OFR_OK;
 }
 
 static void run(const ofr_call *call) {

@@ -1,4 +1,4 @@
-/* Fully connected, int8, one multiplier for all outputs, by CMSIS-NN. The block: struct, bias, weights [out_c][depth]. */
+/* Fully connected, int8, one multiplier for all outputs, by CMSIS-NN. Block: struct, bias, weights [out_c][depth]. */
 #include "layer.h"
 
 static ofr_status check(const ofr_call *call) {

@@ -1,16 +1,12 @@
-/* 1x1 convolution without padding, int8, by CMSIS-NN's matrix product. */
+/* 1x1 convolution of every pixel, int8, by CMSIS-NN's matrix product over the input as it lies. */
 #include "layer.h"
-
-static int is_dense(const ofr_conv_2d_params *p) {
-    return p->stride_h == 1 && p->stride_w == 1;
-}
 
 static ofr_status check(const ofr_call *call) {
     const ofr_conv_2d_params *p = call->params;
-    if (p->kernel_h != 1 || p->kernel_w != 1 || p->pad_top != 0 || p->pad_left != 0) {
+    if (p->kernel_h != 1 || p->kernel_w != 1 || p->stride_h != 1 || p->stride_w != 1 || p->pad_top || p->pad_left) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 1);
     }
-    if (is_dense(p) && (p->rows != p->out_rows || p->cols != p->out_cols)) {
+    if (p->rows != p->out_rows || p->cols != p->out_cols) {
         return ofr_refuse(call, OFR_E_SHAPE, p->out_rows, p->rows);
     }
     return ofr_cmsis_nn_check_conv_2d(call);
@@ -19,9 +15,8 @@ static ofr_status check(const ofr_call *call) {
 static void run(const ofr_call *call) {
     const ofr_cmsis_nn_layer l = ofr_cmsis_nn_open(call);
     const cmsis_nn_conv_params params = ofr_cmsis_nn_conv_params(l.p);
-    (void)(is_dense(l.p) ? arm_convolve_1x1_s8_fast : arm_convolve_1x1_s8)(
-        &l.context, &params, &l.requant, &l.in, (const int8_t *)call->in[0].data, &l.filter, l.weights, &l.bias_dims,
-        l.bias, &l.out, (int8_t *)call->out[0].data);
+    (void)arm_convolve_1x1_s8_fast(&l.context, &params, &l.requant, &l.in, (const int8_t *)call->in[0].data, &l.filter,
+                                   l.weights, &l.bias_dims, l.bias, &l.out, (int8_t *)call->out[0].data);
 }
 
 const ofr_kernel ofr_kernel_cmsis_nn_pointwise_conv_2d = {

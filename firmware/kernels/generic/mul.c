@@ -6,13 +6,16 @@ static ofr_status check(const ofr_call *call) {
     return ofr_check_broadcast(call, sizeof(ofr_mul_params));
 }
 
+/* Everything of p in registers: a store through `out` could change it, for all the compiler knows. */
 static void mul_row(const void *params, const int8_t *a, uint32_t stride_a, const int8_t *b, uint32_t stride_b,
                     int8_t *out, uint32_t n) {
     const ofr_mul_params *p = params;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t product = (uint32_t)(*a - p->zero_point[0]) * (uint32_t)(*b - p->zero_point[1]);
-        const int32_t q = ofr_requantize((int32_t)product, p->multiplier, p->shift);
-        out[i] = (int8_t)ofr_clamp(ofr_wrap_add(q, p->out_zero_point), p->act_min, p->act_max);
+    const int32_t multiplier = p->multiplier, shift = p->shift;
+    const int32_t zero_a = p->zero_point[0], zero_b = p->zero_point[1], zero_out = p->out_zero_point;
+    const int32_t low = p->act_min, high = p->act_max;
+    for (const int8_t *end = out + n; out < end; out++) {
+        const uint32_t product = (uint32_t)(*a - zero_a) * (uint32_t)(*b - zero_b);
+        *out = (int8_t)ofr_clamp(ofr_wrap_add(ofr_requantize((int32_t)product, multiplier, shift), zero_out), low, high);
         a += stride_a;
         b += stride_b;
     }

@@ -14,7 +14,8 @@ static void run(const ofr_call *call) {
     const ofr_table_params *p = call->params;
     const uint8_t *in = call->in[0].data;
     uint8_t *out = call->out[0].data;
-    for (uint32_t i = 0; i < call->out[0].bytes; i++) {
+    const uint32_t n = call->out[0].bytes;
+    for (uint32_t i = 0; i < n; i++) {
         out[i] = p->values[in[i]];
     }
 }

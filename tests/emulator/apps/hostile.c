@@ -11,6 +11,7 @@
 #include "../../fuzz/exercise.h"
 #include "port.h"
 
+#define FPCCR_LSPACT 1u
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define SYST_CSR REGISTER(0xE000E010u)
 #define SYST_RVR REGISTER(0xE000E014u)
@@ -19,19 +20,28 @@
 #define SCB_CFSR REGISTER(0xE000ED28u)
 #define SCB_MMFAR REGISTER(0xE000ED34u)
 #define SCB_BFAR REGISTER(0xE000ED38u)
+#define FPCCR REGISTER(0xE000EF34u)
 #define MPU_CTRL REGISTER(0xE000ED94u)
+#define MPU_RNR REGISTER(0xE000ED98u)
 #define MPU_RBAR REGISTER(0xE000ED9Cu)
-#define MPU_RASR REGISTER(0xE000EDA0u)
+#define MPU_SIZE REGISTER(0xE000EDA0u) /* RASR of Armv7-M, RLAR of Armv8-M */
+#define MPU_MAIR0 REGISTER(0xE000EDC0u)
 
 enum { WINDOW = 65536, STACK_BYTES = 2048, CODE_BYTES = 262144, LIMIT_PERIODS = 20, VECTORS = 48 };
 enum { SVC = 11, SYSTICK = 15 };
 enum { REGION_CODE, REGION_STACK, REGION_CELL, REGION_CALLER, REGION_BLOB, REGION_ARENA, REGION_STATE };
 
+#ifdef __ARM_ARCH_8M_MAIN__
+#define EXECUTE (3u << 1)
+#define READ ((3u << 1) | 1u)
+#define WRITE ((1u << 1) | 1u)
+#else
 #define NORMAL (1u << 17) /* cacheable, not shared */
 #define NEVER_EXECUTE (1u << 28)
-#define ALL_READ (6u << 24)
-#define ALL_WRITE ((3u << 24) | NEVER_EXECUTE)
-#define UNPRIVILEGED_READ ((2u << 24) | NEVER_EXECUTE)
+#define EXECUTE ((6u << 24) | NORMAL)
+#define READ ((6u << 24) | NORMAL | NEVER_EXECUTE)
+#define WRITE ((3u << 24) | NORMAL | NEVER_EXECUTE)
+#endif
 
 /* What passes between this program and the guarded functions; fills its region. */
 static _Alignas(1024) union {
@@ -56,30 +66,48 @@ static uint32_t fault_pc, fault_address;
 
 /* ---- MPU ---- */
 
-static uint32_t log2_up(uint32_t bytes) {
-    uint32_t n = 8; /* subregions exist from 256 bytes on */
-    while ((1u << n) < bytes) n++;
-    return n;
+#ifdef __ARM_ARCH_8M_MAIN__
+/* Bytes [first, end), outward to 32; none where they are equal. */
+static void set_region(uint32_t number, uint32_t first, uint32_t end, uint32_t access) {
+    MPU_RNR = number;
+    MPU_SIZE = 0;
+    if (first != end) {
+        MPU_RBAR = (first & ~31u) | access;
+        MPU_SIZE = ((end - 1) & ~31u) | 1u;
+    }
 }
-
-static void set_region(uint32_t number, uint32_t base, uint32_t size_log2, uint32_t disabled, uint32_t access) {
-    MPU_RBAR = base | 16u | number;
-    MPU_RASR = access | NORMAL | disabled << 8 | (size_log2 - 1) << 1 | 1u;
+#else
+/* Bytes [first, end), one of which is a multiple of WINDOW or of end - first; the other is met by leaving out
+ * eighths of a region that is a power of two. */
+static void set_region(uint32_t number, uint32_t first, uint32_t end, uint32_t access) {
+    uint32_t size_log2 = 8; /* subregions exist from 256 bytes on */
+    while ((1u << size_log2) < end - first)
+        size_log2++;
+    const uint32_t size = 1u << size_log2, spare = (size - (end - first)) / (size / 8);
+    const uint32_t low = (1u << spare) - 1; /* a set bit disables an eighth */
+    const int from_first = first % size == 0;
+    MPU_RBAR = (from_first ? first : end - size) | 16u | number;
+    MPU_SIZE = access | (from_first ? low << (8 - spare) & 255u : low) << 8 | (size_log2 - 1) << 1 | 1u;
 }
+#endif
 
-/* `bytes` at the edge of a window: before it, or behind it. Returns where they start. The other side of the region is
- * as near as an eighth of it allows. */
+/* `bytes` at the edge of a window: before it, or behind it. Returns where they start. */
 static uint8_t *set_window(uint32_t number, uint32_t edge, uint32_t bytes, int behind, uint32_t access) {
     const uint32_t whole = (bytes + OFR_ALIGN - 1) & ~(OFR_ALIGN - 1);
-    const uint32_t size_log2 = log2_up(whole), part = 1u << (size_log2 - 3);
-    const uint32_t spare = ((1u << size_log2) - whole) / part;
-    const uint32_t low = (1u << spare) - 1;
-    if (behind) {
-        set_region(number, edge, size_log2, (low << (8 - spare)) & 255u, access);
-        return (uint8_t *)edge;
-    }
-    set_region(number, edge - (1u << size_log2), size_log2, low, access);
-    return (uint8_t *)(edge - whole);
+    const uint32_t first = behind ? edge : edge - whole;
+    set_region(number, first, first + whole, access);
+    return (uint8_t *)first;
+}
+
+static void set_region_of(uint32_t number, const void *at, uint32_t bytes, uint32_t access) {
+    const uint32_t first = (uint32_t)(uintptr_t)at;
+    set_region(number, first, first + bytes, access);
+}
+
+/* On for unprivileged code; privileged code keeps the default map besides. */
+static void enable_mpu(bool on) {
+    MPU_CTRL = on ? 5u : 0;
+    __asm volatile("dsb\n isb" ::: "memory");
 }
 
 /* ---- guarded calls ---- */
@@ -93,6 +121,7 @@ __attribute__((used)) uint32_t remember(uint32_t exception, const uint32_t *fram
     fault_pc = framed ? frame[6] : 0;
     fault_address = SCB_CFSR & 0x80u ? SCB_MMFAR : SCB_CFSR & 0x8000u ? SCB_BFAR : 0;
     SCB_CFSR = SCB_CFSR;
+    FPCCR &= ~FPCCR_LSPACT; /* the frame is left, so nobody shall save vector registers into it later */
     return exception;
 }
 
@@ -151,25 +180,31 @@ static uint32_t guarded(void (*function)(void)) {
 
 static void start_guard(void) {
     const volatile uint32_t *old = (const volatile uint32_t *)SCB_VTOR;
-    for (uint32_t i = 0; i < VECTORS; i++) vectors[i] = old[i];
-    for (uint32_t i = 3; i <= 6; i++) vectors[i] = (uint32_t)(uintptr_t)leave;
+    for (uint32_t i = 0; i < VECTORS; i++)
+        vectors[i] = old[i];
+    const uint32_t code = (uint32_t)(uintptr_t)leave & ~(CODE_BYTES - 1u);
+    for (uint32_t i = 3; i <= 7; i++)
+        vectors[i] = (uint32_t)(uintptr_t)leave;
     vectors[SVC] = (uint32_t)(uintptr_t)leave;
     SCB_VTOR = (uint32_t)(uintptr_t)vectors;
-    set_region(REGION_CODE, 0, log2_up(CODE_BYTES), 0, ALL_READ);
-    set_region(REGION_STACK, (uint32_t)(uintptr_t)guarded_stack, log2_up(STACK_BYTES), 0, ALL_WRITE);
-    set_region(REGION_CELL, (uint32_t)(uintptr_t)&cell, log2_up(sizeof cell), 0, ALL_WRITE);
-    set_region(REGION_CALLER, (uint32_t)(uintptr_t)caller, log2_up(CALLER_INPUT_BYTES), 0, UNPRIVILEGED_READ);
+    MPU_MAIR0 = 0xFFu; /* Armv8-M: normal memory; reserved before */
+    set_region(REGION_CODE, code, code + CODE_BYTES, EXECUTE);
+    set_region_of(REGION_STACK, guarded_stack, STACK_BYTES, WRITE);
+    set_region_of(REGION_CELL, &cell, sizeof cell, WRITE);
+    set_region_of(REGION_CALLER, caller, CALLER_INPUT_BYTES, READ);
     memset(caller, 0x33, sizeof caller);
     cell.memory.caller_end = caller + CALLER_INPUT_BYTES;
     const uint32_t first = ((uint32_t)(uintptr_t)port_arena().base + 2 * WINDOW - 1) & ~(WINDOW - 1u);
-    for (uint32_t i = 0; i < 3; i++) windows[i] = first + i * 2 * WINDOW;
-    MPU_CTRL = 5u; /* on; privileged code keeps the default map besides */
-    __asm volatile("dsb\n isb" ::: "memory");
+    for (uint32_t i = 0; i < 3; i++)
+        windows[i] = first + i * 2 * WINDOW;
+    enable_mpu(true);
 }
 
 static void set_blob(const uint8_t *bytes, uint32_t n, int behind) {
-    uint8_t *at = set_window(REGION_BLOB, windows[0], n, behind, UNPRIVILEGED_READ);
+    uint8_t *at = set_window(REGION_BLOB, windows[0], n, behind, READ);
+    enable_mpu(false);
     memcpy(at, bytes, n);
+    enable_mpu(true);
     cell.blob = at;
     cell.bytes = n;
 }
@@ -181,8 +216,8 @@ static uint32_t at_most(uint32_t wanted, uint32_t limit) {
 static void set_memory(uint32_t arena_bytes, uint32_t state_bytes, int behind) {
     cell.memory.arena_bytes = at_most(arena_bytes, ARENA_LIMIT);
     cell.memory.state_bytes = at_most(state_bytes, STATE_LIMIT);
-    cell.memory.arena = set_window(REGION_ARENA, windows[1], cell.memory.arena_bytes, behind, ALL_WRITE);
-    cell.memory.state = set_window(REGION_STATE, windows[2], cell.memory.state_bytes, behind, ALL_WRITE);
+    cell.memory.arena = set_window(REGION_ARENA, windows[1], cell.memory.arena_bytes, behind, WRITE);
+    cell.memory.state = set_window(REGION_STATE, windows[2], cell.memory.state_bytes, behind, WRITE);
 }
 
 /* ---- report ---- */
@@ -193,7 +228,8 @@ static void say(const char *text) {
 
 static void say_hex(const char *before, uint32_t value) {
     char digits[9] = "00000000";
-    for (int i = 7; i >= 0; i--, value >>= 4) digits[i] = "0123456789abcdef"[value & 15u];
+    for (int i = 7; i >= 0; i--, value >>= 4)
+        digits[i] = "0123456789abcdef"[value & 15u];
     say(before);
     say(digits);
 }
@@ -233,24 +269,57 @@ static void offend_nobody(void) {
     touch(m->caller_end - 1);
 }
 
-static void read_past_blob(void) { touch(cell.blob + cell.bytes); }
-static void read_before_blob(void) { touch(cell.blob - 1); }
-static void write_blob(void) { overwrite((uint8_t *)(uintptr_t)cell.blob); }
-static void write_past_arena(void) { overwrite(cell.memory.arena + cell.memory.arena_bytes); }
-static void read_past_arena(void) { touch(cell.memory.arena + cell.memory.arena_bytes); }
-static void write_before_arena(void) { overwrite(cell.memory.arena - 1); }
-static void write_past_state(void) { overwrite(cell.memory.state + cell.memory.state_bytes); }
-static void write_before_state(void) { overwrite(cell.memory.state - 1); }
-static void write_input(void) { overwrite(caller); }
-static void read_past_input(void) { touch(caller + CALLER_INPUT_BYTES); }
-static void read_variable(void) { touch((const volatile uint8_t *)&periods_left); }
-static void write_code(void) { overwrite((uint8_t *)(uintptr_t)leave); }
-static void read_slot(void) { touch((const uint8_t *)PORT_MODEL_SLOT); }
-static void read_system(void) { touch((const uint8_t *)0xE000ED00u); }
-static void write_uart(void) { overwrite((uint8_t *)PORT_UART); }
-static void write_past_stack(void) { overwrite((uint8_t *)guarded_stack - 1); }
+static void read_past_blob(void) {
+    touch(cell.blob + cell.bytes);
+}
+static void read_before_blob(void) {
+    touch(cell.blob - 1);
+}
+static void write_blob(void) {
+    overwrite((uint8_t *)(uintptr_t)cell.blob);
+}
+static void write_past_arena(void) {
+    overwrite(cell.memory.arena + cell.memory.arena_bytes);
+}
+static void read_past_arena(void) {
+    touch(cell.memory.arena + cell.memory.arena_bytes);
+}
+static void write_before_arena(void) {
+    overwrite(cell.memory.arena - 1);
+}
+static void write_past_state(void) {
+    overwrite(cell.memory.state + cell.memory.state_bytes);
+}
+static void write_before_state(void) {
+    overwrite(cell.memory.state - 1);
+}
+static void write_input(void) {
+    overwrite(caller);
+}
+static void read_past_input(void) {
+    touch(caller + CALLER_INPUT_BYTES);
+}
+static void read_variable(void) {
+    touch((const volatile uint8_t *)&periods_left);
+}
+static void write_code(void) {
+    overwrite((uint8_t *)(uintptr_t)leave);
+}
+static void read_slot(void) {
+    touch((const uint8_t *)PORT_MODEL_SLOT);
+}
+static void read_system(void) {
+    touch((const uint8_t *)0xE000ED00u);
+}
+static void write_uart(void) {
+    overwrite((uint8_t *)PORT_UART);
+}
+static void write_past_stack(void) {
+    overwrite((uint8_t *)guarded_stack - 1);
+}
 static void run_for_ever(void) {
-    for (;;) __asm volatile("");
+    for (;;)
+        __asm volatile("");
 }
 
 struct control {

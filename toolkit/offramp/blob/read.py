@@ -125,5 +125,11 @@ def step(plan: Any, i: int) -> StepRecord:
     s, info = plan.Steps(i), plan.StepInfos(i)
     kernel = KERNEL_NAMES.get(s.Kernel(), f"kernel {s.Kernel():#06x}")
     return StepRecord(
-        text(info.Op()), text(info.Name()), kernel, s.Packing(), info.Macs(), s.ParamsBytes(), s.ScratchBytes()
+        text(info.Op()),
+        text(info.Name()),
+        kernel,
+        s.Packing(),
+        info.Macs(),
+        s.ParamsBytes(),
+        s.ScratchBytes(),
     )

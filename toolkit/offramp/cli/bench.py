@@ -36,7 +36,9 @@ def bench(
     show_boards(rows)
     for row in rows:
         show_steps(row)
-    note("\nInstructions are exact, for seeded random input. `image` is all of flash but the model.")
+    note(
+        "\nInstructions on seeded random input, right to a tick at each end; image: flash without the model."
+    )
 
 
 def bench_on(board: boards.Board, file: Path, options: Options, time_limit_s: float) -> Measurement:

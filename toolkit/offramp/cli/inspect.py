@@ -130,21 +130,21 @@ def show(found: dict[str, Any]) -> None:
         ]
         print_table(f"\n{which}", ("name", "shape", "type", "scale", "zero point", "bytes"), rows)
     packed = "arena" in found
-    print_table(
-        "\nsteps" if packed else "\nops",
-        ("", "kernel" if packed else "op", "name", "MACs", "bytes", *(["scratch"] if packed else ["output"])),
-        [
-            (
-                i,
-                s["kernel"] if packed else s["op"],
-                short_name(s["name"])[-24:],
-                s["macs"],
-                s["params_bytes"],
-                s["scratch_bytes"] if packed else "x".join(map(str, s["shape"])),
-            )
-            for i, s in enumerate(found["steps"])
-        ],
+    steps = [
+        (
+            i,
+            s["kernel"] if packed else s["op"],
+            short_name(s["name"])[:24],
+            s["macs"],
+            s["params_bytes"],
+            *([] if packed else ["x".join(map(str, s["shape"]))]),
+        )
+        for i, s in enumerate(found["steps"])
+    ]
+    columns = (
+        ("", "kernel", "name", "MACs", "bytes") if packed else ("", "op", "name", "MACs", "bytes", "output")
     )
+    print_table("\nsteps" if packed else "\nops", columns, steps)
     if packed:
         show_arena(found["arena"], len(found["steps"]))
     if found["labels"]:

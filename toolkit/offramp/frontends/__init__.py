@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from offramp import ofg
 from offramp.errors import UserError
 from offramp.frontends import tflite
 from offramp.ir import Graph
-from offramp import ofg
 from offramp.ops.verify import verify
 
 LOADERS = {".tflite": tflite.load, ".ofg": ofg.load}
@@ -18,7 +18,8 @@ def load_model(path: Path) -> Graph:
     loader = LOADERS.get(path.suffix.lower())
     if loader is None:
         raise UserError(
-            f"{path}: unknown model format {path.suffix or '(no suffix)'}", f"known formats: {', '.join(LOADERS)}"
+            f"{path}: unknown model format {path.suffix or '(no suffix)'}",
+            f"known formats: {', '.join(LOADERS)}",
         )
     try:
         data = path.read_bytes()

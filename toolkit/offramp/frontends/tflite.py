@@ -16,8 +16,8 @@ from offramp.ir import DTYPES, Graph, Op, Quantization, Tensor, Variable
 from offramp.ops.activation import LeakyRelu
 from offramp.ops.add import Add
 from offramp.ops.concatenation import Concatenation
-from offramp.ops.conv_2d import Window
 from offramp.ops.fully_connected import FullyConnected
+from offramp.ops.gemm import Window
 from offramp.ops.mean import Mean
 from offramp.ops.mul import Mul
 from offramp.ops.op import NoAttributes
@@ -71,7 +71,7 @@ class Node:
         data = self.tensor(i).data
         if data is None:
             raise UserError(
-                f"{self.where}: input {i} ({self.tensor(i).name}) is computed at run time, a constant is needed",
+                f"{self.where}: input {i} ({self.tensor(i).name}) is computed, a constant is needed",
                 "export the model with static shapes",
             )
         return [int(v) for v in data.reshape(-1)]
@@ -83,7 +83,7 @@ class Node:
             found = self.reader.tensors[i]
             if found.dtype != first.dtype and kind != "quantize":
                 raise UserError(
-                    f"{self.where}: input {first.name} is {first.dtype}, output {found.name} is {found.dtype}",
+                    f"{self.where}: {first.name} is {first.dtype}, output {found.name} is {found.dtype}",
                     "one type is needed: export the model with full int8 quantization",
                 )
         return Op(kind, self.name, tuple(read), tuple(self.outputs), attributes)
@@ -92,20 +92,30 @@ class Node:
         """An axis of input i that may count from the end."""
         rank = len(self.tensor(i).shape)
         if not -rank <= value < rank:
-            raise UserError(f"{self.where}: axis {value} of a tensor of {rank} axes", "export the model again")
+            raise UserError(
+                f"{self.where}: axis {value} of a tensor of {rank} axes", "export the model again"
+            )
         return value % rank
 
     def activation(self) -> str:
         code = self.options.FusedActivationFunction()
         if code not in ACTIVATIONS:
-            raise UserError(f"{self.where}: fused activation {code} is not supported", f"supported: {', '.join(ACTIVATIONS.values())}")
+            raise UserError(
+                f"{self.where}: fused activation {code} is not supported",
+                f"supported: {', '.join(ACTIVATIONS.values())}",
+            )
         return ACTIVATIONS[code]
 
 
 def conv_2d(n: Node) -> Op:
     o = n.options
     window = Window(
-        o.StrideH(), o.StrideW(), o.DilationHFactor(), o.DilationWFactor(), PADDINGS[o.Padding()], n.activation()
+        o.StrideH(),
+        o.StrideW(),
+        o.DilationHFactor(),
+        o.DilationWFactor(),
+        PADDINGS[o.Padding()],
+        n.activation(),
     )
     return n.op("conv_2d", window)
 
@@ -116,7 +126,9 @@ def depthwise_conv_2d(n: Node) -> Op:
 
 def fully_connected(n: Node) -> Op:
     if n.options.WeightsFormat() != 0:
-        raise UserError(f"{n.where}: shuffled weights are not supported", "convert the model again with default options")
+        raise UserError(
+            f"{n.where}: shuffled weights are not supported", "convert the model again with default options"
+        )
     return n.op("fully_connected", FullyConnected(n.activation(), bool(n.options.KeepNumDims())))
 
 
@@ -155,7 +167,9 @@ def leaky_relu(n: Node) -> Op:
 def quantize(n: Node) -> Op:
     out = n.reader.tensors[n.outputs[0]]
     if out.dtype not in ("s8", "u8"):
-        raise UserError(f"{n.where}: output {out.name} is {out.dtype}, s8 or u8 is needed", "export an int8 model")
+        raise UserError(
+            f"{n.where}: output {out.name} is {out.dtype}, s8 or u8 is needed", "export an int8 model"
+        )
     return n.op("quantize", NoAttributes())
 
 
@@ -170,7 +184,9 @@ def transpose(n: Node) -> Op:
 
 def concatenation(n: Node) -> Op:
     if n.activation() != "none":
-        raise UserError(f"{n.where}: a fused {n.activation()} is not supported here", "put it behind as an op of its own")
+        raise UserError(
+            f"{n.where}: a fused {n.activation()} is not supported here", "put it behind as an op of its own"
+        )
     return n.op("concatenation", Concatenation(n.axis(n.options.Axis())))
 
 
@@ -203,10 +219,14 @@ def resize(kind: str) -> Callable[[Node], Op]:
 def strided_slice(n: Node) -> Op:
     o = n.options
     if o.EllipsisMask() or o.NewAxisMask():
-        raise UserError(f"{n.where}: ellipsis and new axes are not supported", "reshape behind the slice instead")
+        raise UserError(
+            f"{n.where}: ellipsis and new axes are not supported", "reshape behind the slice instead"
+        )
     begins, ends, strides = n.numbers(1), n.numbers(2), n.numbers(3)
     picked, kept = [], []
-    for i, (length, begin, end, stride) in enumerate(zip(n.tensor(0).shape, begins, ends, strides, strict=True)):
+    for i, (length, begin, end, stride) in enumerate(
+        zip(n.tensor(0).shape, begins, ends, strides, strict=True)
+    ):
         if o.ShrinkAxisMask() >> i & 1:
             picked.append((begin % length, 1, 1))
             continue
@@ -260,11 +280,23 @@ SUPPORTED = sorted({*CONVERTERS, *STATE_OPS, *EDGE_OPS})
 def load(data: bytes, path: str) -> Graph:
     """The graph of a .tflite file's bytes; `path` is for messages. UserError where it cannot be expressed."""
     if len(data) < 16 or data[4:8] != b"TFL3":
-        raise UserError(f"{path}: not a .tflite file (no TFL3 mark at byte 4)", "pass a TensorFlow Lite model")
+        raise UserError(
+            f"{path}: not a .tflite file (no TFL3 mark at byte 4)", "pass a TensorFlow Lite model"
+        )
     try:
         return Reader(data, path).graph()
-    except (struct.error, IndexError, ValueError, TypeError, OverflowError, UnicodeDecodeError, AttributeError) as error:
-        raise UserError(f"{path}: truncated or damaged .tflite file, {len(data)} bytes ({error})", "export it again") from error
+    except (
+        struct.error,
+        IndexError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        UnicodeDecodeError,
+        AttributeError,
+    ) as error:
+        raise UserError(
+            f"{path}: truncated or damaged .tflite file, {len(data)} bytes ({error})", "export it again"
+        ) from error
 
 
 @dataclass
@@ -289,11 +321,13 @@ class Reader:
         self.tensors = [self.tensor(main.Tensors(i)) for i in range(main.TensorsLength())]
         self.inputs = [int(i) for i in main.InputsAsNumpy()]
         self.outputs = [int(i) for i in main.OutputsAsNumpy()]
-        self.refuse_dynamic(self.inputs)
+        self.refuse_dynamic(main, self.inputs)
         for i in range(main.OperatorsLength()):
             self.operator(main, i)
         self.refuse_float(f"{self.path}: inputs and outputs", self.inputs + self.outputs)
-        variables = tuple(Variable(name, self.initial_of(name)) for name in self.variables)  # appends to tensors
+        variables = tuple(
+            Variable(name, self.initial_of(name)) for name in self.variables
+        )  # appends to tensors
         return Graph(
             PurePath(self.path).stem,
             tuple(self.tensors),
@@ -308,7 +342,8 @@ class Reader:
         code = self.model.OperatorCodes(operator.OpcodeIndex())
         builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         custom = code.CustomCode()
-        return custom.decode() if custom else OP_NAMES.get(builtin, f"builtin {builtin}")
+        name: str = custom.decode() if custom else OP_NAMES.get(builtin, f"builtin {builtin}")
+        return name
 
     def tensor(self, t: Any) -> Tensor:
         name = (t.Name() or b"").decode(errors="replace")
@@ -349,11 +384,14 @@ class Reader:
         zeros = tuple(int(z) for z in q.ZeroPointAsNumpy()) if q.ZeroPointLength() else (0,) * len(scales)
         return Quantization(scales, zeros, int(q.QuantizedDimension()) if len(scales) > 1 else None)
 
-    def refuse_dynamic(self, inputs: list[int]) -> None:
+    def refuse_dynamic(self, main: Any, inputs: list[int]) -> None:
         for i in inputs:
-            if any(d < 0 for d in self.tensors[i].shape):
+            t = main.Tensors(i)
+            signature = [int(d) for d in t.ShapeSignatureAsNumpy()] if t.ShapeSignatureLength() else []
+            if any(d < 0 for d in (*self.tensors[i].shape, *signature[1:])):
                 raise UserError(
-                    f"{self.path}: input {self.tensors[i].name} has the dynamic shape {list(self.tensors[i].shape)}",
+                    f"{self.path}: input {self.tensors[i].name} has the dynamic shape "
+                    f"{signature or list(self.tensors[i].shape)}",
                     "only the batch may be -1: export the model with fixed sizes",
                 )
 
@@ -379,12 +417,14 @@ class Reader:
 
     def edge_operator(self, kind: str, source: int, result: int, where: str) -> None:
         """Conversion from or to float32 is the host's work: the integer tensor becomes the graph's edge."""
-        edge, gone, stays = (self.inputs, source, result) if kind == "QUANTIZE" else (self.outputs, result, source)
+        edge, gone, stays = (
+            (self.inputs, source, result) if kind == "QUANTIZE" else (self.outputs, result, source)
+        )
         if gone not in edge or self.tensors[stays].dtype not in ("s8", "u8"):
+            found = [f"{self.tensors[i].name} ({self.tensors[i].dtype})" for i in (source, result)]
             raise UserError(
-                f"{where}: {self.tensors[source].name} ({self.tensors[source].dtype}) to {self.tensors[result].name} "
-                f"({self.tensors[result].dtype}) inside the model",
-                "float32 is supported at inputs and outputs only: export the model with full int8 quantization",
+                f"{where}: {found[0]} to {found[1]} inside the model",
+                "float32 is supported at inputs and outputs only: export with full int8 quantization",
             )
         edge[edge.index(gone)] = stays
 
@@ -396,7 +436,9 @@ class Reader:
                     "quantize the model to full int8 before packing (offramp compress takes float models)",
                 )
 
-    def state_operator(self, kind: str, operator: Any, inputs: list[int], outputs: list[int], name: str) -> None:
+    def state_operator(
+        self, kind: str, operator: Any, inputs: list[int], outputs: list[int], name: str
+    ) -> None:
         if kind == "VAR_HANDLE":
             variable = variable_name(operator)
             self.handles[outputs[0]] = variable
@@ -408,7 +450,13 @@ class Reader:
                 self.variables[variable] = value
             read = kind == "READ_VARIABLE"
             self.ops.append(
-                Op(kind.lower(), name, () if read else (value,), (value,) if read else (), VariableName(variable))
+                Op(
+                    kind.lower(),
+                    name,
+                    () if read else (value,),
+                    (value,) if read else (),
+                    VariableName(variable),
+                )
             )
 
     def read_initial(self, subgraph: Any) -> None:
@@ -423,13 +471,15 @@ class Reader:
                 value = self.tensor(subgraph.Tensors(int(operator.Inputs(1))))
                 if value.data is None:
                     raise UserError(
-                        f"{self.path}: variable {handles[int(operator.Inputs(0))]} is initialised by a computed value",
+                        f"{self.path}: variable {handles[int(operator.Inputs(0))]} is initialised by a computed "
+                        "value",
                         "export the model with constant initial states",
                     )
                 self.initial[handles[int(operator.Inputs(0))]] = value
             else:
                 raise UserError(
-                    f"{self.path}: {kind} (operator {i} of subgraph {(subgraph.Name() or b'').decode()}) is not supported",
+                    f"{self.path}: {kind} (operator {i} of subgraph {(subgraph.Name() or b'').decode()}) "
+                    "is not supported",
                     "a second subgraph may only initialise variables",
                 )
 
@@ -438,7 +488,9 @@ class Reader:
         if name not in self.initial:
             value = self.variables[name]
             if value is None:
-                raise UserError(f"{self.path}: variable {name} is never read nor assigned", "remove it from the model")
+                raise UserError(
+                    f"{self.path}: variable {name} is never read nor assigned", "remove it from the model"
+                )
             like = self.tensors[value]
             zero = like.quantization.zero_point if like.quantization else 0
             data = np.full(like.shape, zero, DTYPES[like.dtype])
@@ -451,7 +503,8 @@ def variable_name(operator: Any) -> str:
     options = options_of(operator, "VarHandleOptions")
     container = (options.Container() or b"").decode()
     shared = (options.SharedName() or b"").decode()
-    return f"{container}/{shared}" if container else shared
+    name: str = f"{container}/{shared}" if container else shared
+    return name
 
 
 def options_of(operator: Any, name: str | None) -> Any:

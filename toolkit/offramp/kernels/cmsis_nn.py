@@ -36,17 +36,25 @@ FULLY_CONNECTED_PARAMS = Params(
 )
 
 
-def kernel(name: str, number: int, params: Params) -> Kernel:
-    return Kernel("cmsis_nn", name, 0x0200 + number, PACKING, params)
+LAYER = (
+    "s32 bias[out_c], s32 multiplier[out_c], s32 shift[out_c], s8 weights in the library's order, "
+    "on Helium 16 bytes that its loads may touch"
+)
 
 
-CONV = kernel("conv_2d", 1, conv_2d.PARAMS)
-POINTWISE = kernel("pointwise_conv_2d", 2, conv_2d.PARAMS)
-ROW = kernel("row_conv_2d", 3, conv_2d.PARAMS)
-DEPTHWISE = kernel("depthwise_conv_2d", 4, conv_2d.PARAMS)
-DEPTHWISE_3X3 = kernel("depthwise_conv_2d_3x3", 5, conv_2d.PARAMS)
-DEPTHWISE_OPT = kernel("depthwise_conv_2d_opt", 6, conv_2d.PARAMS)
-FULLY_CONNECTED = kernel("fully_connected", 7, FULLY_CONNECTED_PARAMS)
+def kernel(name: str, number: int, params: Params, tables: str = "") -> Kernel:
+    return Kernel("cmsis_nn", name, 0x0200 + number, PACKING, params, tables=tables)
+
+
+CONV = kernel("conv_2d", 1, conv_2d.PARAMS, LAYER)
+POINTWISE = kernel("pointwise_conv_2d", 2, conv_2d.PARAMS, LAYER)
+ROW = kernel("row_conv_2d", 3, conv_2d.PARAMS, LAYER)
+DEPTHWISE = kernel("depthwise_conv_2d", 4, conv_2d.PARAMS, LAYER)
+DEPTHWISE_3X3 = kernel("depthwise_conv_2d_3x3", 5, conv_2d.PARAMS, LAYER)
+DEPTHWISE_OPT = kernel("depthwise_conv_2d_opt", 6, conv_2d.PARAMS, LAYER)
+FULLY_CONNECTED = kernel(
+    "fully_connected", 7, FULLY_CONNECTED_PARAMS, "s32 bias[out_c], s8 weights[out_c][depth]"
+)
 AVERAGE = kernel("average_pool_2d", 8, pool_2d.AVERAGE.params)
 MAX = kernel("max_pool_2d", 9, pool_2d.MAX.params)
 KERNELS = (CONV, POINTWISE, ROW, DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_OPT, FULLY_CONNECTED, AVERAGE, MAX)
@@ -180,7 +188,7 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], is
     g = conv_2d.geometry_of(a, x, weights, out)
     k, pixels = math.prod(weights.shape[1:]), g["out_rows"] * g["out_cols"]
     chosen, scratch = CONV, conv_2d_scratch(isa, k, pixels)
-    if (g["kernel_h"], g["kernel_w"], g["pad_top"], g["pad_left"]) == (1, 1, 0, 0):
+    if (g["kernel_h"], g["kernel_w"], g["stride_h"], g["stride_w"]) == (1, 1, 1, 1):
         chosen, scratch = POINTWISE, 0
     elif isa == "mve" and (g["rows"], g["kernel_h"], g["dilation_w"], g["out_cols"] % 4) == (1, 1, 1, 0):
         chosen, scratch = ROW, 0

@@ -54,7 +54,9 @@ def hard_swish(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
     hires_scale = f32(1 / 128) * f32(x.quant.scale)
     multiplier, exponent = multiplier16(float(hires_scale / f32(out.quant.scale)))
     if exponent > 0:
-        raise ShapeError(f"input scale {x.quant.scale:g} is over 128 times the output scale {out.quant.scale:g}")
+        raise ShapeError(
+            f"input scale {x.quant.scale:g} is over 128 times the output scale {out.quant.scale:g}"
+        )
     relu_multiplier, relu_exponent = multiplier16(float(hires_scale / f32(3 / 32768)))
     hires = (values - x.quant.zero_point) << 7
     preshift = high_mul16(hires, multiplier)
@@ -68,7 +70,9 @@ def hard_swish(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
         reluish = rounding_divide_by_pot(reluish, -relu_exponent)
     gate = (reluish + (1 << 15)) >> 1  # relu6(x + 3) / 6 as Q0.15
     product = gate * preshift
-    product = np.minimum(np.sign(product) * (np.abs(product) >> 15), 32767)  # truncates, as the reference does
+    product = np.minimum(
+        np.sign(product) * (np.abs(product) >> 15), 32767
+    )  # truncates, as the reference does
     return rounding_divide_by_pot(product, -exponent) + out.quant.zero_point
 
 

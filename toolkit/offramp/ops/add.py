@@ -9,18 +9,15 @@ import numpy as np
 from offramp.ir import Op, Tensor
 from offramp.ops import broadcast
 from offramp.ops.fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, present
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, present
 
 PARAMS = Params(
     "add",
     [
         *broadcast.FIELDS,
-        ("multiplier", "s32[2]"),  # of a and b
-        ("shift", "s32[2]"),  # right, 0 to 31
-        ("out_multiplier", "s32"),
-        ("out_shift", "s32"),  # left if positive
-        ("zero_point", "s16[2]"),
-        ("out_zero_point", "s16"),
+        ("multiplier", "s32[3]"),  # of a, b and the output
+        ("shift", "s32[3]"),  # right, 0 to 31
+        ("zero_point", "s16[3]"),
         ("act_min", "s16"),
         ("act_max", "s16"),
         ("subtract", "u16"),  # 1: a - b
@@ -42,13 +39,12 @@ def shapes(a: Add, inputs: list[Tensor | None]) -> list[Shape]:
 
 
 def multipliers(a: Tensor, b: Tensor, out: Tensor) -> list[tuple[int, int]]:
-    """(multiplier, shift) of a, b and the output."""
+    """(multiplier, shift <= 0) of a, b and the output."""
     twice_max = 2 * max(float(a.quant.scale), float(b.quant.scale))
-    return [
-        quantize_multiplier(float(a.quant.scale) / twice_max),
-        quantize_multiplier(float(b.quant.scale) / twice_max),
-        quantize_multiplier(twice_max / ((1 << LEFT_SHIFT) * float(out.quant.scale))),
-    ]
+    ratio = twice_max / ((1 << LEFT_SHIFT) * float(out.quant.scale))
+    if ratio >= 1:
+        raise ShapeError(f"output scale {out.quant.scale:g} is too small for inputs of {twice_max / 2:g}")
+    return [quantize_multiplier(r) for r in (a.quant.scale / twice_max, b.quant.scale / twice_max, ratio)]
 
 
 def reference_of(
@@ -65,7 +61,9 @@ def reference_of(
 
     total = scaled(0, left, of_left) + sign * scaled(1, right, of_right)
     q = multiply_by_quantized_multiplier(total, *of_out) + out.quant.zero_point
-    return [np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)]
+    return [
+        np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)
+    ]
 
 
 def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
@@ -73,16 +71,13 @@ def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[T
     axes = broadcast.collapse(left.shape, right.shape)
     if axes is None:
         return None
-    of_left, of_right, of_out = multipliers(left, right, out)
+    scalings = multipliers(left, right, out)
     low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point)
     params = PARAMS.pack(
         **axes,
-        multiplier=[of_left[0], of_right[0]],
-        shift=[-of_left[1], -of_right[1]],
-        out_multiplier=of_out[0],
-        out_shift=of_out[1],
-        zero_point=[left.quant.zero_point, right.quant.zero_point],
-        out_zero_point=out.quant.zero_point,
+        multiplier=[multiplier for multiplier, _ in scalings],
+        shift=[-shift for _, shift in scalings],
+        zero_point=[t.quant.zero_point for t in (left, right, out)],
         act_min=low,
         act_max=high,
         subtract=subtract,
@@ -94,5 +89,9 @@ ADD = OpType(
     "add", Add, shapes, lambda a, i, o, v: reference_of(1, a, i, o, v), lambda op, i, o: steps_of(0, op, i, o)
 )
 SUB = OpType(
-    "sub", Add, shapes, lambda a, i, o, v: reference_of(-1, a, i, o, v), lambda op, i, o: steps_of(1, op, i, o)
+    "sub",
+    Add,
+    shapes,
+    lambda a, i, o, v: reference_of(-1, a, i, o, v),
+    lambda op, i, o: steps_of(1, op, i, o),
 )

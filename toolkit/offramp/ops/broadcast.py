@@ -1,4 +1,4 @@
-"""Element-wise operators of two inputs: axes collapsed on the host to at most four, a stride of 0 repeats a value."""
+"""Element-wise operators of two inputs: axes collapsed to at most four, a stride of 0 repeats a value."""
 
 from __future__ import annotations
 

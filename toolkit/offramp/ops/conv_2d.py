@@ -41,7 +41,11 @@ PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS)
+TABLES = (
+    "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
+    "s8 weights[out_c][kernel_h][kernel_w][in_c / groups]; m = out_c if per_channel, else 1"
+)
+KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
@@ -69,7 +73,9 @@ def reference(
     pad = padding_of(a, x, weights, out)
     zero = x.quant.zero_point
     assert values[0] is not None
-    columns = im2col(values[0], (kh, kw), (out.shape[1], out.shape[2]), pad, a, zero).astype(np.float64) - zero
+    columns = (
+        im2col(values[0], (kh, kw), (out.shape[1], out.shape[2]), pad, a, zero).astype(np.float64) - zero
+    )
     w = constant(weights).astype(np.float64).reshape(groups, out_c // groups, kh * kw, group_c)
     parts = [
         np.tensordot(columns[..., g * group_c : (g + 1) * group_c], w[g], axes=([3, 4], [1, 2]))
@@ -94,7 +100,9 @@ def macs(a: Window, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
     return n * h * w * out_c * kh * kw * group_c
 
 
-def gemm_step(op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int) -> Step:
+def gemm_step(
+    op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
+) -> Step:
     """A step of the generic kernel; `weights` [out_c, k] int8, input offset folded into the bias."""
     out_c = geometry["out_c"]
     folded = bias - zero * weights.reshape(out_c, -1).astype(np.int64).sum(axis=1)

@@ -12,7 +12,11 @@ from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Ste
 
 # As a convolution's, but for groups: in_c groups; channel multiplier = out_c / in_c.
 PARAMS = Params("depthwise_conv_2d", [f for f in CONV_PARAMS.fields if f[0] != "groups"])
-KERNEL = Kernel("generic", "depthwise_conv_2d", 0x0102, 1, PARAMS)
+TABLES = (
+    "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
+    "s8 weights[kernel_h][kernel_w][out_c]; m = out_c if per_channel, else 1"
+)
+KERNEL = Kernel("generic", "depthwise_conv_2d", 0x0102, 1, PARAMS, tables=TABLES)
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:

@@ -47,7 +47,18 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     out_c, k = weights.shape
     rows = elements(x.shape) // k
     one = dict.fromkeys(
-        ("cols", "out_cols", "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups"), 1
+        (
+            "cols",
+            "out_cols",
+            "kernel_h",
+            "kernel_w",
+            "stride_h",
+            "stride_w",
+            "dilation_h",
+            "dilation_w",
+            "groups",
+        ),
+        1,
     )
     geometry = {**one, "rows": rows, "out_rows": rows, "in_c": k, "out_c": out_c, "pad_top": 0, "pad_left": 0}
     return [

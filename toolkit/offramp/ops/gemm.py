@@ -76,7 +76,9 @@ def bias_of(bias: Tensor | None, out_c: int) -> Array:
     return np.zeros(out_c, np.int64) if bias is None else constant(bias).astype(np.int64).reshape(-1)
 
 
-def im2col(x: Array, kernel: tuple[int, int], out: tuple[int, int], pad: tuple[int, int], w: Window, fill: int) -> Array:
+def im2col(
+    x: Array, kernel: tuple[int, int], out: tuple[int, int], pad: tuple[int, int], w: Window, fill: int
+) -> Array:
     """x [n,h,w,c] -> [n, out_h, out_w, kernel_h * kernel_w, c], padded taps holding `fill`."""
     n, height, width, c = x.shape
     rows = np.arange(out[0])[:, None] * w.stride_h - pad[0] + np.arange(kernel[0])[None] * w.dilation_h

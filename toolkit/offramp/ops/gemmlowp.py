@@ -1,4 +1,4 @@
-"""gemmlowp's fixed-point exponential, reciprocal, logistic and tanh in numpy, as the int8 specification uses them."""
+"""gemmlowp's fixed-point exponential, reciprocal, logistic and tanh, as the int8 specification uses them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def exp_on_quarter(a: Ints) -> Ints:
     x4 = doubling_high_mul(x2, x2)
     x4_over_4 = rounding_divide_by_pot(x4, 2)
     inner = rounding_divide_by_pot(doubling_high_mul(x4_over_4 + x3, 715827883) + x2, 1)
-    return np.minimum(1895147668 + doubling_high_mul(1895147668, x + inner), INT32_MAX)
+    return np.minimum(1895147668 + doubling_high_mul(x + inner, 1895147668), INT32_MAX)
 
 
 def saturate(x: NDArray[np.int64]) -> Ints:

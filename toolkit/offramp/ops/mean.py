@@ -8,7 +8,18 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.ops.fixed_point import multiply_by_quantized_multiplier, quantize_multiplier, wrap32
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, elements, int8_only, present
+from offramp.ops.op import (
+    Array,
+    Kernel,
+    OpType,
+    Params,
+    Shape,
+    ShapeError,
+    Step,
+    elements,
+    int8_only,
+    present,
+)
 from offramp.ops.strided_copy import contiguous
 
 AXES = 2

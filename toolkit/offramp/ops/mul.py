@@ -48,7 +48,9 @@ def reference(
         values[1].astype(np.int64) - right.quant.zero_point
     )
     q = multiply_by_quantized_multiplier(product, *multiplier_of(left, right, out)) + out.quant.zero_point
-    return [np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)]
+    return [
+        np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)
+    ]
 
 
 def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:

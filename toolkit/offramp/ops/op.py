@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class ShapeError(ValueError):
 class Params:
     """Layout of the fixed part of a step's parameter block: C struct `ofr_<name>_params`, little-endian."""
 
-    FORMATS = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i"}
+    FORMATS: ClassVar[dict[str, str]] = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i"}
 
     def __init__(self, name: str, fields: Sequence[tuple[str, str]]) -> None:
         """`fields` are (name, type) with type such as u16, or u16[4] for an array."""
@@ -71,6 +71,8 @@ class Kernel:
     params: Params
     # Bit i: the output may lie exactly over input i.
     in_place: int = 0
+    # What follows the fixed struct in the parameter block, each part padded to 4 bytes.
+    tables: str = ""
 
     @property
     def symbol(self) -> str:

@@ -1,4 +1,4 @@
-"""RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR, int8: source positions and weights are worked out on the host."""
+"""RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR, int8: the host works out source positions and weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from offramp.ir import Op, Tensor
 from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, block, int8_only, present
 
 FIELDS = [("rows", "u16"), ("cols", "u16"), ("out_rows", "u16"), ("out_cols", "u16"), ("channels", "u32")]
-# Then u16 source rows[out_rows], source columns[out_cols], each list padded to 4 bytes.
-NEAREST = Kernel("generic", "resize_nearest_neighbor", 0x0109, 1, Params("resize_nearest_neighbor", FIELDS))
-# Then TAP[out_rows], TAP[out_cols].
-BILINEAR = Kernel("generic", "resize_bilinear", 0x010A, 1, Params("resize_bilinear", FIELDS))
-TAP = np.dtype([("lower", "<u2"), ("upper", "<u2"), ("weight", "<u2")])  # weight of upper, in 1/1024, below 1024
+NEAREST = Kernel(
+    "generic",
+    "resize_nearest_neighbor",
+    0x0109,
+    1,
+    Params("resize_nearest_neighbor", FIELDS),
+    tables="u16 source row[out_rows], u16 source column[out_cols]",
+)
+BILINEAR = Kernel(
+    "generic",
+    "resize_bilinear",
+    0x010A,
+    1,
+    Params("resize_bilinear", FIELDS),
+    tables="(u16 lower, u16 upper, u16 weight of upper in 1/1024)[out_rows + out_cols]",
+)
+TAP = np.dtype(
+    [("lower", "<u2"), ("upper", "<u2"), ("weight", "<u2")]
+)  # weight of upper, in 1/1024, below 1024
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Resize:
 def shapes(a: Resize, inputs: list[Tensor | None]) -> list[Shape]:
     x = present(inputs[0])
     int8_only(x)
-    n, rows, cols, channels = x.shape
+    n, _, _, channels = x.shape
     if n != 1 or min(a.height, a.width) < 1:
         raise ShapeError(f"{x.shape} to {a.height}x{a.width}")
     return [(n, a.height, a.width, channels)]
@@ -41,7 +55,8 @@ def nearest(length: int, out: int, a: Resize) -> Array:
     scale = f32(length - 1) / f32(out - 1) if a.align_corners and out > 1 else f32(length) / f32(out)
     position = (np.arange(out, dtype=f32) + f32(0.5 if a.half_pixel_centers else 0)) * scale
     rounded = np.floor(position + f32(0.5)) if a.align_corners else np.floor(position)
-    return np.clip(rounded.astype(np.int64), 0, length - 1)
+    indices: Array = np.clip(rounded.astype(np.int64), 0, length - 1)
+    return indices
 
 
 def taps(length: int, out: int, a: Resize) -> Array:

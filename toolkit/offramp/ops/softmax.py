@@ -1,4 +1,4 @@
-"""SOFTMAX, int8 to int8, over the last axis: gemmlowp's fixed-point exponential as a table made on the host."""
+"""SOFTMAX, int8 to int8, over the last axis: gemmlowp's fixed-point exponential as a host-made table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from offramp.ops.gemmlowp import exp_on_negative_values, one_over_one_plus
 from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, block, elements, present
 
 PARAMS = Params("softmax", [("depth", "u32"), ("rows", "u16"), ("n_table", "u16")])
-KERNEL = Kernel("generic", "softmax", 0x0105, 1, PARAMS, in_place=1)
+KERNEL = Kernel("generic", "softmax", 0x0105, 1, PARAMS, in_place=1, tables="s32 exponential[n_table], Q0.31")
 DIFF_BITS = 5  # kScaledDiffIntegerBits: exp's input is Q5.26
 SUM_BITS = 12  # kAccumulationIntegerBits: the sum is Q12.19
 

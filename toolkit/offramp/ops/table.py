@@ -1,4 +1,4 @@
-"""The table kernel: every function of one 8-bit value is 256 bytes, made from the operator's integer reference."""
+"""The table kernel: a function of one 8-bit value is 256 bytes, made from the operator's reference."""
 
 from __future__ import annotations
 
@@ -44,6 +44,5 @@ def pointwise(kind: str, attributes: type, function: Function, dtypes: tuple[str
 
 
 def clamped(values: Array, dtype: str) -> Array:
-    info = np.iinfo(DTYPES[dtype])
-    return np.clip(values, info.min, info.max).astype(DTYPES[dtype])
-
+    low, high = (0, 255) if dtype == "u8" else (-128, 127)
+    return np.clip(values, low, high).astype(DTYPES[dtype])

@@ -1,4 +1,4 @@
-"""READ_VARIABLE and ASSIGN_VARIABLE: state kept between runs. The executors and the planner give it its place."""
+"""READ_VARIABLE and ASSIGN_VARIABLE: state kept between runs; executors and planner give it its place."""
 
 from __future__ import annotations
 

@@ -13,10 +13,14 @@ def verify(graph: Graph, where: str) -> None:
     known = set(graph.inputs) | {i for i, t in enumerate(graph.tensors) if t.data is not None}
     for index in (*graph.inputs, *graph.outputs):
         if not 0 <= index < len(graph.tensors):
-            raise UserError(f"{where}: tensor {index} does not exist, {len(graph.tensors)} tensors", "export it again")
+            raise UserError(
+                f"{where}: tensor {index} does not exist, {len(graph.tensors)} tensors", "export it again"
+            )
     for op in graph.ops:
         if op.kind not in OPS:
-            raise UserError(f"{where}: op {op.kind} ({op.name}) is unknown", f"known: {', '.join(sorted(OPS))}")
+            raise UserError(
+                f"{where}: op {op.kind} ({op.name}) is unknown", f"known: {', '.join(sorted(OPS))}"
+            )
         check_operands(graph, op, known, where)
         tensors = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
         outputs = [graph.tensors[i] for i in op.outputs]
@@ -26,7 +30,9 @@ def verify(graph: Graph, where: str) -> None:
             raise UserError(f"{where}: {op.kind} ({op.name}): {error}", "export the model again") from error
         except (ValueError, IndexError, AssertionError, AttributeError) as error:
             shapes = [t.shape if t else None for t in tensors]
-            raise UserError(f"{where}: {op.kind} ({op.name}): inputs {shapes} have a wrong rank", "export it again") from error
+            raise UserError(
+                f"{where}: {op.kind} ({op.name}): inputs {shapes} have a wrong rank", "export it again"
+            ) from error
         if expected is not None and expected != [t.shape for t in outputs]:
             raise UserError(
                 f"{where}: {op.kind} ({op.name}): output has shape {[t.shape for t in outputs]}, {expected} computed",
@@ -35,7 +41,9 @@ def verify(graph: Graph, where: str) -> None:
         known.update(op.outputs)
     for index in graph.outputs:
         if index not in known:
-            raise UserError(f"{where}: output {graph.tensors[index].name} is never computed", "export it again")
+            raise UserError(
+                f"{where}: output {graph.tensors[index].name} is never computed", "export it again"
+            )
 
 
 STATE = ("read_variable", "assign_variable")
@@ -44,7 +52,9 @@ STATE = ("read_variable", "assign_variable")
 def check_operands(graph: Graph, op: Op, known: set[int], where: str) -> None:
     for i in (*op.inputs, *op.outputs):
         if i >= len(graph.tensors) or i < -1:
-            raise UserError(f"{where}: {op.kind} ({op.name}): tensor {i} does not exist", "export the model again")
+            raise UserError(
+                f"{where}: {op.kind} ({op.name}): tensor {i} does not exist", "export the model again"
+            )
     for i in op.inputs:
         if i >= 0 and i not in known:
             raise UserError(
@@ -53,9 +63,16 @@ def check_operands(graph: Graph, op: Op, known: set[int], where: str) -> None:
             )
     for i in op.outputs:
         if i in known:
-            raise UserError(f"{where}: {op.kind} ({op.name}): {graph.tensors[i].name} is written twice", "export it again")
+            raise UserError(
+                f"{where}: {op.kind} ({op.name}): {graph.tensors[i].name} is written twice", "export it again"
+            )
     for i in (*op.inputs, *op.outputs):
-        if i >= 0 and graph.tensors[i].dtype in ("s8", "u8") and graph.tensors[i].quantization is None and i in known:
+        if (
+            i >= 0
+            and graph.tensors[i].dtype in ("s8", "u8")
+            and graph.tensors[i].quantization is None
+            and i in known
+        ):
             raise UserError(
                 f"{where}: {op.kind} ({op.name}): tensor {graph.tensors[i].name} has no scale and zero point",
                 "export the model with full int8 quantization",

@@ -21,7 +21,9 @@ def dependencies(graph: Graph) -> list[set[int]]:
         earlier = last_access.setdefault(op.attributes.variable, [])
         if op.kind == "assign_variable":
             # Whoever uses a value read before this assignment runs before it: a read is a view of the state.
-            readers = [r for e in earlier for t in graph.ops[e].outputs for r in consumers.get(t, []) if r < i]
+            readers = [
+                r for e in earlier for t in graph.ops[e].outputs for r in consumers.get(t, []) if r < i
+            ]
             before[i].update(earlier, readers)
         else:
             before[i].update(e for e in earlier if graph.ops[e].kind == "assign_variable")
@@ -36,7 +38,10 @@ def order(graph: Graph) -> list[int]:
     arena = {t for op in graph.ops for t in op.outputs} | set(graph.inputs)
     size = {t: graph.tensors[t].bytes for t in arena}
     n = len(graph.ops)
-    users = {t: sum(1 << c for c in set(consumers.get(t, []))) | ((1 << n) if t in graph.outputs else 0) for t in arena}
+    users = {
+        t: sum(1 << c for c in set(consumers.get(t, []))) | ((1 << n) if t in graph.outputs else 0)
+        for t in arena
+    }
     needs = [sum(1 << b for b in deps) for deps in before]
     made = [(1 << i, op.outputs) for i, op in enumerate(graph.ops)]
 

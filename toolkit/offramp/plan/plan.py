@@ -11,9 +11,8 @@ from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import choose_sets, steps_for
 from offramp.ops import OPS, Kernel, Step
 from offramp.ops.strided_copy import copy_step
-from offramp.plan.arena import Buffer, alive, aligned, peak, place
+from offramp.plan.arena import Buffer, aligned, alive, peak, place
 from offramp.plan.order import order
-
 
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
 
@@ -98,7 +97,7 @@ class Constants:
         return self.known[piece]
 
 
-def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:  # noqa: B008 (frozen)
+def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
     """The plan of `graph` for `board`; UserError where an op has no kernel or the arena does not fit."""
     return Planner(graph, board, options).plan()
 
@@ -110,7 +109,8 @@ def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
             raise UserError(f"{graph.name} has no input {name}", f"its inputs: {', '.join(names)}")
     if len(wanted) > MAX_CALLER_INPUTS:
         raise UserError(
-            f"{len(wanted)} inputs in the caller's memory, at most {MAX_CALLER_INPUTS}", "leave some in the arena"
+            f"{len(wanted)} inputs in the caller's memory, at most {MAX_CALLER_INPUTS}",
+            "leave some in the arena",
         )
 
 
@@ -135,7 +135,9 @@ class Planner:
             self.root[op.outputs[0]] = self.state[op.attributes.variable]
             return []
         if op.kind == "assign_variable":
-            return [copy_step(op.inputs[0], self.state[op.attributes.variable], self.graph.tensors[op.inputs[0]])]
+            return [
+                copy_step(op.inputs[0], self.state[op.attributes.variable], self.graph.tensors[op.inputs[0]])
+            ]
         if OPS[op.kind].is_view and not self.crosses_ports(op):
             self.root[op.outputs[0]] = op.inputs[0]
             return []
@@ -157,7 +159,9 @@ class Planner:
 
     def in_arena(self, tensor: int) -> bool:
         t = self.graph.tensors[tensor]
-        return t.data is None and tensor not in self.state.values() and t.name not in self.options.caller_inputs
+        return (
+            t.data is None and tensor not in self.state.values() and t.name not in self.options.caller_inputs
+        )
 
     def last_uses(self) -> dict[int, int]:
         """Place -> last step that touches it; graph outputs live past the end."""
@@ -200,7 +204,11 @@ class Planner:
 
     def made_for_state(self, i: int, step: Step) -> bool:
         value, state = step.inputs[0], step.outputs[0]
-        if value in self.root or not self.in_arena(value) or value in (*self.graph.inputs, *self.graph.outputs):
+        if (
+            value in self.root
+            or not self.in_arena(value)
+            or value in (*self.graph.inputs, *self.graph.outputs)
+        ):
             return False
         makers = [j for j, (_, s) in enumerate(self.steps) if value in s.outputs]
         users = [j for j, (_, s) in enumerate(self.steps) if value in map(self.place_of, s.inputs)]

@@ -1,0 +1,42 @@
+"""The C API keeps what offramp.h promises: each case of runtime_api.c under ASan and UBSan."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from offramp.blob import write
+from offramp.plan import Options
+from tests.fuzz import programs, seeds
+
+SOURCE = Path(__file__).with_suffix("").with_name("runtime_api.c")
+CASES = re.findall(r"^CASE\((\w+)\)", SOURCE.read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The program and its three models: ordinary, input in the caller's memory, with state."""
+    folder = tmp_path_factory.mktemp("api")
+    plans = {
+        "keyword": seeds.plan(seeds.keyword_net(), programs.POSIX, folder, Options()),
+        "caller": seeds.plan(seeds.keyword_net(), programs.POSIX, folder, Options(caller_inputs=("input",))),
+        "streaming": seeds.plan(seeds.streaming_net(), programs.POSIX, folder, Options()),
+    }
+    for name, plan in plans.items():
+        (folder / name).write_bytes(write(plan))
+    program = programs.host_program(SOURCE, seeds.kernels_of(plans), folder / "program")
+    return [program, *(folder / name for name in plans)]
+
+
+def test_cases_are_found() -> None:
+    assert len(CASES) > 10
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_contract(command: list[Path], case: str) -> None:
+    program, *models = command
+    done = subprocess.run([program, case, *models], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,25 @@
+"""Writes memory.ld, the board's share of the linker script."""
+
+from __future__ import annotations
+
+from offramp.boards import Board, Region
+
+
+def memory_ld(board: Board) -> str:
+    """Regions, the names CODE, DATA and ARENA for them, stack size and the arena's end."""
+    regions = dict.fromkeys((board.code, board.data, board.arena))
+    lines = [f"/* Generated from boards/{board.name}.toml. */", "MEMORY", "{"]
+    lines += [f"    {r.name} : ORIGIN = {r.address:#x}, LENGTH = {usable(board, r):#x}" for r in regions]
+    lines += ["}"]
+    uses = (("CODE", board.code), ("DATA", board.data), ("ARENA", board.arena))
+    lines += [f'REGION_ALIAS("{use}", {region.name})' for use, region in uses]
+    lines += [
+        f"image_stack_bytes = {board.stack_bytes};",
+        f"image_arena_limit = {board.arena.address + usable(board, board.arena):#x};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def usable(board: Board, region: Region) -> int:
+    """Bytes of a region that the image and the arena may use: up to the model slot if that lies in it."""
+    return board.model_slot.address - region.address if board.model_slot.region == region else region.size
