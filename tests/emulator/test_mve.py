@@ -202,7 +202,7 @@ def test_a_share_of_random_shapes_equals_the_oracle(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("grid", GRIDS)
 def test_random_shapes_equal_the_oracle(grid: str, tmp_path: Path) -> None:
-    used = check([grid], 2, 1000, tmp_path)
+    used = check([grid], 2, 1800, tmp_path)
     own = [count for name, count in used.items() if name.removesuffix("_signed").startswith(grid)]
     assert min(own) >= 200, used
 
