@@ -46,6 +46,38 @@
 #define OFR_PACKING_CMSIS_NN_AVERAGE_POOL_2D 1024u
 #define OFR_KERNEL_CMSIS_NN_MAX_POOL_2D 0x0209u
 #define OFR_PACKING_CMSIS_NN_MAX_POOL_2D 1024u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D 0x0401u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_SIGNED 0x0481u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_CONV_2D 0x0402u
+#define OFR_PACKING_MVE_CONV_2D 1u
+#define OFR_KERNEL_MVE_CONV_2D_SIGNED 0x0482u
+#define OFR_PACKING_MVE_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED 0x0403u
+#define OFR_PACKING_MVE_FULLY_CONNECTED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_SIGNED 0x0483u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_SIGNED 1u
+#define OFR_KERNEL_MVE_ROW_CONV_2D 0x0404u
+#define OFR_PACKING_MVE_ROW_CONV_2D 1u
+#define OFR_KERNEL_MVE_ROW_CONV_2D_SIGNED 0x0484u
+#define OFR_PACKING_MVE_ROW_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3 0x0405u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_SIGNED 0x0485u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_SIGNED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2 0x0406u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 0x0486u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 1u
+#define OFR_KERNEL_MVE_ADD 0x0407u
+#define OFR_PACKING_MVE_ADD 1u
+#define OFR_KERNEL_MVE_ADD_SIGNED 0x0487u
+#define OFR_PACKING_MVE_ADD_SIGNED 1u
+#define OFR_KERNEL_MVE_AVERAGE_POOL_2D 0x0408u
+#define OFR_PACKING_MVE_AVERAGE_POOL_2D 1u
+#define OFR_KERNEL_MVE_MAX_POOL_2D 0x0409u
+#define OFR_PACKING_MVE_MAX_POOL_2D 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -225,5 +257,60 @@ typedef struct ofr_fully_connected_params {
     int16_t act_max;
 } ofr_fully_connected_params;
 _Static_assert(sizeof(ofr_fully_connected_params) == 24, "layout");
+
+typedef struct ofr_mve_pointwise_params {
+    uint32_t pixels;
+    uint32_t in_c;
+    uint16_t out_c;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_pointwise_params;
+_Static_assert(sizeof(ofr_mve_pointwise_params) == 16, "layout");
+
+typedef struct ofr_mve_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_conv_2d_params;
+_Static_assert(sizeof(ofr_mve_conv_2d_params) == 36, "layout");
+
+typedef struct ofr_mve_depthwise_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t channels;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_depthwise_params;
+_Static_assert(sizeof(ofr_mve_depthwise_params) == 24, "layout");
+
+typedef struct ofr_mve_add_params {
+    uint32_t elements;
+    int32_t multiplier;
+    int32_t exponent;
+    uint16_t exact;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_add_params;
+_Static_assert(sizeof(ofr_mve_add_params) == 20, "layout");
 
 #endif
