@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
 
+from offramp.errors import UserError
+
 
 def cache_folder() -> Path:
-    """OFFRAMP_CACHE, or ~/.cache/offramp. Anything in it may be deleted at any time."""
+    """OFFRAMP_CACHE, or ~/.cache/offramp; UserError unless it can be written.
+
+    Anything in it may be deleted at any time.
+    """
     named = os.environ.get("OFFRAMP_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "offramp"
+    folder = Path(named) if named else Path.home() / ".cache" / "offramp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {folder} cannot be written: {error.strerror}",
+            "set OFFRAMP_CACHE to a folder that can be written",
+        ) from error
+    return folder
 
 
 def write_atomically(path: Path, content: bytes) -> None:

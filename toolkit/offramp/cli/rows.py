@@ -48,7 +48,6 @@ def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
             f"{path}: not a .npy or .npz file of plain arrays", "write it with numpy.save or savez"
         ) from error
     names = [port.name for port in inputs]
-    arrays = {key: array for key, array in arrays.items() if array.ndim > 0 or key in names}
     if all(name in arrays for name in names):
         return [(f"array {name}", arrays[name]) for name in names]
     if len(arrays) < len(names):
