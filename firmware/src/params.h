@@ -46,6 +46,14 @@
 #define OFR_PACKING_CMSIS_NN_AVERAGE_POOL_2D 1024u
 #define OFR_KERNEL_CMSIS_NN_MAX_POOL_2D 0x0209u
 #define OFR_PACKING_CMSIS_NN_MAX_POOL_2D 1024u
+#define OFR_KERNEL_DSP_POINTWISE_CONV_2D 0x0301u
+#define OFR_PACKING_DSP_POINTWISE_CONV_2D 1u
+#define OFR_KERNEL_DSP_CONV_2D 0x0302u
+#define OFR_PACKING_DSP_CONV_2D 1u
+#define OFR_KERNEL_DSP_GATHER_CONV_2D 0x0303u
+#define OFR_PACKING_DSP_GATHER_CONV_2D 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED 0x0304u
+#define OFR_PACKING_DSP_FULLY_CONNECTED 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -225,5 +233,41 @@ typedef struct ofr_fully_connected_params {
     int16_t act_max;
 } ofr_fully_connected_params;
 _Static_assert(sizeof(ofr_fully_connected_params) == 24, "layout");
+
+typedef struct ofr_dsp_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t backwards;
+    uint8_t reserved[2];
+} ofr_dsp_conv_2d_params;
+_Static_assert(sizeof(ofr_dsp_conv_2d_params) == 40, "layout");
+
+typedef struct ofr_dsp_fully_connected_params {
+    uint32_t depth;
+    uint16_t rows;
+    uint16_t out_c;
+    int32_t multiplier;
+    int32_t offset;
+    uint32_t exponent;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_dsp_fully_connected_params;
+_Static_assert(sizeof(ofr_dsp_fully_connected_params) == 24, "layout");
 
 #endif

@@ -5,11 +5,11 @@ from __future__ import annotations
 from offramp.boards import Core
 from offramp.errors import UserError
 from offramp.ir import Graph, Op
-from offramp.kernels import cmsis_nn
+from offramp.kernels import cmsis_nn, dsp
 from offramp.ops import GENERIC, OPS, Kernel, Step
 
-ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS)
-SETS = ("cmsis_nn", "generic")  # the best first
+ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS, *dsp.KERNELS)
+SETS = ("dsp", "cmsis_nn", "generic")  # the best first
 
 
 def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,7 +28,9 @@ def steps_for(graph: Graph, op: Op, core: Core, sets: tuple[str, ...]) -> list[S
     """The op's kernel calls from the first set that takes it."""
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
-    steps = cmsis_nn.steps(op, inputs, outputs, core) if "cmsis_nn" in sets else None
+    steps = dsp.steps(op, inputs, outputs, core) if "dsp" in sets else None
+    if steps is None and "cmsis_nn" in sets:
+        steps = cmsis_nn.steps(op, inputs, outputs, core)
     if steps is None:
         steps = OPS[op.kind].steps(op, inputs, outputs)
     if steps is None:

@@ -1,0 +1,137 @@
+/* Convolution of any window, channel count and groups, int8: padded input rows in a ring, taps gathered as bytes. */
+#include "layer.h"
+
+typedef struct ring {
+    const ofr_dsp_conv_2d_params *p;
+    const int8_t *in;
+    int8_t *rows;
+    uint32_t n, bytes; /* rows in the ring, bytes of one */
+    uint32_t next;     /* first row not yet read, counted from the upper padding */
+    uint32_t left, cols; /* positions in front of the input's, and those of the input */
+} ring;
+
+static uint32_t ring_rows(const ofr_dsp_conv_2d_params *p) {
+    return (p->kernel_h - 1u) * p->dilation_h + 1u;
+}
+
+/* Copies go by words: up to 3 bytes behind a run are read and written. */
+static uint32_t with_rest(uint32_t bytes) {
+    return ofr_plus(bytes, 6) & ~3u;
+}
+
+static uint32_t row_bytes(const ofr_dsp_conv_2d_params *p) {
+    return with_rest(ofr_times(ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w), p->in_c));
+}
+
+static uint32_t pixel_bytes(const ofr_dsp_conv_2d_params *p) {
+    return with_rest((uint32_t)p->kernel_h * p->kernel_w * p->in_c);
+}
+
+static uint32_t groups_of(const ofr_dsp_conv_2d_params *p) {
+    return ((uint32_t)p->kernel_h * p->kernel_w * (p->in_c / p->groups) + 3u) / 4u;
+}
+
+static ofr_status check(const ofr_call *call) {
+    const ofr_dsp_conv_2d_params *p = call->params;
+    const ofr_status status = ofr_dsp_check_layer(call);
+    if (status != OFR_OK) {
+        return status;
+    }
+    const uint32_t all_taps = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c);
+    if (all_taps > 1u << 24) {
+        return ofr_refuse(call, OFR_E_VALUE, all_taps, 1u << 24);
+    }
+    const uint32_t ring_bytes = ofr_times(ring_rows(p), row_bytes(p));
+    const uint32_t taps = 2 * pixel_bytes(p) + 16 * groups_of(p);
+    return ofr_dsp_check_scratch(call, ofr_plus(ring_bytes, taps));
+}
+
+/* Reads rows on until the window of output row y is there. */
+static void advance(ring *r, uint32_t y) {
+    const ofr_dsp_conv_2d_params *p = r->p;
+    const uint32_t first = y * p->stride_h;
+    if (r->next < first) {
+        r->next = first;
+    }
+    for (; r->next < first + r->n; r->next++) {
+        int8_t *row = r->rows + r->next % r->n * r->bytes + r->left * p->in_c;
+        const uint32_t inside = r->next - p->pad_top; /* wraps above the input */
+        if (inside < p->rows) {
+            memcpy(row, r->in + inside * p->cols * p->in_c, r->cols * p->in_c);
+        } else {
+            memset(row, p->input_zero_point, r->cols * p->in_c);
+        }
+    }
+}
+
+static inline void copy(int8_t *to, const int8_t *from, uint32_t n) {
+    for (uint32_t i = 0; i < n; i += 4) {
+        uint32_t word;
+        memcpy(&word, from + i, 4);
+        memcpy(to + i, &word, 4);
+    }
+}
+
+/* Taps of one pixel, group after group. */
+static void gather(const ring *r, uint32_t y, uint32_t x, int8_t *taps) {
+    const ofr_dsp_conv_2d_params *p = r->p;
+    const uint32_t group_c = (uint32_t)p->in_c / p->groups, dense = p->dilation_w == 1 && p->groups == 1;
+    const uint32_t runs = dense ? 1u : p->kernel_w, run = dense ? p->kernel_w * group_c : group_c;
+    const uint32_t step = (uint32_t)p->dilation_w * p->in_c, first = y * p->stride_h % r->n;
+    for (uint32_t g = 0; g < p->groups; g++) {
+        uint32_t slot = first;
+        for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
+            const int8_t *at = r->rows + slot * r->bytes + x * p->stride_w * p->in_c + g * group_c;
+            for (uint32_t i = 0; i < runs; i++, at += step, taps += run) {
+                copy(taps, at, run);
+            }
+            slot += p->dilation_h;
+            slot = slot >= r->n ? slot - r->n : slot;
+        }
+    }
+}
+
+static void multiply(const ofr_dsp_conv_2d_params *p, const int8_t *a, const int8_t *b, uint32_t *taps, int8_t *out_a,
+                     int8_t *out_b) {
+    const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
+    const uint32_t k = (uint32_t)p->kernel_h * p->kernel_w * (p->in_c / p->groups), groups = groups_of(p);
+    const uint32_t group_out = (uint32_t)p->out_c / p->groups;
+    for (uint32_t g = 0; g < p->groups; g++) {
+        (void)ofr_dsp_widen_pair(a + g * k, b + g * k, taps, groups);
+        stream = ofr_dsp_channels(stream, taps, groups, group_out, out_a + g * group_out, out_b + g * group_out);
+    }
+}
+
+static void run(const ofr_call *call) {
+    const ofr_dsp_conv_2d_params *p = call->params;
+    ring r = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = ring_rows(p)};
+    const uint32_t span = ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w);
+    r.bytes = row_bytes(p);
+    r.left = p->pad_left < span ? p->pad_left : span;
+    r.cols = p->cols < span - r.left ? p->cols : span - r.left;
+    int8_t *bytes[2] = {r.rows + r.n * r.bytes, r.rows + r.n * r.bytes + pixel_bytes(p)};
+    uint32_t *taps = (uint32_t *)(void *)(bytes[1] + pixel_bytes(p));
+    int8_t *out = (int8_t *)call->out[0].data, *out_a = out;
+    memset(r.rows, p->input_zero_point, r.n * r.bytes); /* the padding on the left and right stays */
+    uint32_t waiting = 0; /* a pixel gathered and not yet multiplied */
+    for (uint32_t y = 0; y < p->out_rows; y++) {
+        advance(&r, y);
+        for (uint32_t x = 0; x < p->out_cols; x++) {
+            gather(&r, y, x, bytes[waiting]);
+            waiting++;
+            if (waiting == 2) {
+                multiply(p, bytes[0], bytes[1], taps, out_a, out_a + p->out_c);
+                out_a += 2u * p->out_c;
+                waiting = 0;
+            }
+        }
+    }
+    if (waiting == 1) {
+        multiply(p, bytes[0], bytes[0], taps, out_a, out_a);
+    }
+    ofr_dsp_clamp(out, call->out[0].bytes, p->act_min, p->act_max);
+}
+
+const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {
+    OFR_KERNEL_DSP_GATHER_CONV_2D, OFR_PACKING_DSP_GATHER_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, 0, check, run,
+};

@@ -1,0 +1,29 @@
+/* What the convolutions of the dsp set share: the check of geometry and block, channels of two pixels. */
+#ifndef OFR_DSP_LAYER_H
+#define OFR_DSP_LAYER_H
+
+#include "multiply.h"
+
+/* Sizes, types and the length of the stream; the kernel adds its limits and its scratch. */
+ofr_status ofr_dsp_check_layer(const ofr_call *call);
+
+/* All channels of one group of two pixels. Returns the end of the group's stream. */
+const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,
+                                 int8_t *out_a, int8_t *out_b);
+
+/* Positions along one axis that the windows of all outputs span, padding included. */
+static inline uint32_t ofr_dsp_span(uint32_t out, uint32_t stride, uint32_t taps, uint32_t dilation) {
+    return ofr_plus(ofr_times(out - 1, stride), (taps - 1) * dilation + 1);
+}
+
+static inline ofr_status ofr_dsp_check_scratch(const ofr_call *call, uint32_t wanted) {
+    return call->scratch_bytes < wanted ? ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, wanted) : OFR_OK;
+}
+
+static inline ofr_status ofr_dsp_check_types(const ofr_call *call) {
+    return call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8
+               ? ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8)
+               : OFR_OK;
+}
+
+#endif
