@@ -54,6 +54,10 @@
 #define OFR_PACKING_DSP_GATHER_CONV_2D 1u
 #define OFR_KERNEL_DSP_FULLY_CONNECTED 0x0304u
 #define OFR_PACKING_DSP_FULLY_CONNECTED 1u
+#define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3 0x0305u
+#define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3 1u
+#define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3_RELU 0x0306u
+#define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3_RELU 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -269,5 +273,25 @@ typedef struct ofr_dsp_fully_connected_params {
     int16_t act_max;
 } ofr_dsp_fully_connected_params;
 _Static_assert(sizeof(ofr_dsp_fully_connected_params) == 24, "layout");
+
+typedef struct ofr_dsp_depthwise_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t channels;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t transposed;
+    uint16_t band;
+    uint16_t buffered;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_dsp_depthwise_params;
+_Static_assert(sizeof(ofr_dsp_depthwise_params) == 32, "layout");
 
 #endif

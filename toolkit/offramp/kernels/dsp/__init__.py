@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp import gemm
+from offramp.kernels.dsp import depthwise, gemm
 from offramp.ops.op import Kernel, Step
 
-KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS,)
+KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS, *depthwise.KERNELS)
 
 Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
 
 LOWER: dict[str, Lower] = {
     "conv_2d": gemm.lower_conv_2d,
+    "depthwise_conv_2d": depthwise.lower,
     "fully_connected": gemm.lower_fully_connected,
 }
 

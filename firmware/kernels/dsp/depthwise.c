@@ -1,0 +1,152 @@
+/* Depthwise convolution of 3x3 windows: geometry, planes of four channels, bands of lines. */
+#include "depthwise.h"
+
+enum { TAPS = 3, QUAD = 4 };
+
+/* One direction of the image; distances in bytes between neighbours. */
+typedef struct axis {
+    uint32_t length, out, stride, pad, in_step, out_step;
+} axis;
+
+typedef struct layer {
+    const ofr_dsp_depthwise_params *p;
+    axis along, across; /* along the lines, and from line to line */
+    uint32_t words;     /* of a plane's line */
+    uint32_t plane;     /* words of a band of one channel */
+} layer;
+
+static layer open_layer(const ofr_dsp_depthwise_params *p) {
+    const axis rows = {p->rows, p->out_rows, p->stride_h, p->pad_top, (uint32_t)p->cols * p->channels,
+                       (uint32_t)p->out_cols * p->channels};
+    const axis cols = {p->cols, p->out_cols, p->stride_w, p->pad_left, p->channels, p->channels};
+    layer l = {p, p->transposed ? rows : cols, p->transposed ? cols : rows, 0, 0};
+    l.words = (l.along.out + 1u) / 2u * l.along.stride + 1u;
+    l.plane = ofr_times(ofr_times(p->band - 1u, l.across.stride) + TAPS, l.words);
+    return l;
+}
+
+ofr_status ofr_dsp_check_depthwise(const ofr_call *call) {
+    const ofr_dsp_depthwise_params *p = call->params;
+    if (p->channels == 0 || p->out_rows == 0 || p->out_cols == 0 || p->transposed > 1 || p->band == 0) {
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
+    if (p->stride_h == 0 || p->stride_w == 0 || p->stride_h > 2 || p->stride_w > 2) {
+        return ofr_refuse(call, OFR_E_VALUE, p->stride_w, 2);
+    }
+    const layer l = open_layer(p);
+    if (p->band > l.across.out || (p->transposed && (p->buffered || p->band != l.across.out))) {
+        return ofr_refuse(call, OFR_E_VALUE, p->band, l.across.out);
+    }
+    ofr_status status = ofr_dsp_check_types(call);
+    const uint32_t blocks = ofr_times(p->channels, 4 * OFR_DSP_DEPTHWISE_WORDS);
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(ofr_times(p->rows, p->cols), p->channels));
+    }
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes,
+                            ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels));
+    }
+    if (status == OFR_OK) {
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, blocks));
+    }
+    const uint32_t buffer = p->buffered ? ofr_times(p->band, l.across.out_step) : 0;
+    return status != OFR_OK ? status : ofr_dsp_check_scratch(call, ofr_plus(ofr_times(l.plane, 4 * QUAD), buffer));
+}
+
+static uint32_t load(const int8_t *in, uint32_t n) {
+    uint32_t word = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        word |= (uint32_t)(uint8_t)in[i] << 8 * i;
+    }
+    return word;
+}
+
+/* Two pixels of four channels to their planes. */
+static void split(uint32_t a, uint32_t b, uint32_t *planes, uint32_t plane) {
+    for (uint32_t i = 0; i < QUAD; i++, a >>= 8, b >>= 8) {
+        planes[i * plane] = ((uint32_t)(int8_t)a & 0xffffu) | (uint32_t)(int8_t)b << 16;
+    }
+}
+
+/* One line of n channels: positions before and behind the input hold its zero point. */
+static void fill_line(const layer *l, const int8_t *in, uint32_t n, uint32_t *planes) {
+    const uint32_t zero = ((uint32_t)l->p->input_zero_point & 255u) * 0x01010101u;
+    const uint32_t step = l->along.in_step, pad = l->along.pad;
+    for (uint32_t i = 0; i < l->words;) {
+        const uint32_t x = 2 * i - pad; /* wraps in front of the input */
+        if (in != NULL && n == QUAD && x < l->along.length && x + 1 < l->along.length) {
+            const uint32_t pairs = (l->along.length - x) / 2;
+            const uint32_t room = l->words - i, count = pairs < room ? pairs : room;
+            ofr_dsp_planar(in + x * step, step, planes + i, l->plane, count);
+            i += count;
+            continue;
+        }
+        const uint32_t a = in != NULL && x < l->along.length ? load(in + x * step, n) : zero;
+        const uint32_t b = in != NULL && x + 1 < l->along.length ? load(in + (x + 1) * step, n) : zero;
+        split(a, b, planes + i, l->plane);
+        i++;
+    }
+}
+
+/* The lines that output lines from `first` on need; `keep`: those shared with the band before are still there. */
+static void fill_band(const layer *l, const int8_t *in, uint32_t n, uint32_t *planes, uint32_t first, uint32_t lines,
+                      int keep) {
+    const uint32_t count = (lines - 1) * l->across.stride + TAPS, shared = keep ? TAPS - l->across.stride : 0;
+    const uint32_t moved = l->p->band * l->across.stride * l->words;
+    for (uint32_t plane = 0; plane < QUAD && shared != 0; plane++) {
+        uint32_t *to = planes + plane * l->plane;
+        for (uint32_t i = 0; i < shared * l->words; i++) {
+            to[i] = to[i + moved];
+        }
+    }
+    for (uint32_t i = shared; i < count; i++) {
+        const uint32_t y = first * l->across.stride + i - l->across.pad; /* wraps in front of the input */
+        fill_line(l, y < l->across.length ? in + y * l->across.in_step : NULL, n, planes + i * l->words);
+    }
+}
+
+/* Channels [c, c + 4), as far as there are, of output lines [first, first + lines), to `out` for the first line. */
+static void band(const layer *l, const ofr_call *call, uint32_t c, uint32_t first, uint32_t lines, int keep, int8_t *out,
+                 ofr_dsp_lines_run *run) {
+    const ofr_dsp_depthwise_params *p = l->p;
+    const uint32_t n = p->channels - c < QUAD ? p->channels - c : QUAD;
+    const uint32_t *blocks = (const uint32_t *)(const void *)(p + 1);
+    uint32_t *planes = call->scratch;
+    fill_band(l, (const int8_t *)call->in[0].data + c, n, planes, first, lines, keep);
+    for (uint32_t i = 0; i < n; i++) {
+        const ofr_dsp_lines job = {planes + i * l->plane,
+                                   4 * l->words,
+                                   4 * l->words * l->across.stride,
+                                   out + c + i,
+                                   l->along.out_step,
+                                   l->across.out_step,
+                                   l->along.out,
+                                   lines};
+        run(&job, blocks + (c + i) * OFR_DSP_DEPTHWISE_WORDS);
+    }
+}
+
+void ofr_dsp_depthwise(const ofr_call *call, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2) {
+    const ofr_dsp_depthwise_params *p = call->params;
+    const layer l = open_layer(p);
+    ofr_dsp_lines_run *run = l.along.stride == 1 ? s1 : s2;
+    int8_t *out = (int8_t *)call->out[0].data;
+    if (p->buffered) { /* lines leave when all their channels are there */
+        int8_t *buffer = (int8_t *)call->scratch + l.plane * 4 * QUAD;
+        for (uint32_t y = 0; y < l.across.out; y += p->band) {
+            const uint32_t left = l.across.out - y, lines = left < p->band ? left : p->band;
+            for (uint32_t c = 0; c < p->channels; c += QUAD) {
+                band(&l, call, c, y, lines, 0, buffer, run);
+            }
+            memcpy(out + y * l.across.out_step, buffer, lines * l.across.out_step);
+        }
+    } else {
+        for (uint32_t c = 0; c < p->channels; c += QUAD) {
+            for (uint32_t y = 0; y < l.across.out; y += p->band) {
+                const uint32_t left = l.across.out - y, lines = left < p->band ? left : p->band;
+                band(&l, call, c, y, lines, y != 0, out + y * l.across.out_step, run);
+            }
+        }
+    }
+    ofr_dsp_clamp(out, call->out[0].bytes, p->act_min, p->act_max);
+}
