@@ -1,4 +1,4 @@
-/* Convolution of any window, int8, channels in fours: input rows widened once into a ring, two pixels by two channels. */
+/* Convolution of any window, int8, channels in fours: input rows widened once into a ring, three pixels by two channels. */
 #include "layer.h"
 
 typedef struct ring {
@@ -31,7 +31,7 @@ static ofr_status check(const ofr_call *call) {
         return status;
     }
     const uint32_t ring_bytes = ofr_times(ofr_times(ring_rows(p), row_words(p)), 4);
-    return ofr_dsp_check_scratch(call, ofr_plus(ring_bytes, ofr_times(groups_of(p), 16)));
+    return ofr_dsp_check_scratch(call, ofr_plus(ring_bytes, ofr_times(groups_of(p), OFR_DSP_TAP_BYTES)));
 }
 
 /* Fills n groups with the input's zero point. */
@@ -69,7 +69,7 @@ static void advance(ring *r, uint32_t y) {
     }
 }
 
-/* Taps of one pixel to one of the two places: for pixels whose neighbour lies in another row. */
+/* Taps of one pixel to one of the three places: for pixels whose neighbours lie in another row. */
 static void gather_one(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) {
     const ofr_dsp_conv_2d_params *p = r->p;
     const uint32_t pixel_words = p->in_c / 2u;
@@ -77,24 +77,25 @@ static void gather_one(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) {
         const uint32_t slot = (y * p->stride_h + ky * p->dilation_h) % r->n;
         const uint32_t *at = r->rows + slot * r->words + x * p->stride_w * pixel_words;
         for (uint32_t kx = 0; kx < p->kernel_w; kx++, at += p->dilation_w * pixel_words) {
-            for (uint32_t i = 0; i < pixel_words; i += 2, taps += 4) {
+            for (uint32_t i = 0; i < pixel_words; i += 2, taps += 2 * OFR_DSP_PIXELS) {
                 taps[0] = at[i];
-                taps[2] = at[i + 1];
+                taps[OFR_DSP_PIXELS] = at[i + 1];
             }
         }
     }
 }
 
-/* Taps of pixels x and x + 1 of one row. */
-static void gather_two(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) {
+/* Taps of pixels x, x + 1 and x + 2 of one row. */
+static void gather_three(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) {
     const ofr_dsp_conv_2d_params *p = r->p;
     const uint32_t pixel_words = p->in_c / 2u, dense = p->dilation_w == 1;
     const uint32_t runs = dense ? 1u : p->kernel_w, groups = (dense ? p->kernel_w : 1u) * (p->in_c / 4u);
+    const uint32_t distance = 4 * p->stride_w * pixel_words;
     uint32_t slot = y * p->stride_h % r->n;
     for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
         const uint32_t *at = r->rows + slot * r->words + x * p->stride_w * pixel_words;
         for (uint32_t i = 0; i < runs; i++, at += p->dilation_w * pixel_words) {
-            taps = ofr_dsp_interleave(at, at + p->stride_w * pixel_words, taps, groups);
+            taps = ofr_dsp_interleave(at, distance, taps, groups);
         }
         slot += p->dilation_h;
         slot = slot >= r->n ? slot - r->n : slot;
@@ -111,31 +112,33 @@ static void run(const ofr_call *call) {
     fill(r.rows, r.n * r.words / 2, p->input_zero_point); /* the padding on the left and right stays */
     advance(&r, 0);
     uint32_t x = 0, y = 0;
-    for (uint32_t i = 0; i < pixels; i += 2) {
-        int8_t *out_a = out + i * out_c, *out_b = out_a + out_c;
-        if (x + 1u < p->out_cols) {
-            gather_two(&r, y, x, taps);
-            x += 2;
+    for (uint32_t i = 0; i < pixels; i += OFR_DSP_PIXELS, out += OFR_DSP_PIXELS * out_c) {
+        int8_t *to[OFR_DSP_PIXELS] = {out, out + out_c, out + 2 * out_c};
+        if (x + 2 < p->out_cols) {
+            gather_three(&r, y, x, taps);
+            x += OFR_DSP_PIXELS;
         } else {
-            gather_one(&r, y, x, taps);
-            if (i + 1 == pixels) {
-                gather_one(&r, y, x, taps + 1);
-                out_b = out_a;
-            } else {
-                y++;
-                advance(&r, y);
-                gather_one(&r, y, 0, taps + 1);
-                x = 1;
+            for (uint32_t place = 0; place < OFR_DSP_PIXELS; place++) {
+                if (i + place >= pixels) {
+                    to[place] = to[0]; /* which is written last */
+                    continue;
+                }
+                if (x == p->out_cols) {
+                    x = 0;
+                    y++;
+                    advance(&r, y);
+                }
+                gather_one(&r, y, x++, taps + place);
             }
         }
-        (void)ofr_dsp_channels(stream, taps, groups, out_c, out_a, out_b);
-        if (x == p->out_cols && i + 2 < pixels) {
+        (void)ofr_dsp_channels(stream, taps, groups, out_c, to);
+        if (x == p->out_cols && i + OFR_DSP_PIXELS < pixels) {
             x = 0;
             y++;
             advance(&r, y);
         }
     }
-    ofr_dsp_clamp(out, pixels * out_c, p->act_min, p->act_max);
+    ofr_dsp_clamp((int8_t *)call->out[0].data, pixels * out_c, p->act_min, p->act_max);
 }
 
 const ofr_kernel ofr_kernel_dsp_conv_2d = {

@@ -42,7 +42,7 @@ static ofr_status check(const ofr_call *call) {
         return ofr_refuse(call, OFR_E_VALUE, all_taps, 1u << 24);
     }
     const uint32_t ring_bytes = ofr_times(ring_rows(p), row_bytes(p));
-    const uint32_t taps = 2 * pixel_bytes(p) + 16 * groups_of(p);
+    const uint32_t taps = OFR_DSP_PIXELS * pixel_bytes(p) + OFR_DSP_TAP_BYTES * groups_of(p);
     return ofr_dsp_check_scratch(call, ofr_plus(ring_bytes, taps));
 }
 
@@ -91,14 +91,17 @@ static void gather(const ring *r, uint32_t y, uint32_t x, int8_t *taps) {
     }
 }
 
-static void multiply(const ofr_dsp_conv_2d_params *p, const int8_t *a, const int8_t *b, uint32_t *taps, int8_t *out_a,
-                     int8_t *out_b) {
+/* All groups of three gathered pixels. */
+static void multiply(const ofr_dsp_conv_2d_params *p, const int8_t *bytes, uint32_t *taps,
+                     int8_t *const out[OFR_DSP_PIXELS]) {
     const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
     const uint32_t k = (uint32_t)p->kernel_h * p->kernel_w * (p->in_c / p->groups), groups = groups_of(p);
-    const uint32_t group_out = (uint32_t)p->out_c / p->groups;
-    for (uint32_t g = 0; g < p->groups; g++) {
-        (void)ofr_dsp_widen_pair(a + g * k, b + g * k, taps, groups);
-        stream = ofr_dsp_channels(stream, taps, groups, group_out, out_a + g * group_out, out_b + g * group_out);
+    const uint32_t group_out = (uint32_t)p->out_c / p->groups, distance = pixel_bytes(p);
+    for (uint32_t g = 0; g < p->groups; g++, bytes += k) {
+        const int8_t *const from[OFR_DSP_PIXELS] = {bytes, bytes + distance, bytes + 2 * distance};
+        int8_t *const to[OFR_DSP_PIXELS] = {out[0] + g * group_out, out[1] + g * group_out, out[2] + g * group_out};
+        (void)ofr_dsp_widen_three(from, taps, groups);
+        stream = ofr_dsp_channels(stream, taps, groups, group_out, to);
     }
 }
 
@@ -109,27 +112,28 @@ static void run(const ofr_call *call) {
     r.bytes = row_bytes(p);
     r.left = p->pad_left < span ? p->pad_left : span;
     r.cols = p->cols < span - r.left ? p->cols : span - r.left;
-    int8_t *bytes[2] = {r.rows + r.n * r.bytes, r.rows + r.n * r.bytes + pixel_bytes(p)};
-    uint32_t *taps = (uint32_t *)(void *)(bytes[1] + pixel_bytes(p));
-    int8_t *out = (int8_t *)call->out[0].data, *out_a = out;
+    int8_t *bytes = r.rows + r.n * r.bytes, *out = (int8_t *)call->out[0].data;
+    uint32_t *taps = (uint32_t *)(void *)(bytes + OFR_DSP_PIXELS * pixel_bytes(p));
     memset(r.rows, p->input_zero_point, r.n * r.bytes); /* the padding on the left and right stays */
-    uint32_t waiting = 0; /* a pixel gathered and not yet multiplied */
+    int8_t *to[OFR_DSP_PIXELS] = {out, out, out};
+    uint32_t waiting = 0; /* pixels gathered and not yet multiplied */
     for (uint32_t y = 0; y < p->out_rows; y++) {
         advance(&r, y);
-        for (uint32_t x = 0; x < p->out_cols; x++) {
-            gather(&r, y, x, bytes[waiting]);
-            waiting++;
-            if (waiting == 2) {
-                multiply(p, bytes[0], bytes[1], taps, out_a, out_a + p->out_c);
-                out_a += 2u * p->out_c;
+        for (uint32_t x = 0; x < p->out_cols; x++, out += p->out_c) {
+            gather(&r, y, x, bytes + waiting * pixel_bytes(p));
+            to[waiting++] = out;
+            if (waiting == OFR_DSP_PIXELS) {
+                multiply(p, bytes, taps, to);
                 waiting = 0;
             }
         }
     }
-    if (waiting == 1) {
-        multiply(p, bytes[0], bytes[0], taps, out_a, out_a);
+    if (waiting != 0) {
+        to[1] = waiting == 2 ? to[1] : to[0];
+        to[2] = to[0]; /* which is written last */
+        multiply(p, bytes, taps, to);
     }
-    ofr_dsp_clamp(out, call->out[0].bytes, p->act_min, p->act_max);
+    ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {

@@ -1,4 +1,4 @@
-/* What the convolutions of the dsp set share: the check of geometry and block, channels of two pixels. */
+/* What the convolutions of the dsp set share: the check of geometry and block, channels of three pixels. */
 #include "layer.h"
 
 #include <arm_acle.h>
@@ -35,15 +35,17 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call) {
 }
 
 const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,
-                                 int8_t *out_a, int8_t *out_b) {
+                                 int8_t *const out[OFR_DSP_PIXELS]) {
     if (out_c > 1) {
-        stream = ofr_dsp_multiply(stream, taps, out_a, out_b, out_c / 2, groups);
+        stream = ofr_dsp_multiply(stream, taps, out, out_c / 2, groups);
     }
     if (out_c & 1) { /* the host has filled the pair up */
-        int8_t last[4];
-        stream = ofr_dsp_multiply(stream, taps, last, last + 2, 1, groups);
-        out_a[out_c - 1] = last[0];
-        out_b[out_c - 1] = last[2];
+        int8_t last[OFR_DSP_PIXELS][2];
+        int8_t *const spare[OFR_DSP_PIXELS] = {last[0], last[1], last[2]};
+        stream = ofr_dsp_multiply(stream, taps, spare, 1, groups);
+        for (uint32_t i = OFR_DSP_PIXELS; i-- != 0;) {
+            out[i][out_c - 1] = last[i][0];
+        }
     }
     return stream;
 }

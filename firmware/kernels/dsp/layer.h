@@ -1,4 +1,4 @@
-/* What the convolutions of the dsp set share: the check of geometry and block, channels of two pixels. */
+/* What the convolutions of the dsp set share: the check of geometry and block, channels of three pixels. */
 #ifndef OFR_DSP_LAYER_H
 #define OFR_DSP_LAYER_H
 
@@ -7,9 +7,11 @@
 /* Sizes, types and the length of the stream; the kernel adds its limits and its scratch. */
 ofr_status ofr_dsp_check_layer(const ofr_call *call);
 
-/* All channels of one group of two pixels. Returns the end of the group's stream. */
+enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24 }; /* pixels multiplied at once, bytes of four taps of each */
+
+/* All channels of one group of three pixels. Returns the end of the group's stream. */
 const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,
-                                 int8_t *out_a, int8_t *out_b);
+                                 int8_t *const out[OFR_DSP_PIXELS]);
 
 /* Positions along one axis that the windows of all outputs span, padding included. */
 static inline uint32_t ofr_dsp_span(uint32_t out, uint32_t stride, uint32_t taps, uint32_t dilation) {

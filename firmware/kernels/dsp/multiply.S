@@ -2,20 +2,25 @@
     .syntax unified
     .thumb
 
-/* Four taps by two pixels and two channels: r0 weights, r1 taps, r8 to r11 sums. Every instruction has four bytes. */
-    .macro two_by_two
-    ldmia.w r1!, {r2-r5}
-    ldmia.w r0!, {r6, r7}
-    smlad r8, r6, r2, r8
-    smlad r10, r6, r3, r10
-    smlad r9, r7, r2, r9
-    smlad r11, r7, r3, r11
+/* Four taps by three pixels and two channels: r0 weights, r1 taps, r7 to r12 sums. Every instruction has four bytes. */
+    .macro three_by_two
+    ldmia.w r1!, {r2-r4}
+    ldmia.w r0!, {r5, r6}
+    smlad r7, r5, r2, r7
+    smlad r8, r5, r3, r8
+    smlad r9, r5, r4, r9
+    smlad r10, r6, r2, r10
+    smlad r11, r6, r3, r11
+    smlad r12, r6, r4, r12
+    ldmia.w r1!, {r2-r4}
+    sxtb16 r5, r5
     sxtb16 r6, r6
-    sxtb16 r7, r7
-    smlad r8, r6, r4, r8
-    smlad r10, r6, r5, r10
-    smlad r9, r7, r4, r9
-    smlad r11, r7, r5, r11
+    smlad r7, r5, r2, r7
+    smlad r8, r5, r3, r8
+    smlad r9, r5, r4, r9
+    smlad r10, r6, r2, r10
+    smlad r11, r6, r3, r11
+    smlad r12, r6, r4, r12
     .endm
 
 /* 256 times a sum to an output byte. */
@@ -27,156 +32,172 @@
     ssat \sum, #8, \sum
     .endm
 
-    .equ TWO_UNROLLED, 16
-    .equ TWO_BYTES, 12 * 4
+    .equ UNROLLED, 16
+    .equ GROUP_BYTES, 17 * 4
 
-/* Stack of ofr_dsp_multiply: taps, rounds, entry, out_b - out_a, end of out_a. */
+/* Stack of ofr_dsp_multiply: taps, rounds, entry, b and c of the outputs less a, a, its end. */
     .section .text.ofr_dsp_multiply, "ax", %progbits
     .global ofr_dsp_multiply
     .type ofr_dsp_multiply, %function
     .thumb_func
 ofr_dsp_multiply:
     push {r4-r11, lr}
-    sub sp, sp, #20
-    ldrd r4, r5, [sp, #56] /* pairs, groups */
-    sub r3, r3, r2
-    add r4, r2, r4, lsl #1
-    strd r3, r4, [sp, #12]
+    sub sp, sp, #28
+    ldr r5, [sp, #64] /* groups */
+    ldmia r2, {r6-r8}
+    sub r7, r7, r6
+    sub r8, r8, r6
+    add r4, r6, r3, lsl #1
+    strd r7, r8, [sp, #12]
+    strd r6, r4, [sp, #20]
     sub r5, r5, #1
     lsr r6, r5, #4
     add r6, r6, #1
     strd r1, r6, [sp]
-    and r5, r5, #TWO_UNROLLED - 1
-    rsb r5, r5, #TWO_UNROLLED - 1
-    mov r6, #TWO_BYTES
+    and r5, r5, #UNROLLED - 1
+    rsb r5, r5, #UNROLLED - 1
+    mov r6, #GROUP_BYTES
     ldr r7, =(2f + 1)
     mla r5, r5, r6, r7
     str r5, [sp, #8]
-    mov lr, r2
 1:
-    ldmia.w r0!, {r8, r9}
-    mov r10, r8
-    mov r11, r9
-    ldrd r1, r12, [sp]
+    ldmia.w r0!, {r7, r10}
+    mov r8, r7
+    mov r9, r7
+    mov r11, r10
+    mov r12, r10
+    ldrd r1, lr, [sp]
     ldr pc, [sp, #8]
 2:
-    .rept TWO_UNROLLED
-    two_by_two
+    .rept UNROLLED
+    three_by_two
     .endr
-    subs r12, r12, #1
+    subs lr, lr, #1
     bne 2b
-    ldmia.w r0!, {r2-r7}
-    ldr r1, [sp, #12]
-    requantize r10, r2, r3, r4, r12
-    strb r10, [lr, r1]
-    requantize r8, r2, r3, r4, r12
-    strb r8, [lr], #1
-    requantize r11, r5, r6, r7, r12
+    ldmia.w r0!, {r2-r4}
+    ldrd r1, r6, [sp, #12]
+    ldr lr, [sp, #20]
+    requantize r8, r2, r3, r4, r5
+    strb r8, [lr, r1]
+    requantize r9, r2, r3, r4, r5
+    strb r9, [lr, r6]
+    requantize r7, r2, r3, r4, r5
+    strb r7, [lr], #1
+    ldmia.w r0!, {r2-r4}
+    requantize r11, r2, r3, r4, r5
     strb r11, [lr, r1]
-    requantize r9, r5, r6, r7, r12
-    strb r9, [lr], #1
-    ldr r12, [sp, #16]
-    cmp lr, r12
+    requantize r12, r2, r3, r4, r5
+    strb r12, [lr, r6]
+    requantize r10, r2, r3, r4, r5
+    strb r10, [lr], #1
+    str lr, [sp, #20]
+    ldr r5, [sp, #24]
+    cmp lr, r5
     bne 1b
-    add sp, sp, #20
+    add sp, sp, #28
     pop {r4-r11, pc}
     .size ofr_dsp_multiply, . - ofr_dsp_multiply
     .ltorg
 
-/* Four taps of two pixels, in r4 and r5: to r6 z_a, r7 z_b, r8 y_a, r9 y_b. */
-    .macro widen_two
-    sxtb16 r6, r4, ror #8
-    sxtb16 r7, r5, ror #8
-    ssub16 r6, r6, r12
-    ssub16 r7, r7, r12
-    and r8, lr, r4, lsl #8
-    and r9, lr, r5, lsl #8
-    ssub16 r8, r8, r6
-    ssub16 r9, r9, r7
+/* Four taps of a pixel: z of x; then y in its place. */
+    .macro widen_z x, z
+    sxtb16 \z, \x, ror #8
+    ssub16 \z, \z, r12
+    .endm
+    .macro widen_y x, z
+    and \x, lr, \x, lsl #8
+    ssub16 \x, \x, \z
     .endm
 
-    .section .text.ofr_dsp_widen_pair, "ax", %progbits
-    .global ofr_dsp_widen_pair
-    .type ofr_dsp_widen_pair, %function
+    .section .text.ofr_dsp_widen_three, "ax", %progbits
+    .global ofr_dsp_widen_three
+    .type ofr_dsp_widen_three, %function
     .thumb_func
-ofr_dsp_widen_pair:
-    push {r4-r9, lr}
+ofr_dsp_widen_three:
+    push {r4-r10, lr}
+    ldmia r0, {r0, r4, r5}
+    mov r3, r2
+    mov r2, r1
+    mov r1, r4
+    mov r10, r5
     mov r12, #0x007f007f
     mov lr, #0xff00ff00
-    lsrs r3, r3, #1
-    bcc 1f
-    ldr r4, [r0], #4
-    ldr r5, [r1], #4
-    widen_two
-    stmia.w r2!, {r6-r9}
-    cbz r3, 2f
 1:
     ldr r4, [r0], #4
     ldr r5, [r1], #4
-    widen_two
-    stmia.w r2!, {r6-r9}
-    ldr r4, [r0], #4
-    ldr r5, [r1], #4
-    widen_two
-    stmia.w r2!, {r6-r9}
+    ldr r6, [r10], #4
+    widen_z r4, r7
+    widen_z r5, r8
+    widen_z r6, r9
+    stmia.w r2!, {r7-r9}
+    widen_y r4, r7
+    widen_y r5, r8
+    widen_y r6, r9
+    stmia.w r2!, {r4-r6}
     subs r3, r3, #1
     bne 1b
-2:
     mov r0, r2
-    pop {r4-r9, pc}
-    .size ofr_dsp_widen_pair, . - ofr_dsp_widen_pair
+    pop {r4-r10, pc}
+    .size ofr_dsp_widen_three, . - ofr_dsp_widen_three
 
     .section .text.ofr_dsp_widen, "ax", %progbits
     .global ofr_dsp_widen
     .type ofr_dsp_widen, %function
     .thumb_func
 ofr_dsp_widen:
-    push {r4-r9, lr}
+    push {r4-r7, lr}
     mov r12, #0x007f007f
     mov lr, #0xff00ff00
     lsrs r2, r2, #1
     bcc 1f
-    ldr r4, [r0], #4
-    mov r5, r4
-    widen_two
-    stmia.w r1!, {r6, r8}
+    ldr r5, [r0], #4
+    widen_z r5, r4
+    widen_y r5, r4
+    stmia.w r1!, {r4, r5}
     cbz r2, 2f
 1:
-    ldr r4, [r0], #4
     ldr r5, [r0], #4
-    widen_two
-    mov r3, r7
-    mov r7, r8
-    mov r8, r3
-    stmia.w r1!, {r6-r9}
+    ldr r7, [r0], #4
+    widen_z r5, r4
+    widen_z r7, r6
+    widen_y r5, r4
+    widen_y r7, r6
+    stmia.w r1!, {r4-r7}
     subs r2, r2, #1
     bne 1b
 2:
     mov r0, r1
-    pop {r4-r9, pc}
+    pop {r4-r7, pc}
     .size ofr_dsp_widen, . - ofr_dsp_widen
 
+/* r0 first pixel, r1 bytes to the next, r2 taps, r3 groups. */
     .section .text.ofr_dsp_interleave, "ax", %progbits
     .global ofr_dsp_interleave
     .type ofr_dsp_interleave, %function
     .thumb_func
 ofr_dsp_interleave:
-    push {r4-r11, lr}
+    push {r4-r10, lr}
+    add r10, r0, r1
+    add r12, r10, r1
     lsrs r3, r3, #1
     bcc 1f
-    ldmia.w r0!, {r4, r6}
-    ldmia.w r1!, {r5, r7}
-    stmia.w r2!, {r4-r7}
+    ldmia.w r0!, {r4, r7}
+    ldmia.w r10!, {r5, r8}
+    ldmia.w r12!, {r6, r9}
+    stmia.w r2!, {r4-r9}
     cbz r3, 2f
 1:
-    ldmia.w r0!, {r4, r6, r8, r10}
-    ldmia.w r1!, {r5, r7, r9, r11}
-    stmia.w r2!, {r4-r11}
+    .rept 2
+    ldmia.w r0!, {r4, r7}
+    ldmia.w r10!, {r5, r8}
+    ldmia.w r12!, {r6, r9}
+    stmia.w r2!, {r4-r9}
+    .endr
     subs r3, r3, #1
     bne 1b
 2:
     mov r0, r2
-    pop {r4-r11, pc}
+    pop {r4-r10, pc}
     .size ofr_dsp_interleave, . - ofr_dsp_interleave
 
 /* Eight taps of one pixel by four channels: r0 weights, r1 taps, r10 to r12 and lr sums. All of four bytes. */

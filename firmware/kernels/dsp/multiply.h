@@ -15,22 +15,23 @@
 
 enum { OFR_DSP_PAIR_WORDS = 8 }; /* of a channel pair's stream, beside the weights */
 
-/* Multiplies `pairs` (at least 1) of channels by two pixels of 4 * groups taps, `groups` at least 1.
+/* Multiplies `pairs` (at least 1) of channels by three pixels of 4 * groups taps, `groups` at least 1.
  *
- * taps: for each four z_a, z_b, y_a, y_b. Stream of a pair: 256 bias0, 256 bias1, W of channel 0 and of channel 1 for
- * each four taps, then M, c, e of each. Channels of one pixel go to out_a, of the other to out_b; these may be equal.
- * Returns the end of the stream. */
-const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, int8_t *out_a, int8_t *out_b,
-                                 uint32_t pairs, uint32_t groups);
+ * taps: for each four z of the three pixels, then y of the three. Stream of a pair: 256 bias0, 256 bias1, W of channel 0
+ * and of channel 1 for each four taps, then M, c, e of each. out: where each pixel's channels go;
+ * where these are equal the first pixel's stay. Returns the end of the stream. */
+const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, int8_t *const out[3], uint32_t pairs,
+                                 uint32_t groups);
 
-/* Widens two pixels of 4 * groups bytes, groups at least 1, as ofr_dsp_multiply wants them; returns the end. */
-uint32_t *ofr_dsp_widen_pair(const int8_t *a, const int8_t *b, uint32_t *taps, uint32_t groups);
+/* Widens three pixels of 4 * groups bytes, groups at least 1, as ofr_dsp_multiply wants them; returns the end. */
+uint32_t *ofr_dsp_widen_three(const int8_t *const in[3], uint32_t *taps, uint32_t groups);
 
 /* Widens 4 * groups bytes, groups at least 1, to z, y for each four; returns the end. */
 uint32_t *ofr_dsp_widen(const int8_t *in, uint32_t *out, uint32_t groups);
 
-/* Brings two widened pixels together as ofr_dsp_multiply wants them, groups at least 1; returns the end. */
-uint32_t *ofr_dsp_interleave(const uint32_t *a, const uint32_t *b, uint32_t *taps, uint32_t groups);
+/* Brings three widened pixels, `distance` bytes apart, together as ofr_dsp_multiply wants them, groups at least 1;
+ * returns the end. */
+uint32_t *ofr_dsp_interleave(const uint32_t *first, uint32_t distance, uint32_t *taps, uint32_t groups);
 
 /* Channels in fours and taps in eights, both at least 1, with one multiplier, offset and exponent for all. */
 typedef struct ofr_dsp_row {

@@ -1,4 +1,4 @@
-/* 1x1 convolution without padding at any stride, int8: two pixels by two channels at a time, over its input if asked. */
+/* 1x1 convolution without padding at any stride, int8: three pixels by two channels at a time, over its input if asked. */
 #include "layer.h"
 
 static ofr_status check(const ofr_call *call) {
@@ -13,7 +13,7 @@ static ofr_status check(const ofr_call *call) {
     if ((uint32_t)(p->out_rows - 1) * p->stride_h >= p->rows || (uint32_t)(p->out_cols - 1) * p->stride_w >= p->cols) {
         return ofr_refuse(call, OFR_E_SHAPE, p->out_rows, p->rows);
     }
-    return ofr_dsp_check_scratch(call, (p->in_c + 3u) / 4u * 16u);
+    return ofr_dsp_check_scratch(call, (p->in_c + 3u) / 4u * OFR_DSP_TAP_BYTES);
 }
 
 static const int8_t *pixel(const ofr_dsp_conv_2d_params *p, const int8_t *in, uint32_t i) {
@@ -25,13 +25,15 @@ static const int8_t *pixel(const ofr_dsp_conv_2d_params *p, const int8_t *in, ui
 }
 
 /* The last 1 to 3 channels, so that nothing behind the input is read. */
-static void widen_rest(const int8_t *a, const int8_t *b, uint32_t *taps, uint32_t n) {
-    int8_t rest[2][4] = {{0}, {0}};
-    for (uint32_t i = 0; i < n; i++) {
-        rest[0][i] = a[i];
-        rest[1][i] = b[i];
+static void widen_rest(const int8_t *const in[OFR_DSP_PIXELS], uint32_t first, uint32_t *taps, uint32_t n) {
+    int8_t rest[OFR_DSP_PIXELS][4] = {{0}};
+    const int8_t *const at[OFR_DSP_PIXELS] = {rest[0], rest[1], rest[2]};
+    for (uint32_t pixel = 0; pixel < OFR_DSP_PIXELS; pixel++) {
+        for (uint32_t i = 0; i < n; i++) {
+            rest[pixel][i] = in[pixel][first + i];
+        }
     }
-    (void)ofr_dsp_widen_pair(rest[0], rest[1], taps, 1);
+    (void)ofr_dsp_widen_three(at, taps, 1);
 }
 
 static void run(const ofr_call *call) {
@@ -40,24 +42,23 @@ static void run(const ofr_call *call) {
     const int8_t *in = (const int8_t *)call->in[0].data;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, in_c = p->in_c, out_c = p->out_c;
-    for (uint32_t n = 0; n < pixels; n += 2) {
-        uint32_t i = n, j = n + 1;
-        if (p->backwards) {
-            j = pixels - 1 - n;
-            i = j - 1;
-        }
-        if (n + 1 == pixels) {
-            i = j = p->backwards ? 0 : n;
+    for (uint32_t n = 0; n < pixels; n += OFR_DSP_PIXELS) {
+        const int8_t *from[OFR_DSP_PIXELS];
+        int8_t *to[OFR_DSP_PIXELS];
+        for (uint32_t i = 0; i < OFR_DSP_PIXELS; i++) {
+            const uint32_t done = n + i < pixels ? n + i : pixels - 1; /* the last one again */
+            const uint32_t at = p->backwards ? pixels - 1 - done : done;
+            from[i] = pixel(p, in, at);
+            to[i] = out + at * out_c;
         }
         uint32_t *taps = call->scratch;
-        const int8_t *a = pixel(p, in, i), *b = pixel(p, in, j);
         if (in_c >= 4) {
-            taps = ofr_dsp_widen_pair(a, b, taps, in_c / 4);
+            taps = ofr_dsp_widen_three(from, taps, in_c / 4);
         }
         if (in_c % 4 != 0) {
-            widen_rest(a + (in_c & ~3u), b + (in_c & ~3u), taps, in_c % 4);
+            widen_rest(from, in_c & ~3u, taps, in_c % 4);
         }
-        (void)ofr_dsp_channels(stream, call->scratch, (in_c + 3) / 4, out_c, out + i * out_c, out + j * out_c);
+        (void)ofr_dsp_channels(stream, call->scratch, (in_c + 3) / 4, out_c, to);
     }
     ofr_dsp_clamp(out, pixels * out_c, p->act_min, p->act_max);
 }

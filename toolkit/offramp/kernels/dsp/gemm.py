@@ -38,6 +38,7 @@ KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED)
 
 ACCUMULATOR_BOUND = 1 << 23  # sums are kept times 256
 MAX_TAPS = 65536
+PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 
 
 def radix(c: Channels) -> tuple[Array, Array] | None:
@@ -94,14 +95,14 @@ def span(out: int, stride: int, taps: int, dilation: int) -> int:
 def choose(g: dict[str, int]) -> tuple[Kernel, int]:
     """The kernel for a geometry and its scratch."""
     k = g["kernel_h"] * g["kernel_w"] * g["in_c"] // g["groups"]
-    taps = -(-k // 4) * 16
+    taps = -(-k // 4) * TAP_BYTES
     if (g["kernel_h"], g["kernel_w"], g["pad_top"], g["pad_left"], g["groups"]) == (1, 1, 0, 0, 1):
         return POINTWISE, taps
     rows = (g["kernel_h"] - 1) * g["dilation_h"] + 1
     row = span(g["out_cols"], g["stride_w"], g["kernel_w"], g["dilation_w"]) * g["in_c"]
     if g["in_c"] % 4 == 0 and g["groups"] == 1:
         return CONV, rows * row * 2 + taps
-    return GATHER, rows * with_rest(row) + 2 * with_rest(k * g["groups"]) + taps
+    return GATHER, rows * with_rest(row) + PIXELS * with_rest(k * g["groups"]) + taps
 
 
 def with_rest(n: int) -> int:
