@@ -58,6 +58,10 @@
 #define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3 1u
 #define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3_RELU 0x0306u
 #define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3_RELU 1u
+#define OFR_KERNEL_DSP_ADD 0x0307u
+#define OFR_PACKING_DSP_ADD 1u
+#define OFR_KERNEL_DSP_AVERAGE_POOL_2D 0x0308u
+#define OFR_PACKING_DSP_AVERAGE_POOL_2D 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -293,5 +297,14 @@ typedef struct ofr_dsp_depthwise_params {
     uint8_t reserved[2];
 } ofr_dsp_depthwise_params;
 _Static_assert(sizeof(ofr_dsp_depthwise_params) == 32, "layout");
+
+typedef struct ofr_dsp_add_params {
+    int32_t multiplier;
+    int32_t offset;
+    uint32_t exponent;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_dsp_add_params;
+_Static_assert(sizeof(ofr_dsp_add_params) == 16, "layout");
 
 #endif

@@ -8,6 +8,7 @@ typedef struct ring {
     uint32_t n, bytes; /* rows in the ring, bytes of one */
     uint32_t next;     /* first row not yet read, counted from the upper padding */
     uint32_t left, cols; /* positions in front of the input's, and those of the input */
+    uint32_t group_c, runs, run; /* channels of a group; runs of bytes in a kernel row, bytes of one */
 } ring;
 
 static uint32_t ring_rows(const ofr_dsp_conv_2d_params *p) {
@@ -65,28 +66,32 @@ static void advance(ring *r, uint32_t y) {
 }
 
 static inline void copy(int8_t *to, const int8_t *from, uint32_t n) {
-    for (uint32_t i = 0; i < n; i += 4) {
+    const int8_t *end = from + n;
+    do {
         uint32_t word;
-        memcpy(&word, from + i, 4);
-        memcpy(to + i, &word, 4);
-    }
+        memcpy(&word, from, 4);
+        memcpy(to, &word, 4);
+        from += 4;
+        to += 4;
+    } while (from < end);
 }
 
 /* Taps of one pixel, group after group. */
-static void gather(const ring *r, uint32_t y, uint32_t x, int8_t *taps) {
+static void gather(const ring *r, uint32_t first, uint32_t x, int8_t *taps) {
     const ofr_dsp_conv_2d_params *p = r->p;
-    const uint32_t group_c = (uint32_t)p->in_c / p->groups, dense = p->dilation_w == 1 && p->groups == 1;
-    const uint32_t runs = dense ? 1u : p->kernel_w, run = dense ? p->kernel_w * group_c : group_c;
-    const uint32_t step = (uint32_t)p->dilation_w * p->in_c, first = y * p->stride_h % r->n;
-    for (uint32_t g = 0; g < p->groups; g++) {
-        uint32_t slot = first;
-        for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
-            const int8_t *at = r->rows + slot * r->bytes + x * p->stride_w * p->in_c + g * group_c;
-            for (uint32_t i = 0; i < runs; i++, at += step, taps += run) {
-                copy(taps, at, run);
+    const uint32_t group_c = r->group_c, runs = r->runs, run = r->run, step = (uint32_t)p->dilation_w * p->in_c;
+    const uint32_t jump = p->dilation_h * r->bytes;
+    const uint32_t ring_bytes = r->n * r->bytes;
+    const int8_t *column = r->rows + x * p->stride_w * p->in_c;
+    for (uint32_t g = p->groups; g != 0; g--, column += group_c) {
+        const int8_t *at = column + first * r->bytes, *end = column + ring_bytes;
+        for (uint32_t ky = p->kernel_h; ky != 0; ky--) {
+            const int8_t *tap = at;
+            for (uint32_t i = runs; i != 0; i--, tap += step, taps += run) {
+                copy(taps, tap, run);
             }
-            slot += p->dilation_h;
-            slot = slot >= r->n ? slot - r->n : slot;
+            at += jump;
+            at = at >= end ? at - ring_bytes : at;
         }
     }
 }
@@ -111,16 +116,21 @@ static void run(const ofr_call *call) {
     const uint32_t span = ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w);
     r.bytes = row_bytes(p);
     r.left = p->pad_left < span ? p->pad_left : span;
+    r.group_c = (uint32_t)p->in_c / p->groups;
+    r.runs = p->dilation_w == 1 && p->groups == 1 ? 1u : p->kernel_w;
+    r.run = r.runs == 1 ? p->kernel_w * r.group_c : r.group_c;
     r.cols = p->cols < span - r.left ? p->cols : span - r.left;
     int8_t *bytes = r.rows + r.n * r.bytes, *out = (int8_t *)call->out[0].data;
     uint32_t *taps = (uint32_t *)(void *)(bytes + OFR_DSP_PIXELS * pixel_bytes(p));
     memset(r.rows, p->input_zero_point, r.n * r.bytes); /* the padding on the left and right stays */
     int8_t *to[OFR_DSP_PIXELS] = {out, out, out};
+    const uint32_t distance = pixel_bytes(p);
     uint32_t waiting = 0; /* pixels gathered and not yet multiplied */
     for (uint32_t y = 0; y < p->out_rows; y++) {
         advance(&r, y);
+        const uint32_t first = y * p->stride_h % r.n;
         for (uint32_t x = 0; x < p->out_cols; x++, out += p->out_c) {
-            gather(&r, y, x, bytes + waiting * pixel_bytes(p));
+            gather(&r, first, x, bytes + waiting * distance);
             to[waiting++] = out;
             if (waiting == OFR_DSP_PIXELS) {
                 multiply(p, bytes, taps, to);

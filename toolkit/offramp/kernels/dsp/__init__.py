@@ -6,16 +6,18 @@ from collections.abc import Callable
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp import depthwise, gemm
+from offramp.kernels.dsp import depthwise, gemm, pointwise
 from offramp.ops.op import Kernel, Step
 
-KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS, *depthwise.KERNELS)
+KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS, *depthwise.KERNELS, *pointwise.KERNELS)
 
 Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
 
 LOWER: dict[str, Lower] = {
     "conv_2d": gemm.lower_conv_2d,
     "depthwise_conv_2d": depthwise.lower,
+    "add": pointwise.lower_add,
+    "average_pool_2d": pointwise.lower_average,
     "fully_connected": gemm.lower_fully_connected,
 }
 
