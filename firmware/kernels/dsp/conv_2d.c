@@ -39,7 +39,7 @@ static void fill(uint32_t *at, uint32_t groups, int32_t zero_point) {
     uint32_t one[2];
     int8_t four[4];
     memset(four, zero_point, 4);
-    (void)ofr_dsp_widen(four, one, 1);
+    ofr_dsp_widen(four, one, 1);
     for (uint32_t i = 0; i < groups; i++, at += 2) {
         at[0] = one[0];
         at[1] = one[1];
@@ -61,7 +61,7 @@ static void advance(ring *r, uint32_t y) {
         const uint32_t cols = p->cols < span - left ? p->cols : span - left, groups = cols * (p->in_c / 4u);
         row += left * (p->in_c / 2u);
         if (inside < p->rows && groups != 0) {
-            (void)ofr_dsp_widen(r->in + inside * p->cols * p->in_c, row, groups);
+            ofr_dsp_widen(r->in + inside * p->cols * p->in_c, row, groups);
         } else {
             fill(row, groups, p->input_zero_point);
         }
@@ -142,5 +142,5 @@ static void run(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_dsp_conv_2d = {
-    OFR_KERNEL_DSP_CONV_2D, OFR_PACKING_DSP_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, 0, check, run,
+    OFR_KERNEL_DSP_CONV_2D, OFR_PACKING_DSP_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run,
 };

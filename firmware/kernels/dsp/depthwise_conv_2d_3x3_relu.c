@@ -11,7 +11,7 @@ const ofr_kernel ofr_kernel_dsp_depthwise_conv_2d_3x3_relu = {
     sizeof(ofr_dsp_depthwise_params),
     1,
     1,
-    1,
+    1u | OFR_SAME_START(0),
     ofr_dsp_check_depthwise,
     run,
 };

@@ -24,16 +24,16 @@ static ofr_status check(const ofr_call *call) {
     return status != OFR_OK ? status : ofr_dsp_check_scratch(call, tap_bytes(p));
 }
 
-/* Taps of one row; those that fill up the last eight meet weights of 0. */
+/* Taps of one row, from its end; those that fill up the last eight meet weights of 0. */
 static void widen(const int8_t *in, uint32_t depth, uint32_t *taps) {
     const uint32_t groups = depth / 4;
-    if (groups != 0) {
-        taps = ofr_dsp_widen(in, taps, groups);
-    }
     if (depth % 4 != 0) {
         int8_t rest[4] = {0};
         memcpy(rest, in + 4 * groups, depth % 4);
-        (void)ofr_dsp_widen(rest, taps, 1);
+        ofr_dsp_widen(rest, taps + 2 * groups, 1);
+    }
+    if (groups != 0) {
+        ofr_dsp_widen(in, taps, groups);
     }
 }
 
@@ -66,7 +66,7 @@ const ofr_kernel ofr_kernel_dsp_fully_connected = {
     sizeof(ofr_dsp_fully_connected_params),
     1,
     1,
-    0,
+    OFR_SCRATCH_ON_INPUT,
     check,
     run,
 };

@@ -147,5 +147,5 @@ static void run(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {
-    OFR_KERNEL_DSP_GATHER_CONV_2D, OFR_PACKING_DSP_GATHER_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, 0, check, run,
+    OFR_KERNEL_DSP_GATHER_CONV_2D, OFR_PACKING_DSP_GATHER_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run,
 };

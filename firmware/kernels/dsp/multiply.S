@@ -148,25 +148,26 @@ ofr_dsp_widen:
     push {r4-r7, lr}
     mov r12, #0x007f007f
     mov lr, #0xff00ff00
+    add r0, r0, r2, lsl #2
+    add r1, r1, r2, lsl #3
     lsrs r2, r2, #1
     bcc 1f
-    ldr r5, [r0], #4
+    ldr r5, [r0, #-4]!
     widen_z r5, r4
     widen_y r5, r4
-    stmia.w r1!, {r4, r5}
+    stmdb r1!, {r4, r5}
     cbz r2, 2f
 1:
-    ldr r5, [r0], #4
-    ldr r7, [r0], #4
+    ldr r7, [r0, #-4]!
+    ldr r5, [r0, #-4]!
     widen_z r5, r4
     widen_z r7, r6
     widen_y r5, r4
     widen_y r7, r6
-    stmia.w r1!, {r4-r7}
+    stmdb r1!, {r4-r7}
     subs r2, r2, #1
     bne 1b
 2:
-    mov r0, r1
     pop {r4-r7, pc}
     .size ofr_dsp_widen, . - ofr_dsp_widen
 

@@ -26,8 +26,8 @@ const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, i
 /* Widens three pixels of 4 * groups bytes, groups at least 1, as ofr_dsp_multiply wants them; returns the end. */
 uint32_t *ofr_dsp_widen_three(const int8_t *const in[3], uint32_t *taps, uint32_t groups);
 
-/* Widens 4 * groups bytes, groups at least 1, to z, y for each four; returns the end. */
-uint32_t *ofr_dsp_widen(const int8_t *in, uint32_t *out, uint32_t groups);
+/* Widens 4 * groups bytes, groups at least 1, to z, y for each four, from the end: `out` may begin where `in` does. */
+void ofr_dsp_widen(const int8_t *in, uint32_t *out, uint32_t groups);
 
 /* Brings three widened pixels, `distance` bytes apart, together as ofr_dsp_multiply wants them, groups at least 1;
  * returns the end. */

@@ -69,7 +69,7 @@ const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d = {
     sizeof(ofr_dsp_conv_2d_params),
     1,
     1,
-    0,
+    OFR_SAME_START(0),
     check,
     run,
 };

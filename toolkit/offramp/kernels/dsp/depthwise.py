@@ -10,7 +10,7 @@ from offramp.ir import Op, Tensor
 from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, depthwise_conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Array, Kernel, Params, Step, block, constant, present
+from offramp.ops.op import SAME_START, Array, Kernel, Params, Step, block, constant, present
 
 PARAMS = Params(
     "dsp_depthwise",
@@ -32,8 +32,8 @@ PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-ANY = Kernel("dsp", "depthwise_conv_2d_3x3", 0x0305, 1, PARAMS, in_place=1)
-RELU = Kernel("dsp", "depthwise_conv_2d_3x3_relu", 0x0306, 1, PARAMS, in_place=1)
+ANY = Kernel("dsp", "depthwise_conv_2d_3x3", 0x0305, 1, PARAMS, 1 | SAME_START)
+RELU = Kernel("dsp", "depthwise_conv_2d_3x3_relu", 0x0306, 1, PARAMS, 1 | SAME_START)
 KERNELS = (ANY, RELU)
 
 ACCUMULATOR_BOUND = 1 << 30  # sums are kept doubled
@@ -115,4 +115,12 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
     macs = depthwise_conv_2d.macs(a, inputs, outputs)
     data = block(params, blocks(c, b.transposed))
     kernel = RELU if r.act_min >= r.zero_point else ANY
-    return Step(kernel, (op.inputs[0],), op.outputs, data, b.scratch_bytes, macs)
+    overlaps = 1 if not buffered else SAME_START if bands_over_input(g, b.band) else 0
+    return Step(kernel, (op.inputs[0],), op.outputs, data, b.scratch_bytes, macs, overlaps=overlaps)
+
+
+def bands_over_input(g: dict[str, int], band: int) -> bool:
+    """Whether each buffered band of output lines ends before the first input row that the next one needs."""
+    y = np.arange(band, g["out_rows"], band)
+    needed = np.maximum(y * g["stride_h"] - g["pad_top"], 0) * g["cols"]
+    return bool((y * g["out_cols"] <= needed).all())

@@ -8,7 +8,18 @@ from offramp.ir import Op, Tensor
 from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Array, Kernel, Params, Step, block, constant, elements, present
+from offramp.ops.op import (
+    SAME_START,
+    SCRATCH_ON_INPUT,
+    Array,
+    Kernel,
+    Params,
+    Step,
+    block,
+    constant,
+    elements,
+    present,
+)
 
 CONV_PARAMS = Params(
     "dsp_conv_2d",
@@ -30,10 +41,10 @@ FULLY_CONNECTED_PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 1, CONV_PARAMS)
-CONV = Kernel("dsp", "conv_2d", 0x0302, 1, CONV_PARAMS)
-GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 1, CONV_PARAMS)
-FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS)
+POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 1, CONV_PARAMS, SAME_START)
+CONV = Kernel("dsp", "conv_2d", 0x0302, 1, CONV_PARAMS, SAME_START)
+GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 1, CONV_PARAMS, SAME_START)
+FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
 KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED)
 
 ACCUMULATOR_BOUND = 1 << 23  # sums are kept times 256
@@ -115,8 +126,31 @@ def conv_step(op: Op, g: dict[str, int], c: Channels, zero: int, act: tuple[int,
     if stream is None or c.weights.shape[1] > MAX_TAPS:
         return None
     kernel, scratch = choose(g)
-    params = CONV_PARAMS.pack(**g, input_zero_point=zero, act_min=act[0], act_max=act[1], backwards=0)
-    return Step(kernel, (op.inputs[0],), op.outputs, block(params, stream), scratch, macs)
+    over, backwards = pixels_over_input(g) if kernel is POINTWISE else (rows_over_input(g), False)
+    params = CONV_PARAMS.pack(
+        **g, input_zero_point=zero, act_min=act[0], act_max=act[1], backwards=int(backwards)
+    )
+    overlaps = SAME_START if over else 0
+    return Step(kernel, (op.inputs[0],), op.outputs, block(params, stream), scratch, macs, overlaps=overlaps)
+
+
+def pixels_over_input(g: dict[str, int]) -> tuple[bool, bool]:
+    """(output may begin where the input begins, backwards): no pixel is overwritten before it is read."""
+    y, x = np.divmod(np.arange(g["out_rows"] * g["out_cols"]), g["out_cols"])
+    start = (y * g["stride_h"] * g["cols"] + x * g["stride_w"]) * g["in_c"]
+    out = np.arange(len(start)) * g["out_c"]
+    if (out[1:] <= start[1:]).all():  # what is written before pixel j ends where pixel j begins
+        return True, False
+    backwards = bool((start[:-1] + g["in_c"] <= out[1:]).all())
+    return backwards, backwards
+
+
+def rows_over_input(g: dict[str, int]) -> bool:
+    """Whether each output row ends before the first input row that is not in the ring."""
+    y = np.arange(g["out_rows"])
+    read = y * g["stride_h"] - g["pad_top"] + (g["kernel_h"] - 1) * g["dilation_h"] + 1
+    written = (y + 1) * g["out_cols"] * g["out_c"]
+    return bool(((read >= g["rows"]) | (written <= read * g["cols"] * g["in_c"])).all())
 
 
 def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
