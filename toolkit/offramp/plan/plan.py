@@ -249,12 +249,12 @@ class Planner:
         most = {place_: self.graph.tensors[place_].bytes for place_ in first}
         for t in self.root:
             most[self.place_of(t)] = max(most.get(self.place_of(t), 0), self.graph.tensors[t].bytes)
-        for i, place_ in self.on_input.items():
-            most[place_] = max(most[place_], self.steps[i][1].scratch_bytes)
+        scratch = {place_: self.steps[i][1].scratch_bytes for i, place_ in self.on_input.items()}
         for place_, start in first.items():
             if self.in_arena(place_):
                 source = self.graph.tensors[place_]
-                yield place_, Buffer(source.name, most[place_], start, self.last.get(place_, start))
+                last = self.last.get(place_, start)
+                yield place_, Buffer(source.name, most[place_], start, last, scratch.get(place_, 0))
         for i, (op, step) in enumerate(self.steps):
             if step.scratch_bytes and i not in self.on_input:
                 yield -1 - i, Buffer(f"scratch of {op.name}", step.scratch_bytes, i, i)
