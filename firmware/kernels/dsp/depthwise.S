@@ -2,17 +2,25 @@
     .syntax unified
     .thumb
 
-    .equ STEP, 12
-    .equ BIAS, 16
-    .equ END, 20
-    .equ LINE_BYTES, 24
-    .equ ODD, 28
-    .equ WHOLE_STEP, 32
-    .equ REWIND, 36
-    .equ OUT_LINE, 40
-    .equ LINES, 44
-    .equ OUT, 48
-    .equ FRAME, 56
+/* Stack of the lines: M, c, e, then these. */
+    .equ STEP, 12 /* 0 for a last odd output */
+    .equ BIAS, 16 /* twice */
+    .equ END, 24
+    .equ LINE_BYTES, 28
+    .equ ODD, 32
+    .equ WHOLE_STEP, 36
+    .equ REWIND, 40
+    .equ OUT_LINE, 44
+    .equ LINES_LEFT, 48
+    .equ OUT, 52
+    .equ IN, 56
+    .equ PLANE, 60
+    .equ CHANNELS, 64
+    .equ BLOCK, 68
+    .equ FIRST_OUT, 72
+    .equ LINES, 76
+    .equ PITCH, 80
+    .equ FRAME, 84
 
 /* One row of three weights, two outputs at stride 1. */
     .macro row_s1 row, w01, w12
@@ -41,10 +49,15 @@
 \name:
     push {r4-r11, lr}
     sub sp, sp, #FRAME
+    ldrd r10, r11, [r0, #32] /* plane, channels */
+    strd r10, r11, [sp, #PLANE]
+    str r1, [sp, #BLOCK]
     ldmia r0, {r2-r9} /* in, pitch, next line, out, step, line step, outputs, lines */
-    str r7, [sp, #OUT_LINE]
-    str r5, [sp, #OUT]
+    str r2, [sp, #IN]
+    str r3, [sp, #PITCH]
+    strd r5, r9, [sp, #FIRST_OUT]
     str r6, [sp, #WHOLE_STEP]
+    str r7, [sp, #OUT_LINE]
     and r10, r8, #1
     lsr r11, r8, #1
     mul r12, r11, r6
@@ -54,17 +67,21 @@
     mov r12, #\advance
     mls r4, r11, r12, r4
     str r4, [sp, #REWIND]
-    str r9, [sp, #LINES]
-    mov r0, r2
-    add r2, r0, r3, lsl #1
-    add r3, r0, r3
-    mov lr, r1
-    mov r1, r3
+0:
+    ldr lr, [sp, #BLOCK]
     ldmia lr!, {r5-r10}
-    ldmia lr, {r3, r4, r11, r12} /* bias, M, c, e */
-    str r3, [sp, #BIAS]
+    ldmia lr!, {r3, r4, r11, r12} /* bias, M, c, e */
+    str lr, [sp, #BLOCK]
+    strd r3, r3, [sp, #BIAS]
     strd r4, r11, [sp]
     str r12, [sp, #8]
+    ldr r0, [sp, #IN]
+    ldr r3, [sp, #PITCH]
+    add r1, r0, r3
+    add r2, r1, r3
+    ldrd r3, r4, [sp, #FIRST_OUT]
+    str r3, [sp, #OUT]
+    str r4, [sp, #LINES_LEFT]
 1:
     ldr lr, [sp, #OUT]
     ldr r3, [sp, #WHOLE_STEP]
@@ -75,8 +92,7 @@
     cmp r3, #0
     beq 3f
 2:
-    ldr r11, [sp, #BIAS]
-    mov r12, r11
+    ldrd r11, r12, [sp, #BIAS]
     \row r0, r5, r6
     \row r1, r7, r8
     \row r2, r9, r10
@@ -121,8 +137,18 @@
     add lr, lr, r3
     str lr, [sp, #OUT]
     subs r4, r4, #1
-    str r4, [sp, #LINES]
+    str r4, [sp, #LINES_LEFT]
     bne 1b
+    ldrd r3, r4, [sp, #IN]
+    add r3, r3, r4
+    str r3, [sp, #IN]
+    ldr r3, [sp, #FIRST_OUT]
+    add r3, r3, #1
+    str r3, [sp, #FIRST_OUT]
+    ldr r3, [sp, #CHANNELS]
+    subs r3, r3, #1
+    str r3, [sp, #CHANNELS]
+    bne 0b
     add sp, sp, #FRAME
     pop {r4-r11, pc}
     .size \name, . - \name
@@ -133,20 +159,8 @@
     lines ofr_dsp_lines_relu_s1, row_s1, 4, 1
     lines ofr_dsp_lines_relu_s2, row_s2, 8, 1
 
-/* r0 pixels, r1 bytes between them, r2 words of channel 0, r3 words between channels, stack: pairs. */
-    .section .text.ofr_dsp_planar, "ax", %progbits
-    .global ofr_dsp_planar
-    .type ofr_dsp_planar, %function
-    .thumb_func
-ofr_dsp_planar:
-    push {r4-r10, lr}
-    ldr r12, [sp, #32]
-    lsl r3, r3, #2
-    add lr, r3, r3, lsl #1
-1:
-    ldr r4, [r0]
-    ldr r5, [r0, r1]
-    add r0, r0, r1, lsl #1
+/* Four channels of two pixels, in r4 and r5, to a word of each plane. */
+    .macro split
     pkhbt r6, r4, r5, lsl #16
     pkhtb r7, r5, r4, asr #16
     sxtb16 r8, r6, ror #8
@@ -157,7 +171,43 @@ ofr_dsp_planar:
     str r7, [r2, r3, lsl #1]
     str r9, [r2, lr]
     str r6, [r2], #4
+    .endm
+
+    .section .text.ofr_dsp_planar, "ax", %progbits
+    .global ofr_dsp_planar
+    .type ofr_dsp_planar, %function
+    .thumb_func
+ofr_dsp_planar:
+    push {r4-r10, lr}
+    mov r10, r0
+    ldmia r10, {r0-r3, r12} /* pixels, bytes between them, planes, words between planes, zero */
+    lsl r3, r3, #2
+    add lr, r3, r3, lsl #1
+    ldr r4, [r10, #20] /* head */
+    cbz r4, 1f
+    mov r4, r12
+    ldr r5, [r0]
+    add r0, r0, r1
+    split
+1:
+    ldr r4, [r10, #24] /* pairs */
+    cbz r4, 3f
+    push {r12}
+    mov r12, r4
+2:
+    ldr r4, [r0]
+    ldr r5, [r0, r1]
+    add r0, r0, r1, lsl #1
+    split
     subs r12, r12, #1
-    bne 1b
+    bne 2b
+    pop {r12}
+3:
+    ldr r4, [r10, #28] /* tail */
+    cbz r4, 4f
+    ldr r4, [r0]
+    mov r5, r12
+    split
+4:
     pop {r4-r10, pc}
     .size ofr_dsp_planar, . - ofr_dsp_planar

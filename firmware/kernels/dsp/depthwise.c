@@ -13,15 +13,26 @@ typedef struct layer {
     axis along, across; /* along the lines, and from line to line */
     uint32_t words;     /* of a plane's line */
     uint32_t plane;     /* words of a band of one channel */
+    uint32_t before;    /* words of a line in front of the input */
+    ofr_dsp_pixels pixels;
 } layer;
 
 static layer open_layer(const ofr_dsp_depthwise_params *p) {
     const axis rows = {p->rows, p->out_rows, p->stride_h, p->pad_top, (uint32_t)p->cols * p->channels,
                        (uint32_t)p->out_cols * p->channels};
     const axis cols = {p->cols, p->out_cols, p->stride_w, p->pad_left, p->channels, p->channels};
-    layer l = {p, p->transposed ? rows : cols, p->transposed ? cols : rows, 0, 0};
+    layer l = {.p = p, .along = p->transposed ? rows : cols, .across = p->transposed ? cols : rows};
     l.words = (l.along.out + 1u) / 2u * l.along.stride + 1u;
     l.plane = ofr_times(ofr_times(p->band - 1u, l.across.stride) + TAPS, l.words);
+    l.before = l.along.pad / 2 < l.words ? l.along.pad / 2 : l.words;
+    const uint32_t room = l.words - l.before, length = l.along.length;
+    l.pixels.step = l.along.in_step;
+    l.pixels.plane_words = l.plane;
+    l.pixels.zero = ((uint32_t)p->input_zero_point & 255u) * 0x01010101u;
+    l.pixels.head = room != 0 && length != 0 && l.along.pad % 2 != 0;
+    const uint32_t pairs = (length - l.pixels.head) / 2, pair_room = room - l.pixels.head;
+    l.pixels.pairs = pairs < pair_room ? pairs : pair_room;
+    l.pixels.tail = (length - l.pixels.head) % 2 != 0 && pairs < pair_room;
     return l;
 }
 
@@ -53,38 +64,39 @@ ofr_status ofr_dsp_check_depthwise(const ofr_call *call) {
     return status != OFR_OK ? status : ofr_dsp_check_scratch(call, ofr_plus(ofr_times(l.plane, 4 * QUAD), buffer));
 }
 
-static uint32_t load(const int8_t *in, uint32_t n) {
-    uint32_t word = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        word |= (uint32_t)(uint8_t)in[i] << 8 * i;
-    }
-    return word;
-}
-
-/* Two pixels of four channels to their planes. */
-static void split(uint32_t a, uint32_t b, uint32_t *planes, uint32_t plane) {
-    for (uint32_t i = 0; i < QUAD; i++, a >>= 8, b >>= 8) {
-        planes[i * plane] = ((uint32_t)(int8_t)a & 0xffffu) | (uint32_t)(int8_t)b << 16;
+/* Words [first, last) of a line of four planes: padding. */
+static void fill_zero(const layer *l, uint32_t *planes, uint32_t first, uint32_t last) {
+    const uint32_t zero = ((uint32_t)l->p->input_zero_point & 0xffffu) * 0x00010001u;
+    for (uint32_t *end = planes + last, *at = planes + first; at < end; at++) {
+        at[0] = zero;
+        at[l->plane] = zero;
+        at[2 * l->plane] = zero;
+        at[3 * l->plane] = zero;
     }
 }
 
-/* One line of n channels: positions before and behind the input hold its zero point. */
-static void fill_line(const layer *l, const int8_t *in, uint32_t n, uint32_t *planes) {
-    const uint32_t zero = ((uint32_t)l->p->input_zero_point & 255u) * 0x01010101u;
-    const uint32_t step = l->along.in_step, pad = l->along.pad;
-    for (uint32_t i = 0; i < l->words;) {
-        const uint32_t x = 2 * i - pad; /* wraps in front of the input */
-        if (in != NULL && n == QUAD && x < l->along.length && x + 1 < l->along.length) {
-            const uint32_t pairs = (l->along.length - x) / 2;
-            const uint32_t room = l->words - i, count = pairs < room ? pairs : room;
-            ofr_dsp_planar(in + x * step, step, planes + i, l->plane, count);
-            i += count;
-            continue;
+/* One line of four channels; NULL: a line of padding. */
+static void fill_line(const layer *l, const int8_t *in, uint32_t *planes) {
+    if (in == NULL) {
+        fill_zero(l, planes, 0, l->words);
+        return;
+    }
+    ofr_dsp_pixels pixels = l->pixels;
+    pixels.in = in;
+    pixels.planes = planes + l->before;
+    ofr_dsp_planar(&pixels);
+    fill_zero(l, planes, 0, l->before);
+    fill_zero(l, planes, l->before + pixels.head + pixels.pairs + pixels.tail, l->words);
+}
+
+/* The same for the last 1 to 3 channels, so that nothing behind the input is read. */
+static void fill_part(const layer *l, const int8_t *in, uint32_t n, uint32_t *planes) {
+    fill_zero(l, planes, 0, l->words);
+    for (uint32_t c = 0; c < n && in != NULL; c++, in++) {
+        int16_t *line = (int16_t *)(void *)(planes + c * l->plane);
+        for (uint32_t x = 0; x < l->along.length && x + l->along.pad < 2 * l->words; x++) {
+            line[x + l->along.pad] = in[x * l->along.in_step];
         }
-        const uint32_t a = in != NULL && x < l->along.length ? load(in + x * step, n) : zero;
-        const uint32_t b = in != NULL && x + 1 < l->along.length ? load(in + (x + 1) * step, n) : zero;
-        split(a, b, planes + i, l->plane);
-        i++;
     }
 }
 
@@ -101,7 +113,12 @@ static void fill_band(const layer *l, const int8_t *in, uint32_t n, uint32_t *pl
     }
     for (uint32_t i = shared; i < count; i++) {
         const uint32_t y = first * l->across.stride + i - l->across.pad; /* wraps in front of the input */
-        fill_line(l, y < l->across.length ? in + y * l->across.in_step : NULL, n, planes + i * l->words);
+        const int8_t *line = y < l->across.length ? in + y * l->across.in_step : NULL;
+        if (n == QUAD) {
+            fill_line(l, line, planes + i * l->words);
+        } else {
+            fill_part(l, line, n, planes + i * l->words);
+        }
     }
 }
 
@@ -113,17 +130,17 @@ static void band(const layer *l, const ofr_call *call, uint32_t c, uint32_t firs
     const uint32_t *blocks = (const uint32_t *)(const void *)(p + 1);
     uint32_t *planes = call->scratch;
     fill_band(l, (const int8_t *)call->in[0].data + c, n, planes, first, lines, keep);
-    for (uint32_t i = 0; i < n; i++) {
-        const ofr_dsp_lines job = {planes + i * l->plane,
-                                   4 * l->words,
-                                   4 * l->words * l->across.stride,
-                                   out + c + i,
-                                   l->along.out_step,
-                                   l->across.out_step,
-                                   l->along.out,
-                                   lines};
-        run(&job, blocks + (c + i) * OFR_DSP_DEPTHWISE_WORDS);
-    }
+    const ofr_dsp_lines job = {planes,
+                               4 * l->words,
+                               4 * l->words * l->across.stride,
+                               out + c,
+                               l->along.out_step,
+                               l->across.out_step,
+                               l->along.out,
+                               lines,
+                               4 * l->plane,
+                               n};
+    run(&job, blocks + c * OFR_DSP_DEPTHWISE_WORDS);
 }
 
 void ofr_dsp_depthwise(const ofr_call *call, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2) {

@@ -9,7 +9,7 @@
 
 enum { OFR_DSP_DEPTHWISE_WORDS = 10 }; /* of one channel's block */
 
-/* Output lines of one channel. in: two int16 a word; lengths and distances in bytes but for the counts. */
+/* Output lines of several channels, each with its block and next to the one before. in: two int16 a word; lengths and distances in bytes but for the counts. */
 typedef struct ofr_dsp_lines {
     const uint32_t *in;
     uint32_t pitch;     /* from one line of `in` to the next */
@@ -19,6 +19,8 @@ typedef struct ofr_dsp_lines {
     uint32_t line_step; /* from one output line to the next */
     uint32_t outputs;   /* of a line, at least 1 */
     uint32_t lines;     /* at least 1 */
+    uint32_t plane;     /* from one channel of `in` to the next */
+    uint32_t channels;  /* at least 1 */
 } ofr_dsp_lines;
 
 /* Channel block: for each of three lines (w0, w1) and (w1, w2), twice the weights; then twice the bias, M, c and e as in
@@ -27,8 +29,17 @@ typedef struct ofr_dsp_lines {
 typedef void ofr_dsp_lines_run(const ofr_dsp_lines *lines, const uint32_t *block);
 ofr_dsp_lines_run ofr_dsp_lines_s1, ofr_dsp_lines_s2, ofr_dsp_lines_relu_s1, ofr_dsp_lines_relu_s2;
 
-/* `pairs` (at least 1) of pixels, `step` bytes apart: four channels each, a word of two int16 to each of four planes. */
-void ofr_dsp_planar(const int8_t *in, uint32_t step, uint32_t *planes, uint32_t plane_words, uint32_t pairs);
+/* A line of four channels: `zero` and the first pixel if `head`, pairs of pixels, the last pixel and `zero` if `tail`,
+ * each two a word of two int16 to each of four planes. */
+typedef struct ofr_dsp_pixels {
+    const int8_t *in;
+    uint32_t step; /* bytes from one pixel to the next */
+    uint32_t *planes;
+    uint32_t plane_words; /* from one plane to the next */
+    uint32_t zero;        /* four zero points */
+    uint32_t head, pairs, tail;
+} ofr_dsp_pixels;
+void ofr_dsp_planar(const ofr_dsp_pixels *pixels);
 
 ofr_status ofr_dsp_check_depthwise(const ofr_call *call);
 
