@@ -1,12 +1,7 @@
 /* Addition of two int8 tensors of one shape: one input shifted, the other through a table, then requantized. */
 #include "multiply.h"
 
-enum { EXACT_SHIFT = 20, TABLE = 256 }; /* the input whose scale is the larger one, doubled */
-
-/* Behind the struct: twice the scaled second input by its byte, less the first input's zero point shifted. */
-static const int32_t *table_of(const ofr_dsp_add_params *p) {
-    return (const int32_t *)(const void *)(p + 1);
-}
+enum { TABLE = 256 }; /* int32: twice the scaled second input by its byte, less the first input's zero point shifted */
 
 static ofr_status check(const ofr_call *call) {
     for (uint32_t i = 0; i < 2; i++) {
@@ -20,32 +15,22 @@ static ofr_status check(const ofr_call *call) {
     return ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof(ofr_dsp_add_params) + 4u * TABLE);
 }
 
-static inline int32_t one(const ofr_dsp_add_params *p, int32_t a, uint32_t b) {
-    int32_t sum = table_of(p)[b] + (int32_t)((uint32_t)a << EXACT_SHIFT);
-    const int32_t offset = p->offset + (sum >> 31);
-    __asm__("smmlar %0, %0, %1, %2" : "+r"(sum) : "r"(p->multiplier), "r"(offset));
-    __asm__("asr %0, %0, %1\n\tssat %0, #8, %0" : "+r"(sum) : "r"(p->exponent));
-    return sum;
-}
-
 static void run(const ofr_call *call) {
     const ofr_dsp_add_params *p = call->params;
+    const uint32_t bytes = call->out[0].bytes, whole = bytes & ~3u;
     const uint8_t *a = call->in[0].data, *b = call->in[1].data;
     uint8_t *out = call->out[0].data;
-    const uint8_t *end = out + (call->out[0].bytes & ~3u);
-    for (; out != end; a += 4, b += 4, out += 4) {
-        uint32_t x, y;
-        memcpy(&x, a, 4);
-        memcpy(&y, b, 4);
-        out[0] = (uint8_t)one(p, (int8_t)x, y & 255u);
-        out[1] = (uint8_t)one(p, (int8_t)(x >> 8), y >> 8 & 255u);
-        out[2] = (uint8_t)one(p, (int8_t)(x >> 16), y >> 16 & 255u);
-        out[3] = (uint8_t)one(p, (int32_t)x >> 24, y >> 24);
+    if (whole != 0) {
+        ofr_dsp_add(a, b, out, whole / 4, p);
     }
-    for (uint32_t i = 0; i < (call->out[0].bytes & 3u); i++) {
-        out[i] = (uint8_t)one(p, (int8_t)a[i], b[i]);
+    if (whole != bytes) {
+        uint8_t rest[2][4] = {{0}};
+        memcpy(rest[0], a + whole, bytes - whole);
+        memcpy(rest[1], b + whole, bytes - whole);
+        ofr_dsp_add(rest[0], rest[1], rest[0], 1, p);
+        memcpy(out + whole, rest[0], bytes - whole);
     }
-    ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
+    ofr_dsp_clamp((int8_t *)out, bytes, p->act_min, p->act_max);
 }
 
 const ofr_kernel ofr_kernel_dsp_add = {

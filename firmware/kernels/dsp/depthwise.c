@@ -1,4 +1,7 @@
 /* Depthwise convolution of 3x3 windows: geometry, planes of four channels, bands of lines. */
+/* The time goes into multiply.S and its like: what is left is compiled for size. */
+#pragma GCC optimize("Os")
+
 #include "depthwise.h"
 
 enum { TAPS = 3, QUAD = 4 };
@@ -24,16 +27,20 @@ static layer open_layer(const ofr_dsp_depthwise_params *p) {
     layer l = {.p = p, .along = p->transposed ? rows : cols, .across = p->transposed ? cols : rows};
     l.words = (l.along.out + 1u) / 2u * l.along.stride + 1u;
     l.plane = ofr_times(ofr_times(p->band - 1u, l.across.stride) + TAPS, l.words);
-    l.before = l.along.pad / 2 < l.words ? l.along.pad / 2 : l.words;
-    const uint32_t room = l.words - l.before, length = l.along.length;
-    l.pixels.step = l.along.in_step;
-    l.pixels.plane_words = l.plane;
-    l.pixels.zero = ((uint32_t)p->input_zero_point & 255u) * 0x01010101u;
-    l.pixels.head = room != 0 && length != 0 && l.along.pad % 2 != 0;
-    const uint32_t pairs = (length - l.pixels.head) / 2, pair_room = room - l.pixels.head;
-    l.pixels.pairs = pairs < pair_room ? pairs : pair_room;
-    l.pixels.tail = (length - l.pixels.head) % 2 != 0 && pairs < pair_room;
     return l;
+}
+
+/* How the pixels of a line fall into words. */
+static void place_pixels(layer *l) {
+    l->before = l->along.pad / 2 < l->words ? l->along.pad / 2 : l->words;
+    const uint32_t room = l->words - l->before, length = l->along.length;
+    l->pixels.step = l->along.in_step;
+    l->pixels.plane_words = l->plane;
+    l->pixels.zero = ((uint32_t)l->p->input_zero_point & 255u) * 0x01010101u;
+    l->pixels.head = room != 0 && length != 0 && l->along.pad % 2 != 0;
+    const uint32_t pairs = (length - l->pixels.head) / 2, pair_room = room - l->pixels.head;
+    l->pixels.pairs = pairs < pair_room ? pairs : pair_room;
+    l->pixels.tail = (length - l->pixels.head) % 2 != 0 && pairs < pair_room;
 }
 
 ofr_status ofr_dsp_check_depthwise(const ofr_call *call) {
@@ -145,7 +152,8 @@ static void band(const layer *l, const ofr_call *call, uint32_t c, uint32_t firs
 
 void ofr_dsp_depthwise(const ofr_call *call, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2) {
     const ofr_dsp_depthwise_params *p = call->params;
-    const layer l = open_layer(p);
+    layer l = open_layer(p);
+    place_pixels(&l);
     ofr_dsp_lines_run *run = l.along.stride == 1 ? s1 : s2;
     int8_t *out = (int8_t *)call->out[0].data;
     if (p->buffered) { /* lines leave when all their channels are there */

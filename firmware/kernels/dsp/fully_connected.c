@@ -1,4 +1,7 @@
 /* Fully connected layer with one multiplier for all channels, int8: four channels at a time. */
+/* The time goes into multiply.S and its like: what is left is compiled for size. */
+#pragma GCC optimize("Os")
+
 #include "layer.h"
 
 static uint32_t tap_bytes(const ofr_dsp_fully_connected_params *p) {

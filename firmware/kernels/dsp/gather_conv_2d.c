@@ -1,4 +1,7 @@
 /* Convolution of any window, channel count and groups, int8: padded input rows in a ring, taps gathered as bytes. */
+/* The time goes into multiply.S and its like: what is left is compiled for size. */
+#pragma GCC optimize("Os")
+
 #include "layer.h"
 
 typedef struct ring {
@@ -8,7 +11,8 @@ typedef struct ring {
     uint32_t n, bytes; /* rows in the ring, bytes of one */
     uint32_t next;     /* first row not yet read, counted from the upper padding */
     uint32_t left, cols; /* positions in front of the input's, and those of the input */
-    uint32_t group_c, runs, run; /* channels of a group; runs of bytes in a kernel row, bytes of one */
+    uint32_t group_c;    /* channels of a group */
+    ofr_dsp_window window;
 } ring;
 
 static uint32_t ring_rows(const ofr_dsp_conv_2d_params *p) {
@@ -65,34 +69,13 @@ static void advance(ring *r, uint32_t y) {
     }
 }
 
-static inline void copy(int8_t *to, const int8_t *from, uint32_t n) {
-    const int8_t *end = from + n;
-    do {
-        uint32_t word;
-        memcpy(&word, from, 4);
-        memcpy(to, &word, 4);
-        from += 4;
-        to += 4;
-    } while (from < end);
-}
-
 /* Taps of one pixel, group after group. */
-static void gather(const ring *r, uint32_t first, uint32_t x, int8_t *taps) {
+static void gather(ring *r, uint32_t first, uint32_t x, int8_t *taps) {
     const ofr_dsp_conv_2d_params *p = r->p;
-    const uint32_t group_c = r->group_c, runs = r->runs, run = r->run, step = (uint32_t)p->dilation_w * p->in_c;
-    const uint32_t jump = p->dilation_h * r->bytes;
-    const uint32_t ring_bytes = r->n * r->bytes;
     const int8_t *column = r->rows + x * p->stride_w * p->in_c;
-    for (uint32_t g = p->groups; g != 0; g--, column += group_c) {
-        const int8_t *at = column + first * r->bytes, *end = column + ring_bytes;
-        for (uint32_t ky = p->kernel_h; ky != 0; ky--) {
-            const int8_t *tap = at;
-            for (uint32_t i = runs; i != 0; i--, tap += step, taps += run) {
-                copy(taps, tap, run);
-            }
-            at += jump;
-            at = at >= end ? at - ring_bytes : at;
-        }
+    for (uint32_t g = p->groups; g != 0; g--, column += r->group_c) {
+        r->window.end = column + r->window.ring_bytes;
+        taps = ofr_dsp_gather(column + first * r->bytes, taps, &r->window);
     }
 }
 
@@ -117,8 +100,13 @@ static void run(const ofr_call *call) {
     r.bytes = row_bytes(p);
     r.left = p->pad_left < span ? p->pad_left : span;
     r.group_c = (uint32_t)p->in_c / p->groups;
-    r.runs = p->dilation_w == 1 && p->groups == 1 ? 1u : p->kernel_w;
-    r.run = r.runs == 1 ? p->kernel_w * r.group_c : r.group_c;
+    const uint32_t dense = p->dilation_w == 1 && p->groups == 1;
+    r.window = (ofr_dsp_window){.rows = p->kernel_h,
+                                .jump = p->dilation_h * r.bytes,
+                                .ring_bytes = r.n * r.bytes,
+                                .run = dense ? p->kernel_w * r.group_c : r.group_c,
+                                .runs = dense ? 1u : p->kernel_w,
+                                .step = (uint32_t)p->dilation_w * p->in_c};
     r.cols = p->cols < span - r.left ? p->cols : span - r.left;
     int8_t *bytes = r.rows + r.n * r.bytes, *out = (int8_t *)call->out[0].data;
     uint32_t *taps = (uint32_t *)(void *)(bytes + OFR_DSP_PIXELS * pixel_bytes(p));

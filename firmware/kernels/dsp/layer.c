@@ -1,4 +1,7 @@
 /* What the convolutions of the dsp set share: the check of geometry and block, channels of three pixels. */
+/* The time goes into multiply.S and its like: what is left is compiled for size. */
+#pragma GCC optimize("Os")
+
 #include "layer.h"
 
 #include <arm_acle.h>

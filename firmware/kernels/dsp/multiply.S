@@ -277,3 +277,74 @@ ofr_dsp_multiply_row:
     pop {r4-r11, pc}
     .size ofr_dsp_multiply_row, . - ofr_dsp_multiply_row
     .ltorg
+
+/* r0 first tap, r1 where to, r2 ofr_dsp_window. */
+    .section .text.ofr_dsp_gather, "ax", %progbits
+    .global ofr_dsp_gather
+    .type ofr_dsp_gather, %function
+    .thumb_func
+ofr_dsp_gather:
+    push {r4-r11, lr}
+    ldmia r2, {r2-r8} /* rows, jump, end, ring, run, runs, step */
+1:
+    mov r9, r0
+    mov r10, r7
+2:
+    mov r11, r9
+    add r12, r1, r6
+3:
+    ldr lr, [r11], #4
+    str lr, [r1], #4
+    cmp r1, r12
+    blo 3b
+    mov r1, r12
+    add r9, r9, r8
+    subs r10, r10, #1
+    bne 2b
+    add r0, r0, r3
+    cmp r0, r4
+    it hs
+    subhs r0, r0, r5
+    subs r2, r2, #1
+    bne 1b
+    mov r0, r1
+    pop {r4-r11, pc}
+    .size ofr_dsp_gather, . - ofr_dsp_gather
+
+
+/* One element of ofr_dsp_add: bytes of r6 and r7 from bit 8 i on. */
+    .macro add_one i
+    uxtb r9, r7, ror #8 * \i
+    sxtb r8, r6, ror #8 * \i
+    ldr r9, [r12, r9, lsl #2]
+    add r9, r9, r8, lsl #20
+    add r8, r4, r9, asr #31
+    smmlar r9, r9, r3, r8
+    asr r9, r9, r5
+    ssat r9, #8, r9
+    strb r9, [r2], #1
+    .endm
+
+/* r0 exact input, r1 the other, r2 output, r3 fours, stack: ofr_dsp_add_params and its table. */
+    .section .text.ofr_dsp_add, "ax", %progbits
+    .global ofr_dsp_add
+    .type ofr_dsp_add, %function
+    .thumb_func
+ofr_dsp_add:
+    push {r4-r9, lr}
+    mov lr, r3
+    ldr r12, [sp, #28]
+    ldr r3, [r12], #4
+    ldr r4, [r12], #4
+    ldr r5, [r12], #8 /* multiplier, offset, exponent; behind the range the table */
+1:
+    ldr r6, [r0], #4
+    ldr r7, [r1], #4
+    add_one 0
+    add_one 1
+    add_one 2
+    add_one 3
+    subs lr, lr, #1
+    bne 1b
+    pop {r4-r9, pc}
+    .size ofr_dsp_add, . - ofr_dsp_add

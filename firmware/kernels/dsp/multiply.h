@@ -45,6 +45,21 @@ typedef struct ofr_dsp_row {
  * Stream of four channels: 256 bias of each, then W of each for each four taps. Returns the end of the stream. */
 const uint32_t *ofr_dsp_multiply_row(const uint32_t *stream, const uint32_t *taps, int8_t *out, const ofr_dsp_row *row);
 
+/* Where the taps of a pixel lie among rows of bytes in a ring. */
+typedef struct ofr_dsp_window {
+    uint32_t rows, jump; /* kernel rows, bytes from one to the next */
+    const int8_t *end;   /* of the ring, as far right as the first tap */
+    uint32_t ring_bytes;
+    uint32_t run, runs, step; /* bytes that lie together, how often in a kernel row, bytes from one to the next */
+} ofr_dsp_window;
+
+/* Copies the taps, by words: up to 3 bytes behind each run are read and written. Returns the end of the taps. */
+int8_t *ofr_dsp_gather(const int8_t *first, int8_t *taps, const ofr_dsp_window *window);
+
+/* Adds `fours` (at least 1) times four elements; `params` with the table behind. Outputs may lie over an input. */
+void ofr_dsp_add(const uint8_t *exact, const uint8_t *other, uint8_t *out, uint32_t fours,
+                 const ofr_dsp_add_params *params);
+
 /* Limits n bytes to a fused activation's range; does nothing where that is all of int8. */
 void ofr_dsp_clamp(int8_t *values, uint32_t n, int32_t low, int32_t high);
 

@@ -47,6 +47,7 @@ GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 1, CONV_PARAMS, SAME_START)
 FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
 KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED)
 
+ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
 ACCUMULATOR_BOUND = 1 << 23  # sums are kept times 256
 MAX_TAPS = 65536
 PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
@@ -177,7 +178,7 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
     macs = fully_connected.macs(op.attributes, inputs, outputs)
     if c is None:
         return None
-    if rows > 1 or any(len(np.unique(t)) > 1 for t in (c.multiplier, c.offset, c.exponent)):
+    if macs < ROW_MACS or rows > 1 or any(len(np.unique(t)) > 1 for t in (c.multiplier, c.offset, c.exponent)):
         ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
         sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
         return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, (r.act_min, r.act_max), macs)
