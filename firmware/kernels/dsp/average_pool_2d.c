@@ -1,4 +1,6 @@
 /* Average pooling of windows of up to 255 taps, int8: four channels at a time, halves round away from zero. */
+#pragma GCC optimize("Os")
+
 #include <arm_acle.h>
 
 #include "pool.h"

@@ -1,6 +1,6 @@
 /* Convolution of any window, int8, channels in fours: input rows widened once into a ring, three pixels by two channels. */
 /* The time goes into multiply.S and its like: what is left is compiled for size. */
-#pragma GCC optimize("Os")
+#pragma GCC optimize("O2")
 
 #include "layer.h"
 

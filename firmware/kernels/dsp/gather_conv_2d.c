@@ -11,7 +11,8 @@ typedef struct ring {
     uint32_t n, bytes; /* rows in the ring, bytes of one */
     uint32_t next;     /* first row not yet read, counted from the upper padding */
     uint32_t left, cols; /* positions in front of the input's, and those of the input */
-    uint32_t group_c;    /* channels of a group */
+    uint32_t group_c, group_out; /* channels of a group */
+    uint32_t k, groups, distance; /* taps of an output, fours of them, bytes of a gathered pixel */
     ofr_dsp_window window;
 } ring;
 
@@ -80,16 +81,14 @@ static void gather(ring *r, uint32_t first, uint32_t x, int8_t *taps) {
 }
 
 /* All groups of three gathered pixels. */
-static void multiply(const ofr_dsp_conv_2d_params *p, const int8_t *bytes, uint32_t *taps,
-                     int8_t *const out[OFR_DSP_PIXELS]) {
-    const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
-    const uint32_t k = (uint32_t)p->kernel_h * p->kernel_w * (p->in_c / p->groups), groups = groups_of(p);
-    const uint32_t group_out = (uint32_t)p->out_c / p->groups, distance = pixel_bytes(p);
-    for (uint32_t g = 0; g < p->groups; g++, bytes += k) {
-        const int8_t *const from[OFR_DSP_PIXELS] = {bytes, bytes + distance, bytes + 2 * distance};
-        int8_t *const to[OFR_DSP_PIXELS] = {out[0] + g * group_out, out[1] + g * group_out, out[2] + g * group_out};
-        (void)ofr_dsp_widen_three(from, taps, groups);
-        stream = ofr_dsp_channels(stream, taps, groups, group_out, to);
+static void multiply(const ring *r, const int8_t *bytes, uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS]) {
+    const uint32_t *stream = (const uint32_t *)(const void *)(r->p + 1);
+    uint32_t channel = 0;
+    for (uint32_t g = r->p->groups; g != 0; g--, bytes += r->k, channel += r->group_out) {
+        const int8_t *const from[OFR_DSP_PIXELS] = {bytes, bytes + r->distance, bytes + 2 * r->distance};
+        int8_t *const to[OFR_DSP_PIXELS] = {out[0] + channel, out[1] + channel, out[2] + channel};
+        (void)ofr_dsp_widen_three(from, taps, r->groups);
+        stream = ofr_dsp_channels(stream, taps, r->groups, r->group_out, to);
     }
 }
 
@@ -100,6 +99,10 @@ static void run(const ofr_call *call) {
     r.bytes = row_bytes(p);
     r.left = p->pad_left < span ? p->pad_left : span;
     r.group_c = (uint32_t)p->in_c / p->groups;
+    r.group_out = (uint32_t)p->out_c / p->groups;
+    r.k = (uint32_t)p->kernel_h * p->kernel_w * r.group_c;
+    r.groups = groups_of(p);
+    r.distance = pixel_bytes(p);
     const uint32_t dense = p->dilation_w == 1 && p->groups == 1;
     r.window = (ofr_dsp_window){.rows = p->kernel_h,
                                 .jump = p->dilation_h * r.bytes,
@@ -109,19 +112,18 @@ static void run(const ofr_call *call) {
                                 .step = (uint32_t)p->dilation_w * p->in_c};
     r.cols = p->cols < span - r.left ? p->cols : span - r.left;
     int8_t *bytes = r.rows + r.n * r.bytes, *out = (int8_t *)call->out[0].data;
-    uint32_t *taps = (uint32_t *)(void *)(bytes + OFR_DSP_PIXELS * pixel_bytes(p));
+    uint32_t *taps = (uint32_t *)(void *)(bytes + OFR_DSP_PIXELS * r.distance);
     memset(r.rows, p->input_zero_point, r.n * r.bytes); /* the padding on the left and right stays */
     int8_t *to[OFR_DSP_PIXELS] = {out, out, out};
-    const uint32_t distance = pixel_bytes(p);
     uint32_t waiting = 0; /* pixels gathered and not yet multiplied */
     for (uint32_t y = 0; y < p->out_rows; y++) {
         advance(&r, y);
         const uint32_t first = y * p->stride_h % r.n;
         for (uint32_t x = 0; x < p->out_cols; x++, out += p->out_c) {
-            gather(&r, first, x, bytes + waiting * distance);
+            gather(&r, first, x, bytes + waiting * r.distance);
             to[waiting++] = out;
             if (waiting == OFR_DSP_PIXELS) {
-                multiply(p, bytes, taps, to);
+                multiply(&r, bytes, taps, to);
                 waiting = 0;
             }
         }
@@ -129,7 +131,7 @@ static void run(const ofr_call *call) {
     if (waiting != 0) {
         to[1] = waiting == 2 ? to[1] : to[0];
         to[2] = to[0]; /* which is written last */
-        multiply(p, bytes, taps, to);
+        multiply(&r, bytes, taps, to);
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }

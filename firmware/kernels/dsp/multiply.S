@@ -32,7 +32,7 @@
     ssat \sum, #8, \sum
     .endm
 
-    .equ UNROLLED, 16
+    .equ UNROLLED, 12 /* divides the groups of 3x3 windows over 16 channels and more */
     .equ GROUP_BYTES, 17 * 4
 
 /* Stack of ofr_dsp_multiply: taps, rounds, entry, b and c of the outputs less a, a, its end. */
@@ -51,10 +51,11 @@ ofr_dsp_multiply:
     strd r7, r8, [sp, #12]
     strd r6, r4, [sp, #20]
     sub r5, r5, #1
-    lsr r6, r5, #4
+    mov r7, #UNROLLED
+    udiv r6, r5, r7
+    mls r5, r6, r7, r5
     add r6, r6, #1
     strd r1, r6, [sp]
-    and r5, r5, #UNROLLED - 1
     rsb r5, r5, #UNROLLED - 1
     mov r6, #GROUP_BYTES
     ldr r7, =(2f + 1)
