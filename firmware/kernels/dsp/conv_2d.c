@@ -72,24 +72,8 @@ static void advance(ring *r, uint32_t y) {
     }
 }
 
-/* Taps of one pixel to one of the three places: for pixels whose neighbours lie in another row. */
-static void gather_one(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) {
-    const ofr_dsp_conv_2d_params *p = r->p;
-    const uint32_t pixel_words = p->in_c / 2u;
-    for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
-        const uint32_t slot = (y * p->stride_h + ky * p->dilation_h) % r->n;
-        const uint32_t *at = r->rows + slot * r->words + x * p->stride_w * pixel_words;
-        for (uint32_t kx = 0; kx < p->kernel_w; kx++, at += p->dilation_w * pixel_words) {
-            for (uint32_t i = 0; i < pixel_words; i += 2, taps += 2 * OFR_DSP_PIXELS) {
-                taps[0] = at[i];
-                taps[OFR_DSP_PIXELS] = at[i + 1];
-            }
-        }
-    }
-}
-
-/* Taps of pixels x, x + 1 and x + 2 of one row. */
-static void gather_three(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) {
+/* Taps of output pixel x of row y: alone, to one of the three places, or with its two neighbours. */
+static void gather(const ring *r, uint32_t y, uint32_t x, uint32_t *taps, int alone) {
     const ofr_dsp_conv_2d_params *p = r->p;
     const uint32_t pixel_words = p->in_c / 2u, dense = p->dilation_w == 1;
     const uint32_t runs = dense ? 1u : p->kernel_w, groups = (dense ? p->kernel_w : 1u) * (p->in_c / 4u);
@@ -98,7 +82,7 @@ static void gather_three(const ring *r, uint32_t y, uint32_t x, uint32_t *taps) 
     for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
         const uint32_t *at = r->rows + slot * r->words + x * p->stride_w * pixel_words;
         for (uint32_t i = 0; i < runs; i++, at += p->dilation_w * pixel_words) {
-            taps = ofr_dsp_interleave(at, distance, taps, groups);
+            taps = alone ? ofr_dsp_place(at, taps, groups) : ofr_dsp_interleave(at, distance, taps, groups);
         }
         slot += p->dilation_h;
         slot = slot >= r->n ? slot - r->n : slot;
@@ -118,7 +102,7 @@ static void run(const ofr_call *call) {
     for (uint32_t i = 0; i < pixels; i += OFR_DSP_PIXELS, out += OFR_DSP_PIXELS * out_c) {
         int8_t *to[OFR_DSP_PIXELS] = {out, out + out_c, out + 2 * out_c};
         if (x + 2 < p->out_cols) {
-            gather_three(&r, y, x, taps);
+            gather(&r, y, x, taps, 0);
             x += OFR_DSP_PIXELS;
         } else {
             for (uint32_t place = 0; place < OFR_DSP_PIXELS; place++) {
@@ -131,7 +115,7 @@ static void run(const ofr_call *call) {
                     y++;
                     advance(&r, y);
                 }
-                gather_one(&r, y, x++, taps + place);
+                gather(&r, y, x++, taps + place, 1);
             }
         }
         (void)ofr_dsp_channels(stream, taps, groups, out_c, to);

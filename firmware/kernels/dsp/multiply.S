@@ -202,6 +202,33 @@ ofr_dsp_interleave:
     pop {r4-r10, pc}
     .size ofr_dsp_interleave, . - ofr_dsp_interleave
 
+/* r0 widened pixel, r1 one of three places among taps, r2 groups. */
+    .section .text.ofr_dsp_place, "ax", %progbits
+    .global ofr_dsp_place
+    .type ofr_dsp_place, %function
+    .thumb_func
+ofr_dsp_place:
+    push {r4-r7}
+    lsrs r2, r2, #1
+    bcc 1f
+    ldmia.w r0!, {r4, r5}
+    str r4, [r1], #12
+    str r5, [r1], #12
+    cbz r2, 2f
+1:
+    ldmia.w r0!, {r4-r7}
+    str r4, [r1], #12
+    str r5, [r1], #12
+    str r6, [r1], #12
+    str r7, [r1], #12
+    subs r2, r2, #1
+    bne 1b
+2:
+    mov r0, r1
+    pop {r4-r7}
+    bx lr
+    .size ofr_dsp_place, . - ofr_dsp_place
+
 /* Eight taps of one pixel by four channels: r0 weights, r1 taps, r10 to r12 and lr sums. All of four bytes. */
     .macro four_by_four z, y
     ldmia.w r0!, {r6-r9}

@@ -33,6 +33,9 @@ void ofr_dsp_widen(const int8_t *in, uint32_t *out, uint32_t groups);
  * returns the end. */
 uint32_t *ofr_dsp_interleave(const uint32_t *first, uint32_t distance, uint32_t *taps, uint32_t groups);
 
+/* Copies one widened pixel to one of the three places, `taps` to `taps` + 2, groups at least 1; returns the end. */
+uint32_t *ofr_dsp_place(const uint32_t *pixel, uint32_t *taps, uint32_t groups);
+
 /* Channels in fours and taps in eights, both at least 1, with one multiplier, offset and exponent for all. */
 typedef struct ofr_dsp_row {
     uint32_t quads, eights;
