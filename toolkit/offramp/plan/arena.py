@@ -53,7 +53,9 @@ def place(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
     best: tuple[list[int], int] | None = None
     for key in keys:
         offsets = place_in(buffers, sorted(range(len(buffers)), key=key))
-        total = max((o + aligned(b.bytes_at(b.last)) for o, b in zip(offsets, buffers, strict=True)), default=0)
+        total = max(
+            (o + aligned(b.bytes_at(b.last)) for o, b in zip(offsets, buffers, strict=True)), default=0
+        )
         if best is None or total < best[1]:
             best = offsets, total
         if total == bound:
@@ -73,8 +75,6 @@ def place_in(buffers: Sequence[Buffer], sequence: Sequence[int]) -> list[int]:
             if offsets[j] >= 0 and o.first <= b.last and b.first <= o.last
         ]
         ends = sorted({0, *(end for _, end, _ in taken)})
-        at = next(
-            at for at in ends if all(at >= end or at + wanted <= start for start, end, wanted in taken)
-        )
+        at = next(at for at in ends if all(at >= end or at + wanted <= start for start, end, wanted in taken))
         offsets[i] = at
     return offsets

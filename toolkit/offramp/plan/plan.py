@@ -200,7 +200,9 @@ class Planner:
             for k, t in enumerate(step.inputs):
                 place = self.place_of(t)
                 same = self.graph.tensors[t].bytes == self.graph.tensors[step.outputs[0]].bytes
-                wanted = (1 << k if same else 0) | (SAME_START << k if k < 3 and (same or other_lengths) else 0)
+                wanted = (1 << k if same else 0) | (
+                    SAME_START << k if k < 3 and (same or other_lengths) else 0
+                )
                 dies = self.last[place] == i and self.in_arena(place) and self.in_arena(out)
                 first = not any(out == self.place_of(o) for _, s in self.steps[:i] for o in s.outputs)
                 if overlaps & wanted and dies and first and place != out:

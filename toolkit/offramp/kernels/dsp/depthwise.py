@@ -79,9 +79,12 @@ def blocks(c: Channels, transposed: bool) -> Array:
     w = 2 * c.weights.reshape(-1, 3, 3)
     w = w.transpose(0, 2, 1) if transposed else w
     low, high = w[:, :, :2] & 0xFFFF, w[:, :, 1:] & 0xFFFF
-    pairs = np.stack([low[..., 0] | low[..., 1] << 16, high[..., 0] | high[..., 1] << 16], axis=2).reshape(-1, 6)
+    pairs = np.stack([low[..., 0] | low[..., 1] << 16, high[..., 0] | high[..., 1] << 16], axis=2).reshape(
+        -1, 6
+    )
     rest = np.stack([2 * c.bias, c.multiplier, c.offset, c.exponent], axis=1)
-    return (np.concatenate([pairs, rest], axis=1) & 0xFFFFFFFF).astype("<u4")
+    words: Array = (np.concatenate([pairs, rest], axis=1) & 0xFFFFFFFF).astype("<u4")
+    return words
 
 
 def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:

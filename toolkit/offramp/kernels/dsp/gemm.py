@@ -97,7 +97,8 @@ def quad_stream(c: Channels) -> bytes | None:
     quads = len(bias) // 4
     words = np.pad(words, ((0, 0), (0, words.shape[1] % 2)))
     weights = words.reshape(quads, 4, -1).transpose(0, 2, 1).reshape(quads, -1)
-    return np.concatenate([bias.reshape(quads, 4), weights], axis=1).astype("<u4").tobytes()
+    stream: Array = np.concatenate([bias.reshape(quads, 4), weights], axis=1).astype("<u4")
+    return stream.tobytes()
 
 
 def span(out: int, stride: int, taps: int, dilation: int) -> int:
@@ -122,7 +123,9 @@ def with_rest(n: int) -> int:
     return (n + 6) & ~3
 
 
-def conv_step(op: Op, g: dict[str, int], c: Channels, zero: int, act: tuple[int, int], macs: int) -> Step | None:
+def conv_step(
+    op: Op, g: dict[str, int], c: Channels, zero: int, act: tuple[int, int], macs: int
+) -> Step | None:
     stream = pair_stream(c, g["groups"])
     if stream is None or c.weights.shape[1] > MAX_TAPS:
         return None
@@ -178,7 +181,11 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
     macs = fully_connected.macs(op.attributes, inputs, outputs)
     if c is None:
         return None
-    if macs < ROW_MACS or rows > 1 or any(len(np.unique(t)) > 1 for t in (c.multiplier, c.offset, c.exponent)):
+    if (
+        macs < ROW_MACS
+        or rows > 1
+        or any(len(np.unique(t)) > 1 for t in (c.multiplier, c.offset, c.exponent))
+    ):
         ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
         sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
         return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, (r.act_min, r.act_max), macs)
@@ -198,5 +205,3 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
     return Step(
         FULLY_CONNECTED, (op.inputs[0],), op.outputs, block(params, stream), -(-depth // 8) * 16, macs
     )
-
-
