@@ -20,9 +20,6 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static const int8_t *pixel(const ofr_dsp_conv_2d_params *p, const int8_t *in, uint32_t i) {
-    if (p->stride_h == 1 && p->stride_w == 1 && p->cols == p->out_cols) {
-        return in + i * p->in_c;
-    }
     const uint32_t y = i / p->out_cols, x = i % p->out_cols;
     return in + (y * p->stride_h * p->cols + x * p->stride_w) * p->in_c;
 }
@@ -45,14 +42,16 @@ static void run(const ofr_call *call) {
     const int8_t *in = (const int8_t *)call->in[0].data;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, in_c = p->in_c, out_c = p->out_c;
+    const uint32_t dense = p->stride_h == 1 && p->stride_w == 1 && p->cols == p->out_cols;
     for (uint32_t n = 0; n < pixels; n += OFR_DSP_PIXELS) {
+        const uint32_t left = pixels - n, count = left < OFR_DSP_PIXELS ? left : OFR_DSP_PIXELS;
+        uint32_t at = p->backwards ? left - count : n;
         const int8_t *from[OFR_DSP_PIXELS];
         int8_t *to[OFR_DSP_PIXELS];
         for (uint32_t i = 0; i < OFR_DSP_PIXELS; i++) {
-            const uint32_t done = n + i < pixels ? n + i : pixels - 1; /* the last one again */
-            const uint32_t at = p->backwards ? pixels - 1 - done : done;
-            from[i] = pixel(p, in, at);
+            from[i] = dense ? in + at * in_c : pixel(p, in, at);
             to[i] = out + at * out_c;
+            at += i + 1 < count; /* where there are less, the last one again */
         }
         uint32_t *taps = call->scratch;
         if (in_c >= 4) {

@@ -37,7 +37,7 @@ RELU = Kernel("dsp", "depthwise_conv_2d_3x3_relu", 0x0306, 1, PARAMS, 1 | SAME_S
 KERNELS = (ANY, RELU)
 
 ACCUMULATOR_BOUND = 1 << 30  # sums are kept doubled
-BAND_BYTES = 2048  # scratch that longer bands may take
+BAND_BYTES = 2816  # scratch that longer bands may take
 LINE, PAIR = 25, 31  # instructions of a line, and of two outputs
 
 
