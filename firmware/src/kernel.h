@@ -14,7 +14,7 @@ typedef struct ofr_operand {
     uint8_t dtype;  /* ofr_dtype */
 } ofr_operand;
 
-#define OFR_MAX_INPUTS 4u  /* operands of one step */
+#define OFR_MAX_INPUTS 4u /* operands of one step */
 #define OFR_MAX_OUTPUTS 1u
 
 /* A step, ready to check or run. params, scratch and operands lie inside blob, arena, state and inputs. */
@@ -36,8 +36,8 @@ typedef struct ofr_call {
 #define OFR_SCRATCH_ON_INPUT 0x80u
 
 struct ofr_kernel {
-    uint16_t id;      /* OFR_KERNEL_… of params.h */
-    uint16_t packing; /* layout version of the parameter block */
+    uint16_t id;          /* OFR_KERNEL_… of params.h */
+    uint16_t packing;     /* layout version of the parameter block */
     uint8_t params_bytes; /* least size of the block, the fixed struct */
     uint8_t n_inputs, n_outputs;
     uint8_t in_place; /* what may overlap, see below; any other overlap is refused */

@@ -132,9 +132,9 @@ static uint32_t header_word(const void *blob, size_t offset) {
 
 ofr_status ofr_check_crc(const void *blob, size_t blob_bytes) {
     /* CRC-32 (IEEE 802.3, reflected), four bits a step. */
-    static const uint32_t nibble[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     span s;
     ofr_fault unused;
     const ofr_status status = open_blob(blob, blob_bytes, &unused, &s);
@@ -368,7 +368,8 @@ static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
 }
 
 /* Outputs go to arena or state, and lie apart from inputs except where the kernel works in place. */
-static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel, ofr_fault *fault) {
+static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                 ofr_fault *fault) {
     if (step->n_inputs != kernel->n_inputs || step->n_outputs != kernel->n_outputs) {
         return ofr_blame(fault, OFR_E_OPERANDS, step->n_inputs, kernel->n_inputs);
     }
@@ -400,7 +401,8 @@ static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, co
     return OFR_OK;
 }
 
-static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel, ofr_fault *fault) {
+static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                ofr_fault *fault) {
     if (step->scratch % OFR_ALIGN != 0 || step->scratch > m->arena_bytes ||
         step->scratch_bytes > m->arena_bytes - step->scratch) {
         return ofr_blame(fault, OFR_E_SCRATCH, ofr_plus(step->scratch, step->scratch_bytes), m->arena_bytes);
@@ -465,7 +467,8 @@ static ofr_status check_areas(const ofr_model *m, size_t arena_bytes, size_t sta
 }
 
 /* All of it but the arguments, in an order that lets each check rely on the ones before. */
-static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes, size_t state_bytes, ofr_fault *fault) {
+static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes, size_t state_bytes,
+                             ofr_fault *fault) {
     span s, segments;
     counts n;
     ofr_status status = open_blob(m->blob, blob_bytes, fault, &s);
@@ -513,7 +516,8 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     ofr_fault unused;
     ofr_fault *blame = fault != NULL ? fault : &unused;
     *blame = (ofr_fault){-1, -1, 0, 0};
-    if (model == NULL || kernels == NULL || (arena == NULL && arena_bytes != 0) || (state == NULL && state_bytes != 0)) {
+    if (model == NULL || kernels == NULL || (arena == NULL && arena_bytes != 0) ||
+        (state == NULL && state_bytes != 0)) {
         return OFR_E_ARGUMENT;
     }
     memset(model, 0, sizeof *model);

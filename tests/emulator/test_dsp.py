@@ -135,7 +135,10 @@ def preconditions() -> Iterator[tuple[Case, str]]:
     yield built("exponent beyond 23", plain, [1 << 22] * 4, 2**-24.3), "dsp"  # constant in every channel
     yield built("a constant channel", plain, [0, 1 << 29, 0, -(1 << 29)], 1 / 3000), "dsp"
     yield built("depthwise fits", planes, none, 1 / 3000, True), "dsp"
-    yield built("depthwise bias beyond 2^30", planes, [0, (1 << 30) + (1 << 23), 0, 0], 2**-24, True), "cmsis_nn"
+    yield (
+        built("depthwise bias beyond 2^30", planes, [0, (1 << 30) + (1 << 23), 0, 0], 2**-24, True),
+        "cmsis_nn",
+    )
     yield built("depthwise exponent beyond 23", planes, [7 << 25] * 4, 2**-26, True), "cmsis_nn"
     yield built("depthwise multiplier above a half", planes % 2, none, 0.9, True), "cmsis_nn"
 

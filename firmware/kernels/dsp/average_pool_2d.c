@@ -16,7 +16,8 @@ static ofr_status check(const ofr_call *call) {
 }
 
 /* Sums of channels 0 and 2 and of 1 and 3 of a window of rows by cols pixels. */
-static void sum_four(const int8_t *at, uint32_t rows, uint32_t cols, uint32_t row_step, uint32_t step, int16x2_t sums[2]) {
+static void sum_four(const int8_t *at, uint32_t rows, uint32_t cols, uint32_t row_step, uint32_t step,
+                     int16x2_t sums[2]) {
     int16x2_t even = 0, odd = 0;
     for (; rows != 0; rows--, at += row_step) {
         const int8_t *pixel = at;

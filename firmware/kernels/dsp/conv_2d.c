@@ -1,4 +1,5 @@
-/* Convolution of any window, int8, channels in fours: input rows widened once into a ring, three pixels by two channels. */
+/* Convolution of any window, int8, channels in fours: input rows widened once into a ring, three pixels by two
+ * channels. */
 /* The time goes into multiply.S and its like: what is left is compiled for size. */
 #pragma GCC optimize("O2")
 
@@ -129,5 +130,12 @@ static void run(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_dsp_conv_2d = {
-    OFR_KERNEL_DSP_CONV_2D, OFR_PACKING_DSP_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run,
+    OFR_KERNEL_DSP_CONV_2D,
+    OFR_PACKING_DSP_CONV_2D,
+    sizeof(ofr_dsp_conv_2d_params),
+    1,
+    1,
+    OFR_SAME_START(0),
+    check,
+    run,
 };

@@ -21,7 +21,11 @@ typedef struct layer {
 } layer;
 
 static layer open_layer(const ofr_dsp_depthwise_params *p) {
-    const axis rows = {p->rows, p->out_rows, p->stride_h, p->pad_top, (uint32_t)p->cols * p->channels,
+    const axis rows = {p->rows,
+                       p->out_rows,
+                       p->stride_h,
+                       p->pad_top,
+                       (uint32_t)p->cols * p->channels,
                        (uint32_t)p->out_cols * p->channels};
     const axis cols = {p->cols, p->out_cols, p->stride_w, p->pad_left, p->channels, p->channels};
     layer l = {.p = p, .along = p->transposed ? rows : cols, .across = p->transposed ? cols : rows};
@@ -130,8 +134,8 @@ static void fill_band(const layer *l, const int8_t *in, uint32_t n, uint32_t *pl
 }
 
 /* Channels [c, c + 4), as far as there are, of output lines [first, first + lines), to `out` for the first line. */
-static void band(const layer *l, const ofr_call *call, uint32_t c, uint32_t first, uint32_t lines, int keep, int8_t *out,
-                 ofr_dsp_lines_run *run) {
+static void band(const layer *l, const ofr_call *call, uint32_t c, uint32_t first, uint32_t lines, int keep,
+                 int8_t *out, ofr_dsp_lines_run *run) {
     const ofr_dsp_depthwise_params *p = l->p;
     const uint32_t n = p->channels - c < QUAD ? p->channels - c : QUAD;
     const uint32_t *blocks = (const uint32_t *)(const void *)(p + 1);

@@ -9,11 +9,12 @@
 
 enum { OFR_DSP_DEPTHWISE_WORDS = 10 }; /* of one channel's block */
 
-/* Output lines of several channels, each with its block and next to the one before. in: two int16 a word; lengths and distances in bytes but for the counts. */
+/* Output lines of several channels, each with its block and next to the one before. in: two int16 a word; lengths and
+ * distances in bytes but for the counts. */
 typedef struct ofr_dsp_lines {
     const uint32_t *in;
-    uint32_t pitch;     /* from one line of `in` to the next */
-    uint32_t next;      /* from the lines of one output line to those of the next */
+    uint32_t pitch; /* from one line of `in` to the next */
+    uint32_t next;  /* from the lines of one output line to those of the next */
     int8_t *out;
     uint32_t step;      /* from one output to the next */
     uint32_t line_step; /* from one output line to the next */
@@ -23,9 +24,9 @@ typedef struct ofr_dsp_lines {
     uint32_t channels;  /* at least 1 */
 } ofr_dsp_lines;
 
-/* Channel block: for each of three lines (w0, w1) and (w1, w2), twice the weights; then twice the bias, M, c and e as in
- * multiply.h. The relu forms leave out the correction of negative sums: the host uses them where act_min is not below
- * the output's zero point. */
+/* Channel block: for each of three lines (w0, w1) and (w1, w2), twice the weights; then twice the bias, M, c and e as
+ * in multiply.h. The relu forms leave out the correction of negative sums: the host uses them where act_min is not
+ * below the output's zero point. */
 typedef void ofr_dsp_lines_run(const ofr_dsp_lines *lines, const uint32_t *block);
 ofr_dsp_lines_run ofr_dsp_lines_s1, ofr_dsp_lines_s2, ofr_dsp_lines_relu_s1, ofr_dsp_lines_relu_s2;
 

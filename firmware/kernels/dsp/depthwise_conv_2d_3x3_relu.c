@@ -1,4 +1,5 @@
-/* Depthwise convolution, int8, 3x3 windows at strides 1 and 2, one output channel each; where no output lies below the zero point. */
+/* Depthwise convolution, int8, 3x3 windows at strides 1 and 2, one output channel each; where no output lies below the
+ * zero point. */
 #include "depthwise.h"
 
 static void run(const ofr_call *call) {

@@ -8,10 +8,10 @@ typedef struct ring {
     const ofr_dsp_conv_2d_params *p;
     const int8_t *in;
     int8_t *rows;
-    uint32_t n, bytes; /* rows in the ring, bytes of one */
-    uint32_t next;     /* first row not yet read, counted from the upper padding */
-    uint32_t left, cols; /* positions in front of the input's, and those of the input */
-    uint32_t group_c, group_out; /* channels of a group */
+    uint32_t n, bytes;            /* rows in the ring, bytes of one */
+    uint32_t next;                /* first row not yet read, counted from the upper padding */
+    uint32_t left, cols;          /* positions in front of the input's, and those of the input */
+    uint32_t group_c, group_out;  /* channels of a group */
     uint32_t k, groups, distance; /* taps of an output, fours of them, bytes of a gathered pixel */
     ofr_dsp_window window;
 } ring;
@@ -137,5 +137,12 @@ static void run(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {
-    OFR_KERNEL_DSP_GATHER_CONV_2D, OFR_PACKING_DSP_GATHER_CONV_2D, sizeof(ofr_dsp_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run,
+    OFR_KERNEL_DSP_GATHER_CONV_2D,
+    OFR_PACKING_DSP_GATHER_CONV_2D,
+    sizeof(ofr_dsp_conv_2d_params),
+    1,
+    1,
+    OFR_SAME_START(0),
+    check,
+    run,
 };

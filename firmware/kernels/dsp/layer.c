@@ -29,12 +29,12 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call) {
         status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(ofr_times(p->rows, p->cols), p->in_c));
     }
     if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes,
-                            ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c));
+        status =
+            ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c));
     }
-    return status != OFR_OK ? status
-                            : ofr_expect(call, OFR_E_PARAMS, call->params_bytes,
-                                         ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
+    return status != OFR_OK
+               ? status
+               : ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
 }
 
 const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,

@@ -17,9 +17,9 @@ enum { OFR_DSP_PAIR_WORDS = 8 }; /* of a channel pair's stream, beside the weigh
 
 /* Multiplies `pairs` (at least 1) of channels by three pixels of 4 * groups taps, `groups` at least 1.
  *
- * taps: for each four z of the three pixels, then y of the three. Stream of a pair: 256 bias0, 256 bias1, W of channel 0
- * and of channel 1 for each four taps, then M, c, e of each. out: where each pixel's channels go;
- * where these are equal the first pixel's stay. Returns the end of the stream. */
+ * taps: for each four z of the three pixels, then y of the three. Stream of a pair: 256 bias0, 256 bias1, W of channel
+ * 0 and of channel 1 for each four taps, then M, c, e of each. out: where each pixel's channels go; where these are
+ * equal the first pixel's stay. Returns the end of the stream. */
 const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, int8_t *const out[3], uint32_t pairs,
                                  uint32_t groups);
 

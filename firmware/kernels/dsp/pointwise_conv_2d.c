@@ -1,4 +1,5 @@
-/* 1x1 convolution without padding at any stride, int8: three pixels by two channels at a time, over its input if asked. */
+/* 1x1 convolution without padding at any stride, int8: three pixels by two channels at a time, over its input if asked.
+ */
 /* The time goes into multiply.S and its like: what is left is compiled for size. */
 #pragma GCC optimize("Os")
 
