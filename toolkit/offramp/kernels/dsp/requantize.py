@@ -38,7 +38,7 @@ def channels(weights: Array, bias: Array, zero_point: int, r: Requantization, bo
     lowest = folded + np.minimum(weights * 127, weights * -128).sum(axis=1)
     multiplier, shift = (np.broadcast_to(t, out_c).astype(np.int64) for t in (r.multiplier, r.shift))
     most = np.maximum(abs(highest), abs(lowest))
-    known = (most << np.clip(shift, 0, 31)) < 1 << 31
+    known = (shift < 31) & (most << np.clip(shift, 0, 30) < 1 << 31)  # nothing wraps
     per_channel = replace(r, multiplier=multiplier, shift=shift)
     value = per_channel(np.where(known, lowest, 0)).astype(np.int64)
     fixed = known & (per_channel(np.where(known, highest, 0)) == value)
