@@ -3,7 +3,7 @@
 
 #include "bytes.h"
 #include "identity.h"
-#include "blob.h"
+#include "kernel.h"
 #include "link.h"
 #include "models.h"
 #include "port.h"
@@ -34,22 +34,11 @@ static size_t board(uint8_t *reply) {
     return (size_t)(p - reply) + sizeof texts;
 }
 
-/* The blob's name, at most `room` bytes. The load checks only what runs, so nothing here is trusted. */
 static size_t copy_name(uint8_t *to, size_t room) {
-    const uint8_t *blob = active.model.blob + sizeof(ofr_header);
-    const uint32_t bytes = get_u32(active.model.blob + offsetof(ofr_header, flatbuffer_bytes));
-    const uint32_t root = get_u32(blob);
-    const uint32_t vtable = root - get_u32(blob + root);
-    const uint32_t entry = 4 + 2 * OFR_FB_BLOB_NAME;
-    const uint32_t field = entry < get_u16(blob + vtable) ? get_u16(blob + vtable + entry) : 0;
-    const uint32_t at = root + field;
-    if (field == 0 || at > bytes - 4) return 0;
-    const uint32_t distance = get_u32(blob + at);
-    if (distance > bytes - 4 - at) return 0;
-    const uint32_t length = get_u32(blob + at + distance);
-    if (length > bytes - 4 - at - distance) return 0;
-    const size_t count = length < room ? length : room;
-    memcpy(to, blob + at + distance + 4, count);
+    uint32_t bytes;
+    const char *name = ofr_name(&active.model, &bytes);
+    const size_t count = bytes < room ? bytes : room;
+    if (count != 0) memcpy(to, name, count);
     return count;
 }
 
@@ -77,7 +66,6 @@ static size_t kernels(uint32_t from, uint8_t *reply) {
 }
 
 static size_t tensor(ofr_buffer t, uint32_t count, uint32_t index, uint8_t *reply) {
-    if (active.source == MODEL_NONE) return refuse(reply, LINK_E_NO_MODEL, 0, 0);
     if (index >= count) return refuse(reply, LINK_E_INDEX, index, count);
     uint8_t *p = reply + REPLY_BYTES;
     p = put_u32(p, t.bytes);
@@ -92,6 +80,8 @@ size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
     const uint32_t index = get_u16(payload + 2);
     (void)n;
     if (payload[1] != 0) return refuse(reply, LINK_E_INDEX, payload[1], 0);
+    if ((payload[0] == TOPIC_INPUT || payload[0] == TOPIC_OUTPUT) && active.source == MODEL_NONE)
+        return refuse(reply, LINK_E_NO_MODEL, 0, 0);
     switch (payload[0]) {
     case TOPIC_BOARD:
         return board(reply);

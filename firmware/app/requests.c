@@ -154,6 +154,7 @@ static size_t run(const uint8_t *payload, size_t n, uint8_t *reply) {
     uint32_t ticks = 0;
     if (flags & (RUN_MEASURE | RUN_MEASURE_STEPS)) port_receive(false);
     status = flags & RUN_MEASURE_STEPS ? run_steps(first_step, &p, end) : run_whole(&ticks);
+    if (!(flags & RUN_MEASURE)) ticks = 0; /* other interrupts are in it */
     port_receive(true);
     ++active.runs;
     if (status < 0) return refuse(reply, status, 0, 0);

@@ -53,7 +53,7 @@ static size_t hello(uint8_t *reply) {
 static size_t answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *reply) {
     switch (code) {
     case LINK_HELLO:
-        return hello(reply);
+        return n < HELLO_BYTES ? refuse(reply, LINK_E_LENGTH, (uint32_t)n, HELLO_BYTES) : hello(reply);
     case LINK_RESET: /* done in send_reply, after the reply */
     case LINK_RELEASE:
         start_reply(reply, 0);

@@ -36,11 +36,11 @@ typedef struct ofr_call {
 #define OFR_SCRATCH_ON_INPUT 0x80u
 
 struct ofr_kernel {
-    uint16_t id;          /* OFR_KERNEL_… of params.h */
-    uint16_t packing;     /* layout version of the parameter block */
-    uint8_t params_bytes; /* least size of the block, the fixed struct */
+    uint16_t id;           /* OFR_KERNEL_… of params.h */
+    uint16_t packing;      /* layout version of the parameter block */
+    uint16_t params_bytes; /* least size of the block, the fixed struct */
     uint8_t n_inputs, n_outputs;
-    uint8_t in_place; /* what may overlap, see below; any other overlap is refused */
+    uint8_t in_place; /* what may overlap, see above; any other overlap is refused */
     /* At load: whether the run stays inside its operands, block and scratch whatever the values. */
     ofr_status (*check)(const ofr_call *call);
     void (*run)(const ofr_call *call);
@@ -69,6 +69,7 @@ static inline int ofr_window_is_sane(uint32_t taps, uint32_t stride, uint32_t di
     return taps <= 4096 && stride <= 4096 && dilation <= 4096;
 }
 
+/* a + b, or UINT32_MAX where that does not fit. */
 static inline uint32_t ofr_plus(uint32_t a, uint32_t b) {
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }

@@ -313,12 +313,28 @@ static ofr_status check_inputs(const ofr_model *m, uint32_t *caller_room, ofr_fa
     return status;
 }
 
-/* Inputs and outputs are handed out with their shape, which must be that of their bytes. */
+/* Outputs lie in the arena. */
+static ofr_status check_outputs(const ofr_model *m, ofr_fault *fault) {
+    const ofr_status status = check_ports(m, m->outputs, m->n_outputs, fault);
+    for (uint32_t i = 0; status == OFR_OK && i < m->n_outputs; i++) {
+        const uint8_t memory = ofr_tensor_at(m, m->outputs[i])->memory;
+        fault->tensor = m->outputs[i];
+        if (memory != OFR_FB_MEMORY_ARENA) {
+            return ofr_blame(fault, OFR_E_MEMORY_KIND, memory, OFR_FB_MEMORY_ARENA);
+        }
+    }
+    return status;
+}
+
+/* Inputs and outputs are handed out aligned and with their shape, which must be that of their bytes. */
 static ofr_status check_shapes(const ofr_model *m, const uint16_t *ports, uint32_t count, ofr_fault *fault) {
     static const uint8_t element_bytes[] = {[OFR_S8] = 1, [OFR_U8] = 1, [OFR_S16] = 2, [OFR_S32] = 4, [OFR_F32] = 4};
     for (uint32_t i = 0; i < count; i++) {
         const ofr_fb_blob_tensor *t = ofr_tensor_at(m, ports[i]);
         fault->tensor = ports[i];
+        if (t->offset % OFR_ALIGN != 0) {
+            return ofr_blame(fault, OFR_E_TENSOR, t->offset, OFR_ALIGN);
+        }
         if (t->dtype >= sizeof element_bytes) {
             return ofr_blame(fault, OFR_E_DTYPE, t->dtype, OFR_F32);
         }
@@ -347,20 +363,19 @@ static ofr_status check_initial(const ofr_model *m, ofr_fault *fault) {
     return OFR_OK;
 }
 
-/* Steps run in order to one `end`; other terminators belong to runtimes that serve them. */
+/* One segment holds all steps and ends with `end`; more, and other terminators, belong to runtimes that serve them. */
 static ofr_status check_segments(const ofr_model *m, span segments, uint32_t count, ofr_fault *fault) {
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const ofr_fb_segment *s = &((const ofr_fb_segment *)(const void *)segments.at)[i];
-        if (s->terminator != OFR_FB_TERMINATOR_END) {
-            return ofr_blame(fault, OFR_E_TERMINATOR, s->terminator, OFR_FB_TERMINATOR_END);
-        }
-        if (s->first_step != next || i != 0) {
-            return ofr_blame(fault, OFR_E_SEGMENT, s->first_step, next);
-        }
-        next += s->n_steps;
+    const ofr_fb_segment *s = (const ofr_fb_segment *)(const void *)segments.at;
+    if (count == 0) {
+        return ofr_blame(fault, OFR_E_SEGMENT, count, 1);
     }
-    return next == m->n_steps ? OFR_OK : ofr_blame(fault, OFR_E_SEGMENT, next, m->n_steps);
+    if (s->terminator != OFR_FB_TERMINATOR_END) {
+        return ofr_blame(fault, OFR_E_TERMINATOR, s->terminator, OFR_FB_TERMINATOR_END);
+    }
+    if (count != 1 || s->first_step != 0 || s->n_steps != m->n_steps) {
+        return ofr_blame(fault, OFR_E_SEGMENT, s->n_steps, m->n_steps);
+    }
+    return OFR_OK;
 }
 
 static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
@@ -487,7 +502,7 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
         status = check_inputs(m, caller_room, fault);
     }
     if (status == OFR_OK) {
-        status = check_ports(m, m->outputs, m->n_outputs, fault);
+        status = check_outputs(m, fault);
     }
     if (status == OFR_OK) {
         status = check_tensors(m, caller_room, fault);
@@ -516,11 +531,13 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     ofr_fault unused;
     ofr_fault *blame = fault != NULL ? fault : &unused;
     *blame = (ofr_fault){-1, -1, 0, 0};
-    if (model == NULL || kernels == NULL || (arena == NULL && arena_bytes != 0) ||
-        (state == NULL && state_bytes != 0)) {
+    if (model == NULL) {
         return OFR_E_ARGUMENT;
     }
     memset(model, 0, sizeof *model);
+    if (kernels == NULL || (arena == NULL && arena_bytes != 0) || (state == NULL && state_bytes != 0)) {
+        return OFR_E_ARGUMENT;
+    }
     if ((uintptr_t)arena % OFR_ALIGN != 0 || (uintptr_t)state % OFR_ALIGN != 0) {
         return OFR_E_ALIGN;
     }
@@ -535,4 +552,16 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     model->phase = OFR_PHASE_IDLE;
     ofr_reset_state(model);
     return OFR_OK;
+}
+
+const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
+    ofr_fault unused;
+    table root;
+    span s, name;
+    *bytes = 0;
+    if (model == NULL || model->phase == OFR_PHASE_NONE || open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK ||
+        !open_table(s, get_u32(s, 0), &root) || !get_vector(s, &root, OFR_FB_BLOB_NAME, 1, 1, &name, bytes)) {
+        return NULL;
+    }
+    return *bytes != 0 ? (const char *)name.at : NULL;
 }

@@ -21,6 +21,7 @@ from offramp.frontends import load_model
 from offramp.pack import pack, short_name
 from offramp.plan import Options
 from tests import small_models
+from tests.random_nets import Net
 
 
 @pytest.fixture
@@ -88,6 +89,20 @@ def test_an_input_may_stay_with_the_caller_or_survive(printed: Any, folder: Path
         memory = json.loads(printed("inspect", f"{name}.ofr", "--json"))["inputs"][0]["memory"]
         assert memory == ("input" if name == "caller" else "arena")
     assert sizes["caller"] < sizes["plain"] <= sizes["kept"]
+
+
+def test_passes_are_told_and_can_be_left_out(printed: Any, folder: Path) -> None:
+    net = Net()
+    source = net.input(1, 4, 4, 3)
+    x = net.conv(source, 12)
+    net.make_constant(x, range(8), "zero")
+    (folder / "net.ofg").write_bytes(ofg.dump(net.graph([source], [net.conv(x, 2)])))
+    arguments = ("pack", "net.ofg", "--board", "posix")
+    with_, without = (json.loads(printed(*arguments, "--json", *more)) for more in ((), ("--no-passes",)))
+    assert with_["macs"] == 16 * (4 * 3 + 2 * 4) and without["macs"] == 16 * (12 * 3 + 2 * 12)
+    assert with_["metadata"]["macs_before"] == str(without["macs"])
+    assert "macs_before" not in without["metadata"] and "passes" not in without["metadata"]
+    assert "remove channels: 8 channels (MACs 960 -> 320)" in printed(*arguments)
 
 
 def test_inspect_tells_the_same_of_model_graph_and_blob(printed: Any, folder: Path) -> None:

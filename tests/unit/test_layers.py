@@ -19,6 +19,7 @@ LAYERS = [
     "reference",
     "ofg",
     "frontends",
+    "passes",
     "kernels",
     "plan",
     "blob",

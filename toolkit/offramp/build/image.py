@@ -38,7 +38,7 @@ def build(
 ) -> Image:
     """Compiles and links; writes out_elf and, beside it, .map and (not on the host) .bin.
 
-    `blob` is linked in between the symbols ofr_blob and ofr_blob_end. Nothing is written if it fails.
+    `blob` is linked in between the symbols ofr_blob and ofr_blob_end. Nothing is written if compiling or linking fails.
     """
     compiler = compilers.compiler_for(board.core)
     if blob is not None:

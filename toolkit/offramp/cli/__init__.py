@@ -62,7 +62,7 @@ def call(arguments: Sequence[str]) -> int:
         say_error(error.format_message(), "`offramp COMMAND --help` shows what a command takes")
         return 1
     except (typer.Abort, KeyboardInterrupt):
-        say_error("interrupted", "nothing was written")
+        say_error("interrupted", "run the command again")
         return 1
     except BrokenPipeError:
         # The reader of stdout, such as `head`, has seen enough; Python must not complain of it at exit.

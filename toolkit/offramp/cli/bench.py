@@ -11,7 +11,7 @@ import typer
 
 from offramp import boards
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Json, Kernels, ModelOrBlob, TimeLimit, plan_options
+from offramp.cli.options import Json, Kernels, ModelOrBlob, NoPasses, TimeLimit, plan_options
 from offramp.cli.output import note, print_facts, print_json, print_table, progress
 from offramp.plan import Options
 from offramp_host.measure import Measurement, measure
@@ -22,13 +22,14 @@ def bench(
     board: Annotated[list[str], typer.Option("--board", "-b", metavar="B...", help="One board or several.")],
     more_boards: Annotated[list[str] | None, typer.Argument(metavar="B", help="More boards.")] = None,
     kernels: Kernels = "auto",
+    no_passes: NoPasses = False,
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,
 ) -> None:
     """Measure a model on emulated boards: one inference on seeded random input."""
     names = [name for text in (*board, *(more_boards or ())) for name in text.split(",") if name]
     targets = [boards.load(name) for name in names]
-    options = plan_options(kernels)
+    options = plan_options(kernels, no_passes=no_passes)
     rows = [bench_on(target, file, options, time_limit) for target in targets]
     if as_json:
         print_json([asdict(row) for row in rows])

@@ -27,6 +27,10 @@ CallerInputs = Annotated[
         "--input", metavar="NAME=caller", help="Leave this input in the caller's memory, read-only."
     ),
 ]
+NoPasses = Annotated[
+    bool,
+    typer.Option("--no-passes", help="Plan the model's graph as it is, no channel removed, no op fused."),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .ofr file; a .tflite or .ofg is packed first.")
@@ -36,8 +40,10 @@ TimeLimit = Annotated[
 ]
 
 
-def plan_options(kernels: str, keep_inputs: bool = False, inputs: list[str] | None = None) -> Options:
-    return Options(kernels, keep_inputs, tuple(caller_input(text) for text in inputs or ()))
+def plan_options(
+    kernels: str, keep_inputs: bool = False, inputs: list[str] | None = None, no_passes: bool = False
+) -> Options:
+    return Options(kernels, keep_inputs, tuple(caller_input(text) for text in inputs or ()), not no_passes)
 
 
 def caller_input(text: str) -> str:

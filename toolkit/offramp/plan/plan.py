@@ -9,11 +9,11 @@ from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import choose_sets, steps_for
-from offramp.ops import OPS, Kernel, Step
+from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import Buffer, aligned, alive, peak, place
-from offramp.plan.order import order
+from offramp.plan.order import order, users_of
 
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
 
@@ -25,6 +25,7 @@ class Options:
     kernels: str = "auto"  # auto, or the name of a set
     keep_inputs: bool = False  # inputs survive a run
     caller_inputs: tuple[str, ...] = ()  # names of inputs that stay in the caller's memory
+    passes: bool = True  # graph passes run before planning
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,10 @@ class Planner:
 
     def lower(self, op: Op, sets: tuple[str, ...]) -> list[Step]:
         if op.kind == "read_variable":
-            self.root[op.outputs[0]] = self.state[op.attributes.variable]
+            source = self.state[op.attributes.variable]
+            if not self.may_read_in_place(op):
+                return [copy_step(source, op.outputs[0], self.graph.tensors[op.outputs[0]])]
+            self.root[op.outputs[0]] = source
             return []
         if op.kind == "assign_variable":
             return [
@@ -144,7 +148,31 @@ class Planner:
             return []
         if OPS[op.kind].is_view:
             return [copy_step(op.inputs[0], op.outputs[0], self.graph.tensors[op.inputs[0]])]
-        return steps_for(self.graph, op, self.board.core, sets)
+        try:
+            return steps_for(self.graph, op, self.board.core, sets)
+        except ShapeError as error:
+            raise UserError(
+                f"{self.graph.name}: {op.kind} ({op.name}): {error}",
+                "no kernel takes it: split or shrink the layer",
+            ) from error
+
+    def may_read_in_place(self, read: Op) -> bool:
+        """Whether all who use the value, as it is or under another shape, run before the variable changes."""
+        position = {id(op): i for i, op in enumerate(self.ops)}
+        users = users_of(self.graph, self.graph.ops.index(read), self.graph.consumers())
+        values = {
+            *read.outputs,
+            *(t for u in users if OPS[self.graph.ops[u].kind].is_view for t in self.graph.ops[u].outputs),
+        }
+        changes = [
+            i
+            for i, op in enumerate(self.ops)
+            if op.kind == "assign_variable"
+            and op.attributes.variable == read.attributes.variable
+            and i > position[id(read)]
+        ]
+        last_user = max((position[id(self.graph.ops[u])] for u in users), default=0)
+        return not values & set(self.graph.outputs) and all(last_user <= change for change in changes[:1])
 
     def crosses_ports(self, op: Op) -> bool:
         """A view whose source is constant, state or another port must be a copy if it is an output."""
@@ -294,7 +322,7 @@ class Planner:
             op.kind,
             op.name,
             step.kernel,
-            step.kernel.packing if step.packing is None else step.packing,
+            step.kernel.packing,
             tuple(self.tensor_index(t) for t in step.inputs),
             tuple(self.tensor_index(t) for t in step.outputs),
             self.constants.add(step.params),
