@@ -59,17 +59,11 @@ ofr_status ofr_dsp_check_depthwise(const ofr_call *call) {
     if (p->band > l.across.out || (p->transposed && (p->buffered || p->band != l.across.out))) {
         return ofr_refuse(call, OFR_E_VALUE, p->band, l.across.out);
     }
-    ofr_status status = ofr_dsp_check_types(call);
-    const uint32_t blocks = ofr_times(p->channels, 4 * OFR_DSP_DEPTHWISE_WORDS);
+    ofr_status status = ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, p->channels),
+                                               ofr_dsp_volume(p->out_rows, p->out_cols, p->channels));
     if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(ofr_times(p->rows, p->cols), p->channels));
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes,
-                            ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels));
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, blocks));
+        const uint32_t blocks = p->channels * (4u * OFR_DSP_DEPTHWISE_WORDS);
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + blocks);
     }
     const uint32_t buffer = p->buffered ? ofr_times(p->band, l.across.out_step) : 0;
     return status != OFR_OK ? status : ofr_dsp_check_scratch(call, ofr_plus(ofr_times(l.plane, 4 * QUAD), buffer));

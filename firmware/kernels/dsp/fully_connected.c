@@ -14,13 +14,7 @@ static ofr_status check(const ofr_call *call) {
         return ofr_refuse(call, OFR_E_VALUE, p->depth, 65536);
     }
     const uint32_t quads = (p->out_c + 3u) / 4u, quad_bytes = ofr_plus(16, ofr_times(2, tap_bytes(p)));
-    ofr_status status = ofr_dsp_check_types(call);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(p->depth, p->rows));
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, ofr_times(p->out_c, p->rows));
-    }
+    ofr_status status = ofr_dsp_check_operands(call, ofr_times(p->depth, p->rows), ofr_times(p->out_c, p->rows));
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(quads, quad_bytes)));
     }

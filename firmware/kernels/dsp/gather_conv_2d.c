@@ -43,7 +43,7 @@ static ofr_status check(const ofr_call *call) {
     if (status != OFR_OK) {
         return status;
     }
-    const uint32_t all_taps = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c);
+    const uint32_t all_taps = ofr_dsp_volume(p->kernel_h, p->kernel_w, p->in_c);
     if (all_taps > 1u << 24) {
         return ofr_refuse(call, OFR_E_VALUE, all_taps, 1u << 24);
     }

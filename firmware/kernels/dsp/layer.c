@@ -6,6 +6,18 @@
 
 #include <arm_acle.h>
 
+uint32_t ofr_dsp_volume(uint32_t a, uint32_t b, uint32_t c) {
+    return ofr_times(ofr_times(a, b), c);
+}
+
+ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t out) {
+    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    const ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
+    return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+}
+
 ofr_status ofr_dsp_check_layer(const ofr_call *call) {
     const ofr_dsp_conv_2d_params *p = call->params;
     if (p->groups == 0 || p->in_c == 0 || p->in_c % p->groups != 0 || p->out_c % p->groups != 0) {
@@ -18,23 +30,18 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call) {
         !ofr_window_is_sane(p->kernel_w, p->stride_w, p->dilation_w)) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
     }
-    ofr_status status = ofr_dsp_check_types(call);
-    const uint32_t k = ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c / p->groups);
-    if (status == OFR_OK && k > 65536) {
-        status = ofr_refuse(call, OFR_E_VALUE, k, 65536);
+    const ofr_status status = ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, p->in_c),
+                                                     ofr_dsp_volume(p->out_rows, p->out_cols, p->out_c));
+    if (status != OFR_OK) {
+        return status;
+    }
+    const uint32_t k = ofr_dsp_volume(p->kernel_h, p->kernel_w, p->in_c / p->groups);
+    if (k > 65536) {
+        return ofr_refuse(call, OFR_E_VALUE, k, 65536);
     }
     const uint32_t pairs = (p->out_c / p->groups + 1u) / 2u * p->groups;
     const uint32_t pair_bytes = 4u * OFR_DSP_PAIR_WORDS + 8u * ((k + 3u) / 4u);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, ofr_times(ofr_times(p->rows, p->cols), p->in_c));
-    }
-    if (status == OFR_OK) {
-        status =
-            ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c));
-    }
-    return status != OFR_OK
-               ? status
-               : ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
+    return ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
 }
 
 const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,

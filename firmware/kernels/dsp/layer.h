@@ -4,6 +4,9 @@
 
 #include "multiply.h"
 
+/* a * b * c, or UINT32_MAX where that does not fit. */
+uint32_t ofr_dsp_volume(uint32_t a, uint32_t b, uint32_t c);
+
 /* Sizes, types and the length of the stream; the kernel adds its limits and its scratch. */
 ofr_status ofr_dsp_check_layer(const ofr_call *call);
 
@@ -22,10 +25,7 @@ static inline ofr_status ofr_dsp_check_scratch(const ofr_call *call, uint32_t wa
     return call->scratch_bytes < wanted ? ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, wanted) : OFR_OK;
 }
 
-static inline ofr_status ofr_dsp_check_types(const ofr_call *call) {
-    return call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8
-               ? ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8)
-               : OFR_OK;
-}
+/* int8 in and out, and these lengths. */
+ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t out);
 
 #endif
