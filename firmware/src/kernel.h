@@ -29,12 +29,18 @@ typedef struct ofr_call {
     ofr_fault *fault; /* during check: where to write found and allowed */
 } ofr_call;
 
+/* Bits of in_place. Bit i, 0 to 3: output 0 may lie exactly on input i. Bit 4 + i, 4 to 6: it may begin where input i
+ * begins, whatever their lengths; the host has shown that nothing is overwritten before it is read. Bit 7: scratch may
+ * begin where input 0 begins. Whatever lies where, a kernel stays inside its operands and scratch. */
+#define OFR_SAME_START(i) (0x10u << (i))
+#define OFR_SCRATCH_ON_INPUT 0x80u
+
 struct ofr_kernel {
     uint16_t id;           /* OFR_KERNEL_… of params.h */
     uint16_t packing;      /* layout version of the parameter block */
     uint16_t params_bytes; /* least size of the block, the fixed struct */
     uint8_t n_inputs, n_outputs;
-    uint8_t in_place; /* bit i: output 0 may lie exactly on input i; any other overlap is refused */
+    uint8_t in_place; /* what may overlap, see above; any other overlap is refused */
     /* At load: whether the run stays inside its operands, block and scratch whatever the values. */
     ofr_status (*check)(const ofr_call *call);
     void (*run)(const ofr_call *call);

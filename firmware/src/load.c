@@ -405,7 +405,9 @@ static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, co
         }
         for (uint32_t i = 0; i < step->n_inputs; i++) {
             const ofr_fb_blob_tensor *in = ofr_tensor_at(m, operands[i]);
-            const int same = (kernel->in_place >> i) & 1 && in->offset == out->offset && in->bytes == out->bytes;
+            const uint32_t bits = in->bytes == out->bytes ? 1u << i : 0u;
+            const uint32_t allowed = kernel->in_place & (bits | (i < 3 ? OFR_SAME_START(i) : 0u));
+            const int same = allowed != 0 && in->offset == out->offset;
             if (in->memory == out->memory && !same && overlap(in->offset, in->bytes, out->offset, out->bytes)) {
                 return ofr_blame(fault, OFR_E_OVERLAP, out->offset, in->offset);
             }
@@ -414,14 +416,17 @@ static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, co
     return OFR_OK;
 }
 
-static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, ofr_fault *fault) {
+static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                ofr_fault *fault) {
     if (step->scratch % OFR_ALIGN != 0 || step->scratch > m->arena_bytes ||
         step->scratch_bytes > m->arena_bytes - step->scratch) {
         return ofr_blame(fault, OFR_E_SCRATCH, ofr_plus(step->scratch, step->scratch_bytes), m->arena_bytes);
     }
     for (uint32_t i = 0; i < (uint32_t)step->n_inputs + step->n_outputs; i++) {
         const ofr_fb_blob_tensor *t = ofr_tensor_at(m, m->operands[step->operands + i]);
-        if (t->memory == OFR_FB_MEMORY_ARENA && overlap(t->offset, t->bytes, step->scratch, step->scratch_bytes)) {
+        const int same = i == 0 && (kernel->in_place & OFR_SCRATCH_ON_INPUT) != 0 && t->offset == step->scratch;
+        if (t->memory == OFR_FB_MEMORY_ARENA && !same &&
+            overlap(t->offset, t->bytes, step->scratch, step->scratch_bytes)) {
             return ofr_blame(fault, OFR_E_OVERLAP, step->scratch, t->offset);
         }
     }
@@ -442,7 +447,7 @@ static ofr_status check_step(const ofr_model *m, const ofr_fb_step *step, ofr_fa
     }
     ofr_status status = check_operands(m, step, kernel, fault);
     if (status == OFR_OK) {
-        status = check_scratch(m, step, fault);
+        status = check_scratch(m, step, kernel, fault);
     }
     if (status == OFR_OK) {
         ofr_call call;

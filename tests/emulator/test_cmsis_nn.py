@@ -104,7 +104,7 @@ def test_every_kernel_equals_the_oracle(name: str, tmp_path: Path) -> None:
 
 def test_a_wrong_bit_is_seen(tmp_path: Path) -> None:
     board = boards.load("mps2_an386")
-    case = from_oracle(next(OPS["CONV_2D"](0)), board)
+    case = from_oracle(next(OPS["CONV_2D"](0)), board, "cmsis_nn")
     [(inputs, [expected])] = case.rows
     wrong = bytes([expected[0] ^ 1]) + expected[1:]
     [line] = failures(run_grid(board, [case, replace(case, rows=[(inputs, [wrong])])], tmp_path))

@@ -61,6 +61,12 @@ def test_pack_writes_the_same_bytes_each_time_and_says_where_they_come_from(
     assert blob.metadata["source_sha256"] == hashlib.sha256(source).hexdigest()
     assert blob.metadata["source_bytes"] == str(len(source))
     assert (blob.metadata["board"], blob.metadata["offramp"]) == ("mps2_an386", __version__)
+    assert blob.metadata["kernel_sets"] == "dsp,generic" and "cmsis_nn_version" not in blob.metadata
+
+
+def test_kernels_cmsis_nn_names_the_version_of_the_library(printed: Any, folder: Path) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386", "--kernels", "cmsis_nn")
+    blob = read((folder / "m.ofr").read_bytes(), "m.ofr")
     assert blob.metadata["kernel_sets"] == "cmsis_nn,generic" and blob.metadata["cmsis_nn_version"]
 
 

@@ -1,4 +1,6 @@
 /* Softmax over rows, int8 to int8 with scale 1/256: exponentials from a table, gemmlowp's reciprocal. */
+#pragma GCC optimize("Os") /* a few rows a run: size counts */
+
 #include "fixed_point.h"
 #include "kernel.h"
 

@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kernels = Annotated[
     str,
     typer.Option(
-        "--kernels", metavar="auto|generic|cmsis_nn", help="Kernel set; generic serves what it lacks."
+        "--kernels", metavar="auto|generic|cmsis_nn|dsp", help="Kernel set; generic serves what it lacks."
     ),
 ]
 KeepInputs = Annotated[bool, typer.Option("--keep-inputs", help="Leave inputs as they are after a run.")]

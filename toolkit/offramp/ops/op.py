@@ -68,6 +68,9 @@ class Params:
         return out + bytes(self.tail)
 
 
+SAME_START, SCRATCH_ON_INPUT = 0x10, 0x80
+
+
 @dataclass(frozen=True)
 class Kernel:
     """The C code of an operator: `const ofr_kernel ofr_kernel_<set>_<name>` in kernels/<set>/<name>.c."""
@@ -77,7 +80,8 @@ class Kernel:
     id: int  # set number * 256 + number in the set; never reused
     packing: int  # version of the parameter block's layout
     params: Params
-    # Bit i: the output may lie exactly over input i.
+    # Bit i: the output may lie exactly over input i; SAME_START << i: it may begin where input i begins, whatever
+    # their lengths; SCRATCH_ON_INPUT: scratch may begin where input 0 begins (firmware/src/kernel.h).
     in_place: int = 0
     # What follows the fixed struct in the parameter block, each part padded to 4 bytes.
     tables: str = ""
@@ -97,6 +101,7 @@ class Step:
     params: bytes
     scratch_bytes: int = 0
     macs: int = 0
+    overlaps: int = 0xFF  # of the kernel's in_place bits, those that this step's numbers allow
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import choose_sets, steps_for
 from offramp.ops import OPS, Kernel, ShapeError, Step
+from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import Buffer, aligned, alive, peak, place
 from offramp.plan.order import order, users_of
@@ -205,19 +206,39 @@ class Planner:
         return last
 
     def share_memory(self) -> None:
-        """Lays outputs over inputs that die with the step, where the kernel works in place."""
+        """Lays outputs over inputs that die with the step, where the kernel works in place.
+
+        Over inputs of other lengths too, if the arena gets smaller by it.
+        """
         self.write_state_directly()
+        apart = (self.root, self.last)
+        arenas = []
+        for other_lengths in (False, True):
+            self.root, self.last = dict(apart[0]), dict(apart[1])
+            self.on_input: dict[int, int] = {}
+            self.lay_over(other_lengths)
+            _, arena_bytes = place([b for _, b in self.buffers()])
+            arenas.append((arena_bytes, other_lengths, self.root, self.last, self.on_input))
+        _, _, self.root, self.last, self.on_input = min(arenas, key=lambda a: a[:2])
+
+    def lay_over(self, other_lengths: bool) -> None:
         for i, (_, step) in enumerate(self.steps):
+            overlaps = step.kernel.in_place & step.overlaps
             out = self.place_of(step.outputs[0])
             for k, t in enumerate(step.inputs):
                 place = self.place_of(t)
-                same = self.graph.tensors[place].bytes == self.graph.tensors[out].bytes
+                same = self.graph.tensors[t].bytes == self.graph.tensors[step.outputs[0]].bytes
+                wanted = (1 << k if same else 0) | (
+                    SAME_START << k if k < 3 and (same or other_lengths) else 0
+                )
                 dies = self.last[place] == i and self.in_arena(place) and self.in_arena(out)
                 first = not any(out == self.place_of(o) for _, s in self.steps[:i] for o in s.outputs)
-                if step.kernel.in_place >> k & 1 and same and dies and first and place != out:
+                if overlaps & wanted and dies and first and place != out:
                     self.last[place] = self.last[out]
                     self.root[out] = place
                     break
+                if k == 0 and overlaps & SCRATCH_ON_INPUT and dies and place != out:
+                    self.on_input[i] = place
 
     def write_state_directly(self) -> None:
         """A value made only to be assigned is written into the state, if nobody reads the old state later."""
@@ -255,12 +276,17 @@ class Planner:
                 first.setdefault(self.place_of(t), i)
         for t in self.graph.outputs:
             first.setdefault(self.place_of(t), len(self.steps))
+        most = {place_: self.graph.tensors[place_].bytes for place_ in first}
+        for t in self.root:
+            most[self.place_of(t)] = max(most.get(self.place_of(t), 0), self.graph.tensors[t].bytes)
+        scratch = {place_: self.steps[i][1].scratch_bytes for i, place_ in self.on_input.items()}
         for place_, start in first.items():
             if self.in_arena(place_):
                 source = self.graph.tensors[place_]
-                yield place_, Buffer(source.name, source.bytes, start, self.last.get(place_, start))
+                last = self.last.get(place_, start)
+                yield place_, Buffer(source.name, most[place_], start, last, scratch.get(place_, 0))
         for i, (op, step) in enumerate(self.steps):
-            if step.scratch_bytes:
+            if step.scratch_bytes and i not in self.on_input:
                 yield -1 - i, Buffer(f"scratch of {op.name}", step.scratch_bytes, i, i)
 
     def plan(self) -> Plan:
@@ -301,7 +327,7 @@ class Planner:
             tuple(self.tensor_index(t) for t in step.outputs),
             self.constants.add(step.params),
             len(step.params),
-            self.offsets.get(-1 - i, 0),
+            self.offsets.get(self.on_input.get(i, -1 - i), 0),
             step.scratch_bytes,
             step.macs,
         )
