@@ -10,7 +10,7 @@ from pathlib import Path
 from offramp import __version__
 from offramp.blob import write
 from offramp.boards import Board
-from offramp.build.memory_map import usable
+from offramp.build.memory_map import arena_region, usable
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph
@@ -30,7 +30,7 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     check_caller_inputs(graph, options)
     if options.passes:
         graph = with_passes(graph)
-    plan = make_plan(with_short_names(graph), board, options)
+    plan = make_plan(with_short_names(graph), replace(board, arena=arena_region(board)), options)
     plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board, model)})
     blob = write(plan)
     check_flash(plan.name, len(blob), board)

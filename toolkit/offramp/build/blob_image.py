@@ -64,5 +64,6 @@ def check_ram(blob: Blob, board: Board, sizes: Footprint) -> None:
         raise UserError(
             f"{blob.name} does not fit {board.name}: arena and state need {wanted} bytes, "
             f"region {board.arena.name} has {there} beside the firmware's own data, {wanted - there} too few",
-            "choose a board with more RAM (`offramp boards`) or a smaller model",
+            "choose a board with more RAM (`offramp boards`) or a smaller model; "
+            "`offramp inspect` shows what lies in the arena at which step",
         )

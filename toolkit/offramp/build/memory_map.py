@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from offramp.boards import Board, Region
+
+# Static data and link buffers of the application, as `offramp build` measures them, rounded up.
+FIRMWARE_DATA_BYTES = 2048
 
 
 def memory_ld(board: Board) -> str:
@@ -18,6 +23,19 @@ def memory_ld(board: Board) -> str:
         f"image_arena_limit = {board.arena.address + usable(board, board.arena):#x};",
     ]
     return "\n".join(lines) + "\n"
+
+
+def arena_region(board: Board) -> Region:
+    """What arena and state may take, as far as it is known before a build, which measures the firmware's own data."""
+    region, size = board.arena, usable(board, board.arena)
+    if board.core.toolchain == "host":  # a process reserves the whole region beside all else
+        return region
+    if board.data != region:
+        return replace(region, size=size)
+    less = f"less {board.stack_bytes} for the stack, {FIRMWARE_DATA_BYTES} for the firmware's data"
+    return replace(
+        region, name=f"{region.name} ({less})", size=size - board.stack_bytes - FIRMWARE_DATA_BYTES
+    )
 
 
 def usable(board: Board, region: Region) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from offramp.errors import UserError
+from offramp.kernels import SETS
 from offramp.plan import Options
 
 Board = Annotated[
@@ -43,6 +45,12 @@ TimeLimit = Annotated[
 def plan_options(
     kernels: str, keep_inputs: bool = False, inputs: list[str] | None = None, no_passes: bool = False
 ) -> Options:
+    if kernels not in ("auto", *SETS):
+        near = difflib.get_close_matches(kernels, SETS, n=1, cutoff=0.5)
+        raise UserError(
+            f"--kernels {kernels}: there is no such kernel set",
+            f"did you mean {near[0]}?" if near else f"choose of auto, {', '.join(SETS)}",
+        )
     return Options(kernels, keep_inputs, tuple(caller_input(text) for text in inputs or ()), not no_passes)
 
 

@@ -25,7 +25,7 @@ from offramp.errors import UserError
 _COLORS: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
 _UNLIMITED_COLUMNS = 10_000
 _TEXT_COLUMNS = 8  # the least that a column of text is folded to
-_NUMBERS = re.compile(r"[-+\d.,x%]*")
+_WHOLE = re.compile(r"[-+\d.,x%]*|[·█.#]+")  # numbers, shapes and bars
 
 
 class Stdout(Console):
@@ -64,7 +64,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     for i, name in enumerate(columns):
         numbers = all(isinstance(row[i], int | float | None) for row in rows)
         cells = [cell(row[i]) for row in rows]
-        whole = all(_NUMBERS.fullmatch(text) for text in cells)
+        whole = all(_WHOLE.fullmatch(text) for text in cells)
         width = max(map(len, (name, *cells)))
         table.add_column(
             name,

@@ -35,6 +35,7 @@ def steps_for(graph: Graph, op: Op, core: Core, sets: tuple[str, ...]) -> list[S
     """The op's kernel calls from the first set that takes it."""
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
+    steps: list[Step] | None
     for name in sets:
         steps = MODULES[name].steps(op, inputs, outputs, core) if name in MODULES else None
         if steps is not None:
