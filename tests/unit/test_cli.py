@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,79 @@ def test_tables_are_read_at_80_columns(
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
 
 
+@pytest.mark.parametrize("columns", ["40", "60"])
+def test_numbers_are_whole_at_few_columns(
+    printed: Any, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386", "-o", "a-name-that-is-longer-than-its-column.ofr")
+    wide = printed("inspect", "a-name-that-is-longer-than-its-column.ofr")
+    monkeypatch.setenv("COLUMNS", columns)
+    narrow = printed("inspect", "a-name-that-is-longer-than-its-column.ofr")
+    numbers = re.compile(r"(?<!\S)\d[\d,.x]*(?!\S)")
+    assert sorted(numbers.findall(narrow)) == sorted(numbers.findall(wide)) and "…" not in narrow
+
+
+def test_what_goes_to_a_pipe_is_not_cut(printed: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    printed("pack", "m.tflite", "--board", "mps2_an386")
+    digest = read((folder / "m.ofr").read_bytes(), "m").metadata["source_sha256"]
+    assert any(digest in line for line in printed("inspect", "m.ofr").splitlines())
+
+
+def test_inspect_says_which_inputs_are_the_callers(printed: Any) -> None:
+    """And counts them into the arena, as bench does."""
+    found = {}
+    for name, option in (("plain", ()), ("caller", ("--input", "image=caller"))):
+        printed("pack", "m.tflite", "--board", "posix", "-o", f"{name}.ofr", *option)
+        shown = printed("inspect", f"{name}.ofr")
+        assert ("caller's" in shown) == (name == "caller")
+        found[name] = json.loads(printed("inspect", f"{name}.ofr", "--json"))
+    assert (found["plain"]["caller_bytes"], found["caller"]["caller_bytes"]) == (0, 32)
+    blob = read(Path("caller.ofr").read_bytes(), "caller.ofr")
+    assert found["caller"]["arena_bytes"] == blob.arena_bytes + 32
+
+
+def offramp(*arguments: str) -> list[str]:
+    """The installed command."""
+    return [str(Path(sys.executable).parent / "offramp"), *arguments]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_tables_are_printed_in_any_encoding(printed: Any, encoding: str) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386")
+    done = subprocess.run(
+        offramp("inspect", "m.ofr"),
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ("█" if encoding == "utf-8" else "#") in done.stdout.decode(encoding)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["boards"], ["boards", "--json"], ["--help"]], ids=" ".join)
+def test_an_output_that_takes_no_more(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(offramp(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert_cannot_print(done.returncode, done.stderr, "No space left on device")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            offramp(*arguments), stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    finally:
+        os.close(theirs)
+    assert_cannot_print(done.returncode, done.stderr, "Broken pipe")
+
+
+def assert_cannot_print(code: int, err: str, why: str) -> None:
+    assert code == 1
+    lines = err.splitlines()
+    assert len(lines) == 2 and lines[0] == f"error: the output cannot be written: {why}", err
+
+
 def test_boards_are_listed_with_what_they_have(printed: Any) -> None:
     listed = json.loads(printed("boards", "--json"))
     assert [row["board"] for row in listed] == boards.names()
@@ -218,7 +292,7 @@ def test_rows_are_taken_by_name_or_in_order_and_in_any_shape_that_fits(tmp_path:
     ports = [port("b", (1, 3)), port("a", (1, 4, 5, 1))]
     files = {
         "named.npz": {"a": a, "b": b},
-        "ordered.npz": {"first": b, "second": a.reshape(2, 4, 5)},
+        "ordered.npz": {"arr_0": b, "arr_1": a.reshape(2, 4, 5)},
         "shaped.npz": {"b": b.reshape(2, 1, 3), "a": a.reshape(2, 1, 4, 5, 1), "label": np.zeros(2)},
     }
     for name, arrays in files.items():
@@ -229,6 +303,22 @@ def test_rows_are_taken_by_name_or_in_order_and_in_any_shape_that_fits(tmp_path:
             assert np.array_equal(first, b[i].reshape(1, 3)) and np.array_equal(
                 second, a[i].reshape(1, 4, 5, 1)
             )
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"pixels": 2}, {"pixels": 2, "label": 1}, {"pixels": 2, "label": 0, "x": 3}, {"y": 2, "image": 3}],
+    ids=lambda arrays: " ".join(arrays),
+)
+def test_rows_of_one_input_need_no_name_where_nothing_else_is_meant(
+    tmp_path: Path, arrays: dict[str, int]
+) -> None:
+    """Numbers are the arrays' values; `label` is a scalar and the last array is the one to be taken."""
+    made = {key: np.full((2, 20), n, np.int8) if key != "label" else np.int8(0) for key, n in arrays.items()}
+    np.savez(tmp_path / "x.npz", **made)
+    wanted = [n for key, n in arrays.items() if key != "label"][-1]
+    for (row,) in rows.read_rows(tmp_path / "x.npz", [port("image", (1, 4, 5, 1))]):
+        assert np.all(row == wanted)
 
 
 def test_outputs_keep_names_order_and_values_in_the_file(tmp_path: Path) -> None:

@@ -121,7 +121,11 @@ def show(found: dict[str, Any]) -> None:
         "state_bytes": "state",
         "macs": "macs",
     }
-    facts = [(name, found[key]) for key, name in names.items() if key in found]
+    facts = [
+        (name, found[key])
+        for key, name in names.items()
+        if key in found and (found[key] or key != "caller_bytes")
+    ]
     print_facts(f"{found['file']}: {found['model']}", facts)
     packed = "arena" in found
     for which in ("inputs", "outputs"):
