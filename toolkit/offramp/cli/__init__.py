@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, doctor, inspect, pack, run
+from offramp.cli import bench, boards, build, doctor, inspect, pack, profile, run
 from offramp.cli.output import say_error
 from offramp.errors import UserError
 
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
     "run": run.run,
     "bench": bench.bench,
+    "profile": profile.profile,
     "boards": boards.boards,
     "doctor": doctor.doctor,
 }
