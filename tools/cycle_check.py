@@ -1,6 +1,7 @@
-"""Holds the Cortex-M4 cycle model against published silicon: CMSIS-NN kernels on an STM32L4R5, one model left out at a time.
+"""Holds the Cortex-M4 cycle model against published silicon, leaving one model out at a time.
 
-One parameter is fitted, the flash's read cost in cycles a byte; three models give it, the fourth is predicted.
+Our cmsis_nn set in the emulator against CMSIS-NN on an STM32L4R5. One parameter is fitted, the flash's read cost
+in cycles a byte: three models give it, the fourth is predicted. `python -m tools.cycle_check` prints the table.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def main() -> int:
         print("the MLPerf Tiny models are absent (OFFRAMP_TEST_DATA)", file=sys.stderr)
         return 1
     print(json.loads(PUBLISHED.read_text())["source"])
-    print(f"{'':5}{'published':>12}{'no waits':>12}{'flash bytes':>13}{'cycles/byte':>13}{'predicted':>12}{'error':>8}")
+    print(
+        f"{'':5}{'published':>12}{'no waits':>12}{'flash bytes':>13}{'cycles/byte':>13}{'predicted':>12}{'error':>8}"
+    )
     for name, p in found.items():
         print(
             f"{name:5}{p.case.published:12,.0f}{p.case.core_cycles:12,}{p.case.flash_bytes:13,}"

@@ -25,7 +25,10 @@ _ARM = _table(
     ("multiply", "muls?"),
     ("multiply_add", "ml[as]"),
     ("long_multiply", "[su]mull|[su]mlal|umaal"),
-    ("dsp_mac", "sm(la|ul)([bt][bt]|w[bt])|smlal[bt][bt]|smlaldx?|smlsldx?|sml[as]dx?|smu[as]dx?|smm(ul|la|ls)r?|usada?8"),
+    (
+        "dsp_mac",
+        "sm(la|ul)([bt][bt]|w[bt])|smlal[bt][bt]|smlaldx?|smlsldx?|sml[as]dx?|smu[as]dx?|smm(ul|la|ls)r?|usada?8",
+    ),
     ("float_divide", r"v(div|sqrt)\.f.*"),
     ("vector_load", r"vld(r[bhwd]t?|[24]\d)\..*|vld(r[bhwd])e\..*"),
     ("vector_store", r"vst(r[bhwd]t?|[24]\d)\..*|vst(r[bhwd])e\..*"),

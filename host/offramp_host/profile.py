@@ -12,7 +12,7 @@ from offramp import cycles
 from offramp.blob import read
 from offramp.boards import Board
 from offramp.build.blob_image import blob_image, check_board
-from offramp.cycles import CycleModel
+from offramp.cycles import Counts, CycleModel
 from offramp.errors import UserError
 from offramp_host.device import Device
 from offramp_host.disassembly import Code, disassemble
@@ -29,7 +29,7 @@ class Cost:
     cycles: int
     flash_bytes: int
     """Data read from the region that holds code and model; literals of code are among it."""
-    counts: cycles.Counts
+    counts: Counts
     """By class and event of the cycle model."""
 
 
@@ -72,7 +72,9 @@ def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
     """
     model = cycles.cycle_model(board.core.name)
     if board.emulator is None or model is None:
-        raise UserError(f"{board.name} does not count instructions", "profile on an emulated board: `offramp boards`")
+        raise UserError(
+            f"{board.name} does not count instructions", "profile on an emulated board: `offramp boards`"
+        )
     blob = read(data, name)
     check_board(blob, board, name)
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
@@ -100,7 +102,9 @@ def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         compiler=image.compiler,
         cost=price.cost(sections, code),
         steps=[
-            StepProfile(step.op, step.kernel, step.macs, price.cost([section], code), price.functions([section], code))
+            StepProfile(
+                step.op, step.kernel, step.macs, price.cost([section], code), price.functions([section], code)
+            )
             for step, section in zip(blob.steps, sections, strict=True)
         ],
         functions=price.functions(sections, code),

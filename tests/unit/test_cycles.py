@@ -51,7 +51,9 @@ def test_events_are_no_instructions() -> None:
 
 
 def test_the_check_recovers_a_read_cost_and_says_what_misses_it() -> None:
-    true = {name: Case(c + 1.5 * f, c, c, f) for name, c, f in (("a", 100, 40), ("b", 500, 30), ("c", 90, 90))}
+    true = {
+        name: Case(c + 1.5 * f, c, c, f) for name, c, f in (("a", 100, 40), ("b", 500, 30), ("c", 90, 90))
+    }
     assert read_cost(list(true.values())) == pytest.approx(1.5)
     assert all(abs(p.error) < 1e-9 for p in predictions(true).values())
     wrong = true | {"c": Case(500, 90, 90, 90)}

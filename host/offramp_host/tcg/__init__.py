@@ -75,7 +75,8 @@ def plugin() -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise UserError(
-            "gcc is not installed; counting instructions by class needs it", "sudo apt-get install gcc libc6-dev"
+            "gcc is not installed; counting instructions by class needs it",
+            "sudo apt-get install gcc libc6-dev",
         )
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     key = hashlib.sha256(repr((_FLAGS, version)).encode() + _SOURCE.read_bytes()).hexdigest()[:32]

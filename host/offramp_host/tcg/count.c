@@ -60,8 +60,9 @@ struct block {
 static struct range code, flash;
 static uint64_t marker;
 static FILE *out;
-static struct counts *counts;
+static struct counts *counts, *reported; /* since the start, and when the last section ended */
 static const struct block *previous;
+static uint64_t previous_last_executed; /* when the previous block was entered */
 
 static bool holds(const struct range *range, uint64_t address) { return address - range->first < range->bytes; }
 
@@ -71,23 +72,28 @@ static void end_section(unsigned vcpu, void *data)
 {
     (void)vcpu, (void)data;
     for (uint64_t i = 0; i < code.bytes / 2; ++i) {
-        struct counts *c = &counts[i];
-        if (c->executed == 0) continue;
-        fprintf(out, "%llx %llu %llu %llu\n", (unsigned long long)(code.first + 2 * i), (unsigned long long)c->executed,
-                (unsigned long long)c->taken, (unsigned long long)c->flash_bytes);
-        *c = (struct counts){0, 0, 0};
+        const struct counts c = counts[i], before = reported[i];
+        if (c.executed == before.executed) continue;
+        fprintf(out, "%llx %llu %llu %llu\n", (unsigned long long)(code.first + 2 * i),
+                (unsigned long long)(c.executed - before.executed), (unsigned long long)(c.taken - before.taken),
+                (unsigned long long)(c.flash_bytes - before.flash_bytes));
+        reported[i] = c;
     }
     fputs("end\n", out);
     fflush(out); /* QEMU may be killed at any time */
 }
 
-/* Whoever runs next after a block's last instruction tells whether that has branched away. */
+/* Whoever runs next after a block's last instruction tells whether that has branched away. A block that an access
+ * to a device cuts short is left before its last instruction. */
 static void enter_block(unsigned vcpu, void *data)
 {
     const struct block *block = data;
     (void)vcpu;
-    if (previous != NULL && previous->last != NULL && previous->end != block->begin) ++previous->last->taken;
+    if (previous != NULL && previous->end != block->begin && previous->last != NULL &&
+        previous->last->executed != previous_last_executed)
+        ++previous->last->taken;
     previous = block;
+    previous_last_executed = block->last != NULL ? block->last->executed : 0;
 }
 
 static void access_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
@@ -137,7 +143,8 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int
         if (strncmp(argv[i], "flash=", 6) == 0) flash = parse_range(argv[i] + 6);
     }
     counts = calloc(code.bytes / 2 + 1, sizeof *counts);
-    if (out == NULL || counts == NULL || code.bytes == 0) {
+    reported = calloc(code.bytes / 2 + 1, sizeof *reported);
+    if (out == NULL || counts == NULL || reported == NULL || code.bytes == 0) {
         fputs("count plugin: needs out=FILE, marker=PC and code=FIRST+BYTES\n", stderr);
         return -1;
     }

@@ -55,17 +55,16 @@ def show(found: Profile, n_functions: int) -> None:
     print_table(
         f"{found.model} on {found.board}, {found.core}: steps",
         columns,
-        [
-            (i, step.kernel, *figures(step.cost, found.cost, step.macs))
-            for i, step in enumerate(found.steps)
-        ]
+        [(i, step.kernel, *figures(step.cost, found.cost, step.macs)) for i, step in enumerate(found.steps)]
         + [("", "in all", *figures(found.cost, found.cost, sum(step.macs for step in found.steps)))],
     )
     show_functions(found.functions[:n_functions], found.cost)
     show_classes(found.cost)
     price = f"{found.read_cycles_per_byte:g} cycles a byte of data read from the code's region"
     print_facts("", [("cycles", f"estimate: {found.cycle_model}; {price}"), ("compiler", found.compiler)])
-    note("\nInstructions are exact and hold the reading of the counter around each step; cycles are estimates.")
+    note(
+        "\nInstructions are exact and hold the reading of the counter around each step; cycles are estimates."
+    )
 
 
 def figures(cost: Cost, whole: Cost, macs: int) -> tuple[Any, ...]:
