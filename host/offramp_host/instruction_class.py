@@ -61,7 +61,8 @@ _REGISTER = re.compile(r"\b(?:r\d+|sl|fp|ip|sp|lr|pc|sb|zero|ra|gp|tp|[ats]\d+)\
 _VECTOR_REGISTER = re.compile(r"\bq\d\b")
 _GATHER = re.compile(r"\[(?:\w+, )?q\d")
 _RANGE = re.compile(r"\b([rsd])(\d+)-[rsd](\d+)\b")
-# First operands that are read; in all others of these classes it is written.
+_ARITHMETIC = ("alu", "multiply", "multiply_add", "long_multiply", "dsp_mac", "divide")
+# Arithmetic whose first operand is read; all other writes it.
 _READS_FIRST = re.compile(r"cmp|cmn|tst|teq|it|nop")
 _UNITS = {
     "vector_alu": "arithmetic",
@@ -127,10 +128,9 @@ def _events(
         events.append(("refill", 1))
     if name in ("load", "store"):
         address = _address(operands, isa)
-        written = _written(*before)
-        if before[0] == "load" and name == "load" and not written & address:
+        if (before[0], name) == ("load", "load") and not _targets("load", before[2]) & address:
             events.append(("pipelined_load", 1))
-        if before[0] not in ("load", "store") and written & address:
+        if _computed(*before) & address:
             events.append(("address_stall", 1))
     if name == "load" and _targets(name, operands) & set(_REGISTER.findall(after)):
         events.append(("load_use", 1))
@@ -163,12 +163,11 @@ def _targets(name: str, operands: str) -> set[str]:
     return set(found if name == "load_multiple" else found[:1])
 
 
-def _written(name: str, mnemonic: str, operands: str) -> set[str]:
-    if name in ("load", "load_multiple"):
-        return _targets(name, operands)
-    first = _REGISTER.findall(operands)[:1]
-    writes = name in ("alu", "multiply", "multiply_add", "dsp_mac", "divide", "long_multiply")
-    return set(first) if writes and not _READS_FIRST.match(mnemonic) else set()
+def _computed(name: str, mnemonic: str, operands: str) -> set[str]:
+    """The register that arithmetic writes."""
+    if name not in _ARITHMETIC or _READS_FIRST.match(mnemonic):
+        return set()
+    return set(_REGISTER.findall(operands)[:1])
 
 
 def _address(operands: str, isa: str) -> set[str]:

@@ -44,6 +44,7 @@ smull r0, r1, r2, r3     | long_multiply
 umlal r0, r1, r2, r3     | long_multiply
 sdiv r0, r1, r2          | divide
 ldrd r0, r1, [r2]        | load_multiple loaded_words=2
+ldr r3, [r2]             | load
 strd r0, r1, [r2, #8]    | store_multiple stored_words=2
 ldr.w r0, [r9], #4       | load load_use
 ldrsh.w r3, [r0, #2]     | load load_use
