@@ -14,6 +14,7 @@ LAYERS = [
     "resources",
     "schema",
     "boards",
+    "cycles",
     "ir",
     "ops",
     "reference",

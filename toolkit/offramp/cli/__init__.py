@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, doctor, inspect, pack, run
+from offramp.cli import bench, boards, build, doctor, inspect, pack, profile, run
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
     "run": run.run,
     "bench": bench.bench,
+    "profile": profile.profile,
     "boards": boards.boards,
     "doctor": doctor.doctor,
 }
