@@ -36,8 +36,8 @@ def build(
         raise UserError(
             f"-o {path} names the ELF; the .bin is written beside it", f"-o {path.with_suffix('.elf')}"
         )
-    for written_to in (path, path.with_suffix(".bin")):
-        check_output(written_to, file)
+    check_output(path, file)
+    check_output(path.with_suffix(".bin"), file)
     blob, data = blob_for(file, target, Options())
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
         linked = Path(folder) / "model.ofr"

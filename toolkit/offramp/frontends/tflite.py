@@ -106,6 +106,13 @@ class Node:
                 "export the model for one input at a time",
             )
 
+    def positive(self, *sizes: int) -> None:
+        if min(sizes) < 1:
+            raise UserError(
+                f"{self.where}: a stride, dilation or filter of {min(sizes)}, at least 1 is needed",
+                "export the model again",
+            )
+
     def activation(self) -> str:
         code = self.options.FusedActivationFunction()
         if code not in ACTIVATIONS:
@@ -119,6 +126,7 @@ class Node:
 def conv_2d(n: Node) -> Op:
     n.one_image()
     o = n.options
+    n.positive(o.StrideH(), o.StrideW(), o.DilationHFactor(), o.DilationWFactor())
     window = Window(
         o.StrideH(),
         o.StrideW(),
@@ -146,6 +154,7 @@ def pool_2d(kind: str) -> Callable[[Node], Op]:
     def convert(n: Node) -> Op:
         n.one_image()
         o = n.options
+        n.positive(o.StrideH(), o.StrideW(), o.FilterHeight(), o.FilterWidth())
         a = Pool(
             o.FilterHeight(), o.FilterWidth(), o.StrideH(), o.StrideW(), PADDINGS[o.Padding()], n.activation()
         )

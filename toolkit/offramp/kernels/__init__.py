@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 from offramp.boards import Core
 from offramp.errors import UserError
-from offramp.ir import Graph, Op
+from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import cmsis_nn, dsp, mve
 from offramp.ops import GENERIC, OPS, Kernel, Step
 
-# The best first. A set is a module with KERNELS and steps(op, inputs, outputs, core); generic serves what they leave.
-MODULES = {"mve": mve, "dsp": dsp, "cmsis_nn": cmsis_nn}
-SETS = (*MODULES, "generic")
-ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *(k for module in MODULES.values() for k in module.KERNELS))
+# Which kernel calls serve an op on a core; None: another set serves it better or alone. The best set first.
+Chooser = Callable[[Op, list[Tensor | None], list[Tensor], Core], list[Step] | None]
+CHOOSERS: dict[str, Chooser] = {"mve": mve.steps, "dsp": dsp.steps, "cmsis_nn": cmsis_nn.steps}
+SETS = (*CHOOSERS, "generic")  # generic serves what the others leave
+ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS, *dsp.KERNELS, *mve.KERNELS)
 
 
 def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,9 +37,8 @@ def steps_for(graph: Graph, op: Op, core: Core, sets: tuple[str, ...]) -> list[S
     """The op's kernel calls from the first set that takes it."""
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
-    steps: list[Step] | None
     for name in sets:
-        steps = MODULES[name].steps(op, inputs, outputs, core) if name in MODULES else None
+        steps = CHOOSERS[name](op, inputs, outputs, core) if name in CHOOSERS else None
         if steps is not None:
             return steps
     steps = OPS[op.kind].steps(op, inputs, outputs)
