@@ -6,6 +6,8 @@
 
 #define OFR_KERNEL_GENERIC_CONV_2D 0x0101u
 #define OFR_PACKING_GENERIC_CONV_2D 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_PAIR 0x0112u
+#define OFR_PACKING_GENERIC_CONV_2D_PAIR 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
 #define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_AVERAGE_POOL_2D 0x0103u
@@ -70,6 +72,30 @@ typedef struct ofr_conv_2d_params {
     int16_t act_max;
 } ofr_conv_2d_params;
 _Static_assert(sizeof(ofr_conv_2d_params) == 40, "layout");
+
+typedef struct ofr_conv_2d_pair_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    uint16_t per_channel;
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_conv_2d_pair_params;
+_Static_assert(sizeof(ofr_conv_2d_pair_params) == 40, "layout");
 
 typedef struct ofr_depthwise_conv_2d_params {
     uint16_t rows;

@@ -62,6 +62,7 @@ OPS: dict[str, OpType] = {
 # Every generic kernel; the other sets declare theirs in offramp.kernels.
 GENERIC: tuple[Kernel, ...] = (
     conv_2d.KERNEL,
+    conv_2d.PAIR,
     depthwise_conv_2d.KERNEL,
     pool_2d.AVERAGE,
     pool_2d.MAX,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.ops.conv_2d_pair import declare, pair_step
 from offramp.ops.gemm import (
     Requantization,
     Window,
@@ -45,7 +46,8 @@ TABLES = (
     "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
     "s8 weights[out_c][kernel_h][kernel_w][in_c / groups]; m = out_c if per_channel, else 1"
 )
-KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)
+KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)  # whatever the weights
+PAIR = declare(list(PARAMS.fields))
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
@@ -103,9 +105,18 @@ def macs(a: Window, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
 def gemm_step(
     op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
 ) -> Step:
-    """A step of the generic kernel; `weights` [out_c, k] int8, input offset folded into the bias."""
+    """A step of a generic kernel; `weights` [out_c, ...] int8, the taps in the order of a window's."""
     out_c = geometry["out_c"]
-    folded = bias - zero * weights.reshape(out_c, -1).astype(np.int64).sum(axis=1)
+    weights = weights.reshape(out_c, -1)
+    folded = bias - zero * weights.astype(np.int64).sum(axis=1)
+    fast = pair_step(PAIR, op, geometry, r, weights, folded, zero, macs)
+    return fast or general_step(op, geometry, r, weights, folded, zero, macs)
+
+
+def general_step(
+    op: Op, geometry: dict[str, int], r: Requantization, weights: Array, folded: Array, zero: int, macs: int
+) -> Step:
+    """A step of the kernel that takes all numbers."""
     params = PARAMS.pack(
         **geometry,
         per_channel=int(len(r.multiplier) > 1),
