@@ -10,6 +10,8 @@
 #define OFR_PACKING_GENERIC_CONV_2D_PAIR 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
 #define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D 1u
+#define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D_3X3 0x0113u
+#define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D_3X3 1u
 #define OFR_KERNEL_GENERIC_AVERAGE_POOL_2D 0x0103u
 #define OFR_PACKING_GENERIC_AVERAGE_POOL_2D 1u
 #define OFR_KERNEL_GENERIC_MAX_POOL_2D 0x0104u
@@ -120,6 +122,26 @@ typedef struct ofr_depthwise_conv_2d_params {
     uint8_t reserved[2];
 } ofr_depthwise_conv_2d_params;
 _Static_assert(sizeof(ofr_depthwise_conv_2d_params) == 40, "layout");
+
+typedef struct ofr_depthwise_conv_2d_3x3_params {
+    uint16_t channels;
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_depthwise_conv_2d_3x3_params;
+_Static_assert(sizeof(ofr_depthwise_conv_2d_3x3_params) == 32, "layout");
 
 typedef struct ofr_average_pool_2d_params {
     uint16_t rows;

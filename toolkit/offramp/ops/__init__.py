@@ -64,6 +64,7 @@ GENERIC: tuple[Kernel, ...] = (
     conv_2d.KERNEL,
     conv_2d.PAIR,
     depthwise_conv_2d.KERNEL,
+    depthwise_conv_2d.KERNEL_3X3,
     pool_2d.AVERAGE,
     pool_2d.MAX,
     softmax.KERNEL,
