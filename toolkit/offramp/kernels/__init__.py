@@ -18,7 +18,8 @@ def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(s for s in SETS if s in allowed)
     if wanted not in allowed:
         raise UserError(
-            f"kernel set {wanted} does not run on this board", f"sets for this board: auto, {', '.join(allowed)}"
+            f"kernel set {wanted} does not run on this board",
+            f"sets for this board: auto, {', '.join(allowed)}",
         )
     return tuple(dict.fromkeys((wanted, "generic")))
 

@@ -45,7 +45,14 @@ def padded(x: Array, axis: int, multiple: int) -> Array:
 
 
 def pair_step(
-    kernel: Kernel, op: Op, g: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
+    kernel: Kernel,
+    op: Op,
+    g: dict[str, int],
+    r: Requantization,
+    weights: Array,
+    bias: Array,
+    zero: int,
+    macs: int,
 ) -> Step | None:
     """A step of the kernel, weights [out_c, k], bias folded; None where its preconditions fail."""
     layer = doubled(weights, bias, r)

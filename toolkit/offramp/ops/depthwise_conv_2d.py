@@ -129,7 +129,9 @@ def step_3x3(
         act_min=r.act_min,
         act_max=r.act_max,
     )
-    laid = np.zeros(channels, np.dtype([("weights", "i1", 9), ("zero", "i1", 3), ("bias", "<i4"), ("scale", "<i4", 2)]))
+    laid = np.zeros(
+        channels, np.dtype([("weights", "i1", 9), ("zero", "i1", 3), ("bias", "<i4"), ("scale", "<i4", 2)])
+    )
     laid["weights"], laid["bias"], laid["scale"] = layer.weights, layer.bias, layer.scale
     return Step(KERNEL_3X3, (op.inputs[0],), op.outputs, block(params, laid), 2 * 9 * channels, macs)
 

@@ -43,7 +43,12 @@ def doubled(weights: Array, bias: Array, r: Requantization) -> Doubled | None:
     multiplier = np.where(fixed, 1 << 30, multiplier)
     shift = np.where(fixed, -1, shift)
     largest = np.where(fixed, np.abs(bias), np.maximum(-low, high))
-    if (largest >= 1 << 30).any() or (multiplier < 0).any() or (shift > -1).any() or (shift < -MAX_SHIFT).any():
+    if (
+        (largest >= 1 << 30).any()
+        or (multiplier < 0).any()
+        or (shift > -1).any()
+        or (shift < -MAX_SHIFT).any()
+    ):
         return None
     scale = np.stack([multiplier, -shift], axis=1)
     if (scale == scale[0]).all():

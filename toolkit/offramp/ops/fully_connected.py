@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import numpy as np
-
 from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d import gemm_step
 from offramp.ops.conv_2d_pair import padded
@@ -26,7 +24,6 @@ from offramp.ops.op import (
     elements,
     present,
 )
-
 
 CHANNELS = 8  # multiplied at a time, as in the C file
 LEAST_WEIGHTS = 1024
