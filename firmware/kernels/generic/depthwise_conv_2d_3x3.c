@@ -70,9 +70,15 @@ static __attribute__((noinline)) void multiply(windows in, const channel *c, uin
     }
 }
 
-/* The window's top left corner along one axis, and whether it lies inside. */
+/* Whether all taps along one axis lie inside. */
 static inline int inside(int32_t at, uint32_t dilation, uint32_t length) {
     return at >= 0 && at + (int32_t)(KERNEL - 1) * (int32_t)dilation < (int32_t)length;
+}
+
+/* Once in the image, for two calls. */
+static __attribute__((noinline)) const int8_t *gather(const ofr_taps *t, int32_t y, int32_t x, int8_t *taps) {
+    ofr_gather(t, y, x, 0, (uint32_t)t->channels, taps);
+    return taps;
 }
 
 static void run(const ofr_call *call) {
@@ -86,14 +92,13 @@ static void run(const ofr_call *call) {
     uint32_t col = 0;
     for (uint32_t i = 0; i < pixels; i += 2) {
         const uint32_t last = i + 1 < pixels ? 1 : 0;
-        const int8_t *corner[2] = {NULL, NULL};
+        int32_t ys[2], xs[2]; /* top left corners */
         int all = 1;
-        int32_t ys[2], xs[2];
+#pragma GCC unroll 1
         for (uint32_t j = 0; j <= last; j++) {
             ys[j] = y;
             xs[j] = x;
             all &= inside(y, p->dilation_h, p->rows) && inside(x, p->dilation_w, p->cols);
-            corner[j] = taps.in + ((uint32_t)y * p->cols + (uint32_t)x) * n;
             x += p->stride_w;
             if (++col == p->out_cols) {
                 col = 0;
@@ -101,12 +106,15 @@ static void run(const ofr_call *call) {
                 y += p->stride_h;
             }
         }
-        windows w = {corner[0], corner[last], p->dilation_w * n, p->dilation_h * p->cols * n};
-        if (!all) {
-            for (uint32_t j = 0; j <= last; j++) {
-                ofr_gather(&taps, ys[j], xs[j], 0, n, gathered + j * TAPS * n);
-            }
-            w = (windows){gathered, gathered + last * TAPS * n, n, KERNEL * n};
+        windows w = {NULL, NULL, n, KERNEL * n};
+        if (all) {
+            w.a = taps.in + ((uint32_t)ys[0] * p->cols + (uint32_t)xs[0]) * n;
+            w.b = taps.in + ((uint32_t)ys[last] * p->cols + (uint32_t)xs[last]) * n;
+            w.tap = p->dilation_w * n;
+            w.row = p->dilation_h * p->cols * n;
+        } else {
+            w.a = gather(&taps, ys[0], xs[0], gathered);
+            w.b = last ? gather(&taps, ys[1], xs[1], gathered + TAPS * n) : w.a;
         }
         multiply(w, (const channel *)(const void *)(p + 1), n, center, out, out + last * n);
         out += (1 + last) * n;

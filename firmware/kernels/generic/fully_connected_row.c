@@ -38,6 +38,7 @@ static inline void add_two(uint32_t *s0, uint32_t *s1, int32_t x, const int8_t *
 #else
     *s0 += (uint32_t)(x * w0);
     *s1 += (uint32_t)(x * w1);
+    __asm__ volatile("" : "+r"(*s0), "+r"(*s1) : : "memory"); /* loads no more than there are registers */
 #endif
 }
 

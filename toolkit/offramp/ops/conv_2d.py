@@ -106,17 +106,22 @@ def gemm_step(
     op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
 ) -> Step:
     """A step of a generic kernel; `weights` [out_c, ...] int8, the taps in the order of a window's."""
-    out_c = geometry["out_c"]
-    weights = weights.reshape(out_c, -1)
-    folded = bias - zero * weights.astype(np.int64).sum(axis=1)
-    fast = pair_step(PAIR, op, geometry, r, weights, folded, zero, macs)
-    return fast or general_step(op, geometry, r, weights, folded, zero, macs)
+    w, folded = folded_bias(weights, bias, zero)
+    fast = pair_step(PAIR, op, geometry, r, w, folded, zero, macs)
+    return fast or general_gemm_step(op, geometry, r, weights, bias, zero, macs)
 
 
-def general_step(
-    op: Op, geometry: dict[str, int], r: Requantization, weights: Array, folded: Array, zero: int, macs: int
+def folded_bias(weights: Array, bias: Array, zero: int) -> tuple[Array, Array]:
+    """Weights as [out_c, k], and the bias with the input zero point folded in."""
+    w = weights.reshape(len(weights), -1)
+    return w, bias - zero * w.astype(np.int64).sum(axis=1)
+
+
+def general_gemm_step(
+    op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
 ) -> Step:
     """A step of the kernel that takes all numbers."""
+    w, folded = folded_bias(weights, bias, zero)
     params = PARAMS.pack(
         **geometry,
         per_channel=int(len(r.multiplier) > 1),
@@ -126,7 +131,7 @@ def general_step(
         act_max=r.act_max,
     )
     k = geometry["kernel_h"] * geometry["kernel_w"] * geometry["in_c"] // geometry["groups"]
-    pointwise = k == geometry["in_c"] and geometry["stride_h"] == geometry["stride_w"] == 1
+    pointwise = all(geometry[n] == 1 for n in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
     return Step(
         KERNEL,
         (op.inputs[0],),
@@ -136,7 +141,7 @@ def general_step(
             folded.astype(np.int32),  # wraps, as the accumulator does
             r.multiplier.astype(np.int32),
             r.shift.astype(np.int32),
-            weights.astype(np.int8),
+            w.astype(np.int8),
         ),
         scratch_bytes=0 if pointwise else 2 * k,
         macs=macs,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.ops.conv_2d import gemm_step
+from offramp.ops.conv_2d import gemm_step, general_gemm_step
 from offramp.ops.conv_2d_pair import padded
 from offramp.ops.doubled import doubled
 from offramp.ops.gemm import Requantization, bias_of, requantization
@@ -27,6 +27,7 @@ from offramp.ops.op import (
 
 CHANNELS = 8  # multiplied at a time, as in the C file
 LEAST_WEIGHTS = 1024
+MAX_PAIR_DEPTH = 1024  # one row alone is not worth more scratch, 5 bytes an input, than this
 MAX_DEPTH = 65536
 PARAMS = Params(
     "fully_connected_row",
@@ -93,9 +94,10 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
         row = row_step(op, r, constant(weights), bias, zero, count)
         if row is not None:
             return [row]
+    chosen = general_gemm_step if rows == 1 and k > MAX_PAIR_DEPTH else gemm_step
     ones = "cols out_cols kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
     sizes = {"rows": rows, "out_rows": rows, "in_c": k, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-    return [gemm_step(op, dict.fromkeys(ones.split(), 1) | sizes, r, constant(weights), bias, zero, count)]
+    return [chosen(op, dict.fromkeys(ones.split(), 1) | sizes, r, constant(weights), bias, zero, count)]
 
 
 def is_worth_it(out_c: int, k: int) -> bool:
