@@ -16,6 +16,7 @@ from rich.table import Table
 from offramp import boards
 from offramp.blob import read
 from offramp.build.blob_image import blob_image
+from offramp.cli.output import drawn
 from offramp.frontends import load_model
 from offramp.pack import pack
 from offramp.reference import Reference
@@ -52,7 +53,7 @@ def main() -> None:
     error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))
     table = Table(title=f"fashion_mnist on {board.description}", title_justify="left", show_header=False)
     for name, value in (
-        ("accuracy", f"{right.mean():.1%} ± {error:.1%} of {len(rows)} test images"),
+        ("accuracy", f"{right.mean():.1%} {drawn('±', '+/-')} {error:.1%} of {len(rows)} test images"),
         ("equal to the reference", f"{equal} of {len(rows)} outputs, in every byte"),
         ("instructions an inference", f"{board.emulator.instructions(ticks):,} (exact, emulator)"),
         ("multiply-accumulates", f"{plan.macs:,}"),
@@ -87,7 +88,7 @@ def show_images(
     count: int = 5,
 ) -> None:
     """The first images as blocks, with the board's answer and the label."""
-    shades = " ░▒▓█"
+    shades = drawn(" ░▒▓█", " .:*#")
     pictures = []
     for image in x[:count].reshape(count, 28, 28):
         brightness = (image.astype(int) + 128)[1::4, ::2] * (len(shades) - 1) // 255

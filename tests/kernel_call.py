@@ -64,7 +64,7 @@ class KernelRow(ctypes.Structure):
     _fields_ = [
         ("id", ctypes.c_uint16),
         ("packing", ctypes.c_uint16),
-        ("params_bytes", ctypes.c_uint8),
+        ("params_bytes", ctypes.c_uint16),
         ("n_inputs", ctypes.c_uint8),
         ("n_outputs", ctypes.c_uint8),
         ("in_place", ctypes.c_uint8),

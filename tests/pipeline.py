@@ -17,6 +17,7 @@ from offramp.boards import Board
 from offramp.build.firmware import firmware
 from offramp.frontends import load_model
 from offramp.ir import DTYPES, Graph
+from offramp.passes import optimize
 from offramp.plan import Options, Plan, make_plan
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
@@ -26,7 +27,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Packed:
-    """A model packed for a board and the image that holds it, with this model's kernels only."""
+    """A model packed for a board and the image that holds it, with this model's kernels only.
+
+    `graph` is the model's own, before the graph passes.
+    """
 
     graph: Graph
     board: Board
@@ -39,7 +43,7 @@ def pack_and_build(
     model: Path, board_name: str, kernels: str, folder: Path, sanitize: bool = False
 ) -> Packed:
     graph, board = load_model(model), boards.load(board_name)
-    plan = make_plan(graph, board, Options(kernels=kernels))
+    plan = make_plan(optimize(graph)[0], board, Options(kernels=kernels))
     blob = write(plan)
     path = folder / f"{graph.name}-{board_name}-{kernels}.ofr"
     path.write_bytes(blob)

@@ -93,3 +93,12 @@ def wide(values: int) -> bytes:
         {"Axis": 1, "FusedActivationFunction": 0},
     )
     return write(Subgraph(tensors, [join], ["signal"], ["out"]))
+
+
+def chain(steps: int) -> bytes:
+    """Softmax after softmax: as many steps as are asked for, and nothing to fuse."""
+    tensors = [Tensor(f"t{i}", (1, CLASSES), "int8", 1 / 256, -128) for i in range(steps + 1)]
+    operators = [
+        Operator("SOFTMAX", [f"t{i}"], [f"t{i + 1}"], "SoftmaxOptions", {"Beta": 1.0}) for i in range(steps)
+    ]
+    return write(Subgraph(tensors, operators, ["t0"], [f"t{steps}"]))

@@ -19,21 +19,12 @@ def main() -> int:
         board = boards.load(name)
         image = firmware(board, ROOT / "build" / "check" / f"{name}.elf", kernels=kernels_on(board))
         print(f"{name}: {image.footprint.image_bytes} bytes, {image.compiler}")
-    for path in sorted((ROOT / "firmware").rglob("*.h")):
-        if "port" in path.parts:
-            continue  # headers of one family only
-        command = [
-            "gcc",
-            "-std=c11",
-            "-fsyntax-only",
-            "-Wall",
-            "-Wextra",
-            "-Wconversion",
-            "-Wshadow",
-            "-Werror",
-        ]
-        includes = [f"-I{ROOT / 'firmware' / folder}" for folder in ("include", "src", "app", "port")]
-        failed |= subprocess.run([*command, *includes, "-x", "c", str(path)], check=False).returncode
+    firmware_folder = ROOT / "firmware"
+    folders = [firmware_folder / name for name in ("include", "src", "app", "port")]
+    warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+    for path in sorted(header for folder in folders[:3] for header in folder.glob("*.h")):
+        command = ["gcc", "-std=c11", "-fsyntax-only", *warnings, *(f"-I{folder}" for folder in folders)]
+        failed |= subprocess.run([*command, "-x", "c", str(path)], check=False).returncode
     return 1 if failed else 0
 
 

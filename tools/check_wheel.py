@@ -71,7 +71,12 @@ def resolve(dependencies: list[str], system: System, python: str) -> dict[str, s
 
     pip judges markers by the machine that it runs on, so what only the target needs is added and asked again.
     """
-    environment = {**system.markers, "python_version": python, "python_full_version": f"{python}.0", "extra": ""}
+    environment = {
+        **system.markers,
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "extra": "",
+    }
     wanted = wanted_there(dependencies, environment)
     while True:
         items = install_report(wanted, system, python)
@@ -131,7 +136,9 @@ def main() -> int:
                 failed += 1
                 print(f"{start} {'none':>6}  {error} has no wheel")
                 continue
-            native = sorted("-".join(f.split("-")[:2]) for f in found.values() if not f.endswith("-none-any.whl"))
+            native = sorted(
+                "-".join(f.split("-")[:2]) for f in found.values() if not f.endswith("-none-any.whl")
+            )
             print(f"{start} {len(found):>6}  {' '.join(native)}", flush=True)
     return 1 if failed else 0
 

@@ -3,7 +3,7 @@
 
 #include "bytes.h"
 #include "identity.h"
-#include "blob.h"
+#include "kernel.h"
 #include "link.h"
 #include "models.h"
 #include "port.h"
@@ -15,14 +15,12 @@
 enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4 };
 
 /* The variable part begins where the fixed fields end. */
-static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p)
-{
+static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p) {
     start_reply(reply, (uint32_t)(p - reply));
     return p;
 }
 
-static size_t board(uint8_t *reply)
-{
+static size_t board(uint8_t *reply) {
     static const char texts[] = APP_VERSION "\0" APP_BOARD "\0" APP_COMPILER "\0" APP_CMSIS_NN_VERSION;
     _Static_assert(sizeof texts <= LINK_PAYLOAD_BYTES - 20, "shorten the texts of identity.h");
     const struct port_memory slot = port_model_slot();
@@ -36,28 +34,15 @@ static size_t board(uint8_t *reply)
     return (size_t)(p - reply) + sizeof texts;
 }
 
-/* The blob's name, at most `room` bytes. The load checks only what runs, so nothing here is trusted. */
-static size_t copy_name(uint8_t *to, size_t room)
-{
-    const uint8_t *blob = active.model.blob + sizeof(ofr_header);
-    const uint32_t bytes = get_u32(active.model.blob + offsetof(ofr_header, flatbuffer_bytes));
-    const uint32_t root = get_u32(blob);
-    const uint32_t vtable = root - get_u32(blob + root);
-    const uint32_t entry = 4 + 2 * OFR_FB_BLOB_NAME;
-    const uint32_t field = entry < get_u16(blob + vtable) ? get_u16(blob + vtable + entry) : 0;
-    const uint32_t at = root + field;
-    if (field == 0 || at > bytes - 4) return 0;
-    const uint32_t distance = get_u32(blob + at);
-    if (distance > bytes - 4 - at) return 0;
-    const uint32_t length = get_u32(blob + at + distance);
-    if (length > bytes - 4 - at - distance) return 0;
-    const size_t count = length < room ? length : room;
-    memcpy(to, blob + at + distance + 4, count);
+static size_t copy_name(uint8_t *to, size_t room) {
+    uint32_t bytes;
+    const char *name = ofr_name(&active.model, &bytes);
+    const size_t count = bytes < room ? bytes : room;
+    if (count != 0) memcpy(to, name, count);
     return count;
 }
 
-static size_t model(uint8_t *reply)
-{
+static size_t model(uint8_t *reply) {
     const int is_active = active.source != MODEL_NONE;
     const ofr_requirements need = is_active ? active.need : (ofr_requirements){0};
     uint8_t *p = reply + REPLY_BYTES;
@@ -73,43 +58,47 @@ static size_t model(uint8_t *reply)
     return (size_t)(p - reply);
 }
 
-static size_t kernels(uint32_t from, uint8_t *reply)
-{
+static size_t kernels(uint32_t from, uint8_t *reply) {
     uint8_t *p = start_reply(reply, REPLY_BYTES);
     for (uint32_t i = from; i < ofr_linked_kernels.count && p + 2 <= reply + LINK_PAYLOAD_BYTES; ++i)
         p = put_u16(p, ofr_linked_kernels.table[i]->id);
     return (size_t)(p - reply);
 }
 
-static size_t tensor(ofr_buffer t, uint32_t count, uint32_t index, uint8_t *reply)
-{
-    if (active.source == MODEL_NONE) return refuse(reply, LINK_E_NO_MODEL, 0, 0);
+static size_t tensor(ofr_buffer t, uint32_t count, uint32_t index, uint8_t *reply) {
     if (index >= count) return refuse(reply, LINK_E_INDEX, index, count);
     uint8_t *p = reply + REPLY_BYTES;
     p = put_u32(p, t.bytes);
     p = put_u8(put_u8(put_u16(p, t.dtype), t.rank), 0);
     start_variable_part(reply, p);
-    for (uint32_t i = 0; i < t.rank && p + 4 <= reply + LINK_PAYLOAD_BYTES; ++i) p = put_u32(p, (uint32_t)t.dims[i]);
+    for (uint32_t i = 0; i < t.rank && p + 4 <= reply + LINK_PAYLOAD_BYTES; ++i)
+        p = put_u32(p, (uint32_t)t.dims[i]);
     return (size_t)(p - reply);
 }
 
-size_t describe(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
     const uint32_t index = get_u16(payload + 2);
     (void)n;
     if (payload[1] != 0) return refuse(reply, LINK_E_INDEX, payload[1], 0);
+    if ((payload[0] == TOPIC_INPUT || payload[0] == TOPIC_OUTPUT) && active.source == MODEL_NONE)
+        return refuse(reply, LINK_E_NO_MODEL, 0, 0);
     switch (payload[0]) {
-    case TOPIC_BOARD: return board(reply);
-    case TOPIC_MODEL: return model(reply);
-    case TOPIC_KERNELS: return kernels(index, reply);
-    case TOPIC_INPUT: return tensor(ofr_input(&active.model, index), active.need.n_inputs, index, reply);
-    case TOPIC_OUTPUT: return tensor(ofr_output(&active.model, index), active.need.n_outputs, index, reply);
-    default: return refuse(reply, LINK_E_INDEX, payload[0], TOPIC_OUTPUT);
+    case TOPIC_BOARD:
+        return board(reply);
+    case TOPIC_MODEL:
+        return model(reply);
+    case TOPIC_KERNELS:
+        return kernels(index, reply);
+    case TOPIC_INPUT:
+        return tensor(ofr_input(&active.model, index), active.need.n_inputs, index, reply);
+    case TOPIC_OUTPUT:
+        return tensor(ofr_output(&active.model, index), active.need.n_outputs, index, reply);
+    default:
+        return refuse(reply, LINK_E_INDEX, payload[0], TOPIC_OUTPUT);
     }
 }
 
-size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply) {
     (void)payload, (void)n;
     uint8_t *p = start_reply(reply, 0);
     p = put_u32(put_u32(p, last_load.load_ticks), last_load.crc_ticks);

@@ -36,14 +36,14 @@ enum link_code {
 enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
 
 /* Refusals of the link itself, beside those of OFR_STATUS_LIST: name, value, text, remedy. */
-#define LINK_STATUS_LIST(X)                                                                                    \
-    X(LINK_E_REQUEST, -64, "a request this firmware does not know", "Update the firmware.")                    \
-    X(LINK_E_LENGTH, -65, "a request with a wrong number of bytes", "Update the host tools or the firmware.")  \
-    X(LINK_E_SESSION, -66, "no session: the board has started again", "Connect again.")                        \
-    X(LINK_E_NO_MODEL, -67, "no model is active", "Load a model, or link one into the firmware.")              \
-    X(LINK_E_INDEX, -68, "no such model, input, output, step or topic", "Ask the board for its info.")         \
-    X(LINK_E_RANGE, -69, "bytes past the end of a tensor", "Send inputs of the size that info states.")        \
-    X(LINK_E_SLOT, -70, "the model does not fit the board's model slot", "Link the model into the firmware.")  \
+#define LINK_STATUS_LIST(X)                                                                                            \
+    X(LINK_E_REQUEST, -64, "a request this firmware does not know", "Update the firmware.")                            \
+    X(LINK_E_LENGTH, -65, "a request with a wrong number of bytes", "Update the host tools or the firmware.")          \
+    X(LINK_E_SESSION, -66, "no session: the board has started again", "Connect again.")                                \
+    X(LINK_E_NO_MODEL, -67, "no model is active", "Load a model, or link one into the firmware.")                      \
+    X(LINK_E_INDEX, -68, "no such model, input, output, step or topic", "Ask the board for its info.")                 \
+    X(LINK_E_RANGE, -69, "bytes past the end of a tensor", "Send inputs of the size that info states.")                \
+    X(LINK_E_SLOT, -70, "the model does not fit the board's model slot", "Link the model into the firmware.")          \
     X(LINK_E_ORDER, -71, "a chunk out of order, or a commit before the last chunk", "Send the model again.")
 
 enum link_status {
@@ -77,8 +77,7 @@ enum link_decoded {
 enum link_decoded link_decode(struct link_decoder *decoder, uint8_t byte);
 
 /* Bytes of header and payload in the frame just decoded. */
-static inline size_t link_body_bytes(const struct link_decoder *decoder)
-{
+static inline size_t link_body_bytes(const struct link_decoder *decoder) {
     return decoder->length - LINK_CRC_BYTES;
 }
 

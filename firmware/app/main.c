@@ -3,8 +3,7 @@
 #include "port.h"
 #include "session.h"
 
-int app_main(void)
-{
+int app_main(void) {
     models_start();
     session_start();
     for (;;) {

@@ -13,31 +13,27 @@ struct load_report last_load;
 static uint32_t slot_bytes;    /* of the model sent over the link; 0: the slot holds what was there at start */
 static uint32_t slot_complete; /* of them, how many have come */
 
-uint32_t ticks_since(uint32_t start)
-{
+uint32_t ticks_since(uint32_t start) {
     const uint32_t elapsed = port_ticks() - start;
     const uint32_t again = port_ticks();
     const uint32_t cost = port_ticks() - again;
     return elapsed > cost ? elapsed - cost : 0;
 }
 
-static struct port_memory blob_of(uint8_t source)
-{
+static struct port_memory blob_of(uint8_t source) {
     if (source == MODEL_LINKED) return port_linked_model();
     struct port_memory slot = port_model_slot();
     if (slot_bytes != 0) slot.size = slot_complete == slot_bytes ? slot_bytes : 0;
     return slot;
 }
 
-static int blame(ofr_fault *fault, int status, uint32_t found, uint32_t allowed)
-{
+static int blame(ofr_fault *fault, int status, uint32_t found, uint32_t allowed) {
     *fault = (ofr_fault){.step = -1, .tensor = -1, .found = found, .allowed = allowed};
     return status;
 }
 
 /* Gives inputs in the caller's memory places from the top of [base, base + top) downwards, above the arena. */
-static int bind_inputs(uint8_t *base, uint32_t top)
-{
+static int bind_inputs(uint8_t *base, uint32_t top) {
     for (unsigned i = 0; i < active.need.n_inputs; ++i) {
         const ofr_buffer input = ofr_input(&active.model, i);
         if (input.data != NULL) continue;
@@ -53,8 +49,7 @@ static int bind_inputs(uint8_t *base, uint32_t top)
 }
 
 /* The region from its start: arena, free bytes, inputs of the caller, state. */
-static int load(struct port_memory blob)
-{
+static int load(struct port_memory blob) {
     const struct port_memory region = port_arena();
     const uint32_t region_bytes = region.size & ~(OFR_ALIGN - 1);
     if (active.need.state_bytes > region_bytes)
@@ -69,8 +64,7 @@ static int load(struct port_memory blob)
     return bind_inputs(region.base, arena_bytes);
 }
 
-static int check(struct port_memory blob)
-{
+static int check(struct port_memory blob) {
     int status = blame(&last_load.fault, LINK_E_NO_MODEL, 0, 0);
     if (blob.size == 0) return status;
     status = ofr_peek(blob.base, blob.size, &active.need);
@@ -81,8 +75,7 @@ static int check(struct port_memory blob)
     return status;
 }
 
-static int try_source(uint8_t source)
-{
+static int try_source(uint8_t source) {
     const struct port_memory blob = blob_of(source);
     active.source = MODEL_NONE;
     last_load.source = source;
@@ -95,8 +88,7 @@ static int try_source(uint8_t source)
     return status;
 }
 
-int model_activate(uint8_t source)
-{
+int model_activate(uint8_t source) {
     const int status = try_source(source);
     if (status < 0 && source != MODEL_LINKED && port_linked_model().size > 0) {
         const struct load_report refused = last_load;
@@ -106,16 +98,13 @@ int model_activate(uint8_t source)
     return status;
 }
 
-void models_start(void)
-{
+void models_start(void) {
     const struct port_memory slot = port_model_slot();
-    const bool holds_model =
-        slot.size > 0 && ofr_peek(slot.base, slot.size, &active.need) != OFR_E_MAGIC;
+    const bool holds_model = slot.size > 0 && ofr_peek(slot.base, slot.size, &active.need) != OFR_E_MAGIC;
     (void)model_activate(holds_model ? MODEL_SLOT : MODEL_LINKED);
 }
 
-int slot_begin(uint32_t bytes, ofr_fault *fault)
-{
+int slot_begin(uint32_t bytes, ofr_fault *fault) {
     const struct port_memory slot = port_model_slot();
     const uint32_t room = slot.writable ? slot.size : 0;
     if (bytes == 0 || bytes > room) return blame(fault, LINK_E_SLOT, bytes, room);
@@ -125,8 +114,7 @@ int slot_begin(uint32_t bytes, ofr_fault *fault)
     return OFR_OK;
 }
 
-int slot_chunk(uint32_t offset, const uint8_t *bytes, uint32_t n, ofr_fault *fault)
-{
+int slot_chunk(uint32_t offset, const uint8_t *bytes, uint32_t n, ofr_fault *fault) {
     if (offset != slot_complete || n > slot_bytes - slot_complete)
         return blame(fault, LINK_E_ORDER, offset, slot_complete);
     memcpy(port_model_slot().base + offset, bytes, n);
@@ -134,9 +122,7 @@ int slot_chunk(uint32_t offset, const uint8_t *bytes, uint32_t n, ofr_fault *fau
     return OFR_OK;
 }
 
-int slot_commit(ofr_fault *fault)
-{
-    if (slot_bytes == 0 || slot_complete != slot_bytes)
-        return blame(fault, LINK_E_ORDER, slot_complete, slot_bytes);
+int slot_commit(ofr_fault *fault) {
+    if (slot_bytes == 0 || slot_complete != slot_bytes) return blame(fault, LINK_E_ORDER, slot_complete, slot_bytes);
     return ofr_check_crc(port_model_slot().base, slot_bytes);
 }

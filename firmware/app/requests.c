@@ -17,95 +17,81 @@
 #define RUN_REPLY_BYTES 12u
 #define RAN_TO_THE_END 0xFFu
 
-uint8_t *start_reply(uint8_t *reply, uint32_t variable_part)
-{
+uint8_t *start_reply(uint8_t *reply, uint32_t variable_part) {
     return put_u16(put_u16(reply, OFR_OK), variable_part);
 }
 
-size_t refuse_fault(uint8_t *reply, int status, const ofr_fault *fault)
-{
+size_t refuse_fault(uint8_t *reply, int status, const ofr_fault *fault) {
     uint8_t *p = put_u32(reply, (uint16_t)status);
     p = put_u32(put_u32(p, fault->found), fault->allowed);
     p = put_u32(put_u32(p, (uint32_t)fault->step), (uint32_t)fault->tensor);
     return (size_t)(p - reply);
 }
 
-size_t refuse(uint8_t *reply, int status, uint32_t found, uint32_t allowed)
-{
+size_t refuse(uint8_t *reply, int status, uint32_t found, uint32_t allowed) {
     return refuse_fault(reply, status, &(ofr_fault){-1, -1, found, allowed});
 }
 
-static size_t done(uint8_t *reply, int status, const ofr_fault *fault)
-{
+static size_t done(uint8_t *reply, int status, const ofr_fault *fault) {
     if (status < 0) return refuse_fault(reply, status, fault);
     start_reply(reply, 0);
     return REPLY_BYTES;
 }
 
-static size_t model_begin(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t model_begin(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     (void)n;
     if (payload[0] != MODEL_SLOT) return refuse(reply, LINK_E_INDEX, payload[0], MODEL_SLOT);
     return done(reply, slot_begin(get_u32(payload + 4), &fault), &fault);
 }
 
-static size_t model_chunk(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t model_chunk(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     return done(reply, slot_chunk(get_u32(payload), payload + 4, (uint32_t)n - 4, &fault), &fault);
 }
 
-static size_t model_commit(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t model_commit(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault = {-1, -1, 0, 0};
     (void)payload, (void)n;
     return done(reply, slot_commit(&fault), &fault);
 }
 
-static size_t activate(uint8_t source, uint8_t *reply)
-{
+static size_t activate(uint8_t source, uint8_t *reply) {
     if (source > MODEL_SLOT) return refuse(reply, LINK_E_INDEX, source, MODEL_SLOT);
     return done(reply, model_activate(source), &last_load.fault);
 }
 
-static size_t model_activate_one(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t model_activate_one(const uint8_t *payload, size_t n, uint8_t *reply) {
     (void)n;
     return activate(payload[0], reply);
 }
 
-static size_t model_roll_back(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t model_roll_back(const uint8_t *payload, size_t n, uint8_t *reply) {
     (void)payload, (void)n;
     return activate(MODEL_LINKED, reply);
 }
 
 /* Requests to a model begin with its number; one runs at a time, so that is 0. Returns a status. */
-static int find_model(const uint8_t *payload, ofr_fault *fault)
-{
+static int find_model(const uint8_t *payload, ofr_fault *fault) {
     *fault = (ofr_fault){-1, -1, payload[0], 0};
     if (active.source == MODEL_NONE) return LINK_E_NO_MODEL;
     return payload[0] == 0 ? OFR_OK : LINK_E_INDEX;
 }
 
 /* A part of a tensor: u8 model, u8 index, u16 reserved, u32 offset. Returns a status. */
-static int check_part(const uint8_t *payload, uint32_t n_tensors, ofr_fault *fault)
-{
+static int check_part(const uint8_t *payload, uint32_t n_tensors, ofr_fault *fault) {
     const int status = find_model(payload, fault);
     if (status < 0 || payload[1] < n_tensors) return status;
     *fault = (ofr_fault){-1, -1, payload[1], n_tensors};
     return LINK_E_INDEX;
 }
 
-static int check_range(uint32_t offset, uint32_t n, uint32_t bytes, ofr_fault *fault)
-{
+static int check_range(uint32_t offset, uint32_t n, uint32_t bytes, ofr_fault *fault) {
     *fault = (ofr_fault){-1, -1, offset + n, bytes};
     return offset <= bytes && n <= bytes - offset ? OFR_OK : LINK_E_RANGE;
 }
 
-static int write_input(const uint8_t *payload, size_t n, ofr_fault *fault)
-{
+static int write_input(const uint8_t *payload, size_t n, ofr_fault *fault) {
     *fault = (ofr_fault){-1, -1, (uint32_t)n, PART_BYTES};
     if (n < PART_BYTES) return LINK_E_LENGTH;
     int status = check_part(payload, active.need.n_inputs, fault);
@@ -117,14 +103,12 @@ static int write_input(const uint8_t *payload, size_t n, ofr_fault *fault)
     return status;
 }
 
-static size_t input(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t input(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     return done(reply, write_input(payload, n, &fault), &fault);
 }
 
-static int run_whole(uint32_t *ticks)
-{
+static int run_whole(uint32_t *ticks) {
     const uint32_t start = port_ticks();
     const int status = ofr_run(&active.model);
     *ticks = ticks_since(start);
@@ -132,8 +116,7 @@ static int run_whole(uint32_t *ticks)
 }
 
 /* Runs step by step and writes the ticks of each from `first` on, as many as fit before `end`. */
-static int run_steps(uint32_t first, uint8_t **p, const uint8_t *end)
-{
+static int run_steps(uint32_t first, uint8_t **p, const uint8_t *end) {
     int status = ofr_begin(&active.model);
     while (status >= 0 && status != OFR_DONE) {
         const uint32_t position = ofr_position(&active.model);
@@ -146,8 +129,7 @@ static int run_steps(uint32_t first, uint8_t **p, const uint8_t *end)
 }
 
 /* All outputs one after the other, cut where the reply is full; `output` fetches the rest. */
-static uint8_t *append_outputs(uint8_t *p, const uint8_t *end)
-{
+static uint8_t *append_outputs(uint8_t *p, const uint8_t *end) {
     for (unsigned i = 0; i < active.need.n_outputs; ++i) {
         ofr_buffer output;
         if (ofr_result(&active.model, i, &output) < 0) break;
@@ -159,8 +141,7 @@ static uint8_t *append_outputs(uint8_t *p, const uint8_t *end)
     return p;
 }
 
-static size_t run(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t run(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     const uint32_t flags = payload[1], first_step = get_u16(payload + 2);
     int status = find_model(payload, &fault);
@@ -173,6 +154,7 @@ static size_t run(const uint8_t *payload, size_t n, uint8_t *reply)
     uint32_t ticks = 0;
     if (flags & (RUN_MEASURE | RUN_MEASURE_STEPS)) port_receive(false);
     status = flags & RUN_MEASURE_STEPS ? run_steps(first_step, &p, end) : run_whole(&ticks);
+    if (!(flags & RUN_MEASURE)) ticks = 0; /* other interrupts are in it */
     port_receive(true);
     ++active.runs;
     if (status < 0) return refuse(reply, status, 0, 0);
@@ -181,8 +163,7 @@ static size_t run(const uint8_t *payload, size_t n, uint8_t *reply)
     return (size_t)(p - reply);
 }
 
-static size_t output(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t output(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     ofr_buffer from;
     const uint32_t offset = get_u32(payload + 4), count = get_u32(payload + 8);
@@ -197,8 +178,7 @@ static size_t output(const uint8_t *payload, size_t n, uint8_t *reply)
     return REPLY_BYTES + count;
 }
 
-static size_t reset_state(const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t reset_state(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     (void)n;
     const int status = find_model(payload, &fault);
@@ -211,8 +191,7 @@ struct request {
     size_t (*answer)(const uint8_t *payload, size_t n, uint8_t *reply);
 };
 
-size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *reply)
-{
+size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *reply) {
     static const struct request requests[] = {
         {LINK_INFO, 4, describe},
         {LINK_STATISTICS, 0, statistics},

@@ -27,22 +27,19 @@ static uint32_t nonce; /* the host's name for its session */
 static uint16_t expected;
 struct session_counts session_counts;
 
-void session_start(void)
-{
+void session_start(void) {
     static const char banner[] = "\r\nofframp " APP_VERSION " on " APP_BOARD "\r\n";
     port_write((const uint8_t *)banner, sizeof banner - 1);
 }
 
 /* Tells the host which request to send next, so that it need not wait for a time-out. */
-static void send_expected(void)
-{
+static void send_expected(void) {
     uint8_t body[LINK_HEADER_BYTES + 2 + LINK_CRC_BYTES] = {LINK_EVENT, LINK_EXPECTED};
     put_u16(body + LINK_HEADER_BYTES, expected);
     link_encode(body, LINK_HEADER_BYTES + 2, port_write);
 }
 
-static size_t hello(uint8_t *reply)
-{
+static size_t hello(uint8_t *reply) {
     uint8_t *p = start_reply(reply, 0);
     p = put_u8(p, LINK_MAJOR);
     p = put_u8(p, LINK_MINOR);
@@ -53,39 +50,38 @@ static size_t hello(uint8_t *reply)
     return (size_t)(p - reply);
 }
 
-static size_t answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *reply)
-{
+static size_t answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *reply) {
     switch (code) {
-    case LINK_HELLO: return hello(reply);
+    case LINK_HELLO:
+        return n < HELLO_BYTES ? refuse(reply, LINK_E_LENGTH, (uint32_t)n, HELLO_BYTES) : hello(reply);
     case LINK_RESET: /* done in send_reply, after the reply */
-    case LINK_RELEASE: start_reply(reply, 0); return REPLY_BYTES;
-    default: return request_answer(code, payload, n, reply);
+    case LINK_RELEASE:
+        start_reply(reply, 0);
+        return REPLY_BYTES;
+    default:
+        return request_answer(code, payload, n, reply);
     }
 }
 
-static void send_reply(struct stored *stored)
-{
+static void send_reply(struct stored *stored) {
     link_encode(stored->body, stored->bytes, port_write);
     if (stored->body[1] == LINK_RESET) port_reset();
     if (stored->body[1] == LINK_RELEASE) framed = decoder.inside = false;
 }
 
-static void start_session(uint32_t new_nonce, uint16_t sequence)
-{
+static void start_session(uint32_t new_nonce, uint16_t sequence) {
     memset(replies, 0, sizeof replies);
     open = true;
     nonce = new_nonce;
     expected = sequence;
 }
 
-static void refuse_without_session(struct stored *stored)
-{
+static void refuse_without_session(struct stored *stored) {
     stored->bytes = (uint16_t)(LINK_HEADER_BYTES + refuse(stored->body + LINK_HEADER_BYTES, LINK_E_SESSION, 0, 0));
     link_encode(stored->body, stored->bytes, port_write);
 }
 
-static void take_request(const uint8_t *body, size_t n)
-{
+static void take_request(const uint8_t *body, size_t n) {
     const uint8_t code = body[1];
     const uint8_t *payload = body + LINK_HEADER_BYTES;
     const uint16_t sequence = (uint16_t)get_u16(body + 2);
@@ -113,8 +109,7 @@ static void take_request(const uint8_t *body, size_t n)
     send_reply(stored);
 }
 
-static void take_byte(uint8_t byte)
-{
+static void take_byte(uint8_t byte) {
     switch (link_decode(&decoder, byte)) {
     case LINK_FRAME:
         framed = true;
@@ -131,9 +126,9 @@ static void take_byte(uint8_t byte)
     }
 }
 
-void session_poll(void)
-{
+void session_poll(void) {
     uint8_t bytes[32];
     for (size_t n; (n = port_read(bytes, sizeof bytes)) > 0;)
-        for (size_t i = 0; i < n; ++i) take_byte(bytes[i]);
+        for (size_t i = 0; i < n; ++i)
+            take_byte(bytes[i]);
 }

@@ -60,36 +60,36 @@ extern "C" {
 #endif
 
 /* name, value, text, remedy (the remedies go into docs/status.md only) */
-#define OFR_STATUS_LIST(X)                                                                                     \
-    X(OFR_OK, 0, "done", "")                                                                                   \
-    X(OFR_MORE, 1, "a step ran, more follow", "Call ofr_step again.")                                          \
-    X(OFR_DONE, 2, "the last step ran, outputs are valid", "Read the outputs with ofr_result.")                \
-    X(OFR_E_ARGUMENT, -1, "a null pointer or an index out of range", "Check the call against offramp.h.")      \
-    X(OFR_E_ALIGN, -2, "blob, arena or state is not 16-byte aligned", "Align the buffer with _Alignas(16).")   \
-    X(OFR_E_TRUNCATED, -3, "the blob is shorter than it says", "Transfer the file again, whole.")              \
-    X(OFR_E_MAGIC, -4, "not an Offramp blob", "Pass the .ofr file that `offramp pack` wrote.")                 \
-    X(OFR_E_VERSION, -5, "a blob format this runtime does not know", "Pack again, or update the firmware.")    \
-    X(OFR_E_CORE, -6, "packed for another core", "Pack again with --board set to this board.")                 \
-    X(OFR_E_CRC, -7, "checksum differs: the blob is damaged", "Transfer or flash the blob again.")             \
-    X(OFR_E_STRUCTURE, -8, "an offset or vector lies outside the blob", "Pack again; the file is damaged.")    \
-    X(OFR_E_PLAN, -9, "no such plan in the blob", "Ask `offramp inspect` which plans the blob holds.")         \
-    X(OFR_E_TERMINATOR, -10, "a segment ends in a way this runtime does not run", "Update the firmware.")      \
-    X(OFR_E_SEGMENT, -11, "segments do not cover the steps in order", "Pack again; the file is damaged.")      \
-    X(OFR_E_TENSOR, -12, "a tensor lies outside its memory", "Pack again; the file is damaged.")               \
-    X(OFR_E_MEMORY_KIND, -13, "a memory kind this runtime does not serve", "Update the firmware.")             \
-    X(OFR_E_SHAPE, -14, "shapes of a step do not agree", "Pack again; the file is damaged.")                   \
-    X(OFR_E_DTYPE, -15, "a step has a data type its kernel does not take", "Pack again for this firmware.")    \
-    X(OFR_E_KERNEL, -16, "this image does not hold the step's kernel", "Build with --universal, or this model.") \
-    X(OFR_E_PACKING, -17, "weights packed for another version of the kernel or its library",                   \
-      "Pack again with the library version that the firmware was built with.")                                 \
-    X(OFR_E_OPERANDS, -18, "wrong number of operands or an operand out of range", "Pack again.")               \
-    X(OFR_E_PARAMS, -19, "a step's parameter block is outside the blob or has a wrong size", "Pack again.")    \
-    X(OFR_E_VALUE, -20, "a parameter is outside its range", "Pack again; the file is damaged.")                \
-    X(OFR_E_SCRATCH, -21, "scratch is outside the arena or too small for the kernel", "Pack again.")           \
-    X(OFR_E_OVERLAP, -22, "operands overlap where the kernel does not allow it", "Pack again.")                \
-    X(OFR_E_ARENA, -23, "the arena is smaller than the model needs", "Give ofr_peek's arena_bytes.")           \
-    X(OFR_E_STATE, -24, "the state area is smaller than the model needs", "Give ofr_peek's state_bytes.")      \
-    X(OFR_E_UNBOUND, -25, "an input in the caller's memory is not bound", "Call ofr_bind_input first.")        \
+#define OFR_STATUS_LIST(X)                                                                                             \
+    X(OFR_OK, 0, "done", "")                                                                                           \
+    X(OFR_MORE, 1, "a step ran, more follow", "Call ofr_step again.")                                                  \
+    X(OFR_DONE, 2, "the last step ran, outputs are valid", "Read the outputs with ofr_result.")                        \
+    X(OFR_E_ARGUMENT, -1, "a null pointer or an index out of range", "Check the call against offramp.h.")              \
+    X(OFR_E_ALIGN, -2, "blob, arena or state is not 16-byte aligned", "Align the buffer with _Alignas(16).")           \
+    X(OFR_E_TRUNCATED, -3, "the blob is shorter than it says", "Transfer the file again, whole.")                      \
+    X(OFR_E_MAGIC, -4, "not an Offramp blob", "Pass the .ofr file that `offramp pack` wrote.")                         \
+    X(OFR_E_VERSION, -5, "a blob format this runtime does not know", "Pack again, or update the firmware.")            \
+    X(OFR_E_CORE, -6, "packed for another core", "Pack again with --board set to this board.")                         \
+    X(OFR_E_CRC, -7, "checksum differs: the blob is damaged", "Transfer or flash the blob again.")                     \
+    X(OFR_E_STRUCTURE, -8, "an offset or vector lies outside the blob", "Pack again; the file is damaged.")            \
+    X(OFR_E_PLAN, -9, "no such plan in the blob", "Ask `offramp inspect` which plans the blob holds.")                 \
+    X(OFR_E_TERMINATOR, -10, "a segment ends in a way this runtime does not run", "Update the firmware.")              \
+    X(OFR_E_SEGMENT, -11, "segments do not cover the steps in order", "Pack again; the file is damaged.")              \
+    X(OFR_E_TENSOR, -12, "a tensor lies outside its memory", "Pack again; the file is damaged.")                       \
+    X(OFR_E_MEMORY_KIND, -13, "a memory kind this runtime does not serve", "Update the firmware.")                     \
+    X(OFR_E_SHAPE, -14, "shapes of a step do not agree", "Pack again; the file is damaged.")                           \
+    X(OFR_E_DTYPE, -15, "a step has a data type its kernel does not take", "Pack again for this firmware.")            \
+    X(OFR_E_KERNEL, -16, "this image does not hold the step's kernel", "Build with --universal, or this model.")       \
+    X(OFR_E_PACKING, -17, "weights packed for another version of the kernel or its library",                           \
+      "Pack again with the library version that the firmware was built with.")                                         \
+    X(OFR_E_OPERANDS, -18, "wrong number of operands or an operand out of range", "Pack again.")                       \
+    X(OFR_E_PARAMS, -19, "a step's parameter block is outside the blob or has a wrong size", "Pack again.")            \
+    X(OFR_E_VALUE, -20, "a parameter is outside its range", "Pack again; the file is damaged.")                        \
+    X(OFR_E_SCRATCH, -21, "scratch is outside the arena or too small for the kernel", "Pack again.")                   \
+    X(OFR_E_OVERLAP, -22, "operands overlap where the kernel does not allow it", "Pack again.")                        \
+    X(OFR_E_ARENA, -23, "the arena is smaller than the model needs", "Give ofr_peek's arena_bytes.")                   \
+    X(OFR_E_STATE, -24, "the state area is smaller than the model needs", "Give ofr_peek's state_bytes.")              \
+    X(OFR_E_UNBOUND, -25, "an input in the caller's memory is not bound", "Call ofr_bind_input first.")                \
     X(OFR_E_ORDER, -26, "called out of order", "ofr_load, ofr_begin, ofr_step until OFR_DONE, ofr_result.")
 
 typedef enum ofr_status {
@@ -116,11 +116,11 @@ typedef struct ofr_fault {
 } ofr_fault;
 
 typedef enum ofr_dtype { /* the blob's codes, see firmware/BLOB.md */
-    OFR_S8 = 0,
-    OFR_U8 = 1,
-    OFR_S16 = 2,
-    OFR_S32 = 3,
-    OFR_F32 = 4
+                         OFR_S8 = 0,
+                         OFR_U8 = 1,
+                         OFR_S16 = 2,
+                         OFR_S32 = 3,
+                         OFR_F32 = 4
 } ofr_dtype;
 
 /* Memory of one input or output: `bytes` long, row-major NHWC, 16-byte aligned unless bound by the caller. */
@@ -164,10 +164,10 @@ OFR_CHECKED ofr_status ofr_check_crc(const void *blob, size_t blob_bytes);
 
 /* Checks the whole blob and makes `model` an instance of its plan 0, with state reset. Nothing is copied:
  * blob, kernels, arena and state are borrowed until the model is no longer used. `fault` (may be NULL) is
- * written when the load is refused; the model is then not usable. Costs a few hundred instructions a step. */
+ * written when the load is refused; the model is then not usable. Costs a few hundred instructions a step,
+ * and with CMSIS-NN about 10 a channel. */
 OFR_CHECKED ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const ofr_kernels *kernels,
-                                void *arena, size_t arena_bytes, void *state, size_t state_bytes,
-                                ofr_fault *fault);
+                                void *arena, size_t arena_bytes, void *state, size_t state_bytes, ofr_fault *fault);
 
 /* Input `index`, to be written before each ofr_begin. data is NULL for an index out of range or an input in
  * the caller's memory that is not bound. */
@@ -192,6 +192,10 @@ ofr_buffer ofr_output(const ofr_model *model, unsigned index);
 
 /* Output `index` of a finished run; points into the arena, valid until the next ofr_begin or input write. */
 OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output);
+
+/* The model's name as UTF-8, not ended by a zero byte: `*bytes` of it, inside the blob. NULL and 0 if it has none or
+ * the model is not loaded. */
+const char *ofr_name(const ofr_model *model, uint32_t *bytes);
 
 /* Number of steps done in the run under way, and of the step ofr_step would run next. */
 unsigned ofr_position(const ofr_model *model);

@@ -49,7 +49,8 @@ static inline ofr_status ofr_check_broadcast(const ofr_call *call, uint32_t para
     for (uint32_t i = 0; i < 2 && status == OFR_OK; i++) {
         status = ofr_expect(call, OFR_E_DTYPE, call->in[i].dtype, OFR_S8);
         if (status == OFR_OK) {
-            status = ofr_expect(call, OFR_E_SHAPE, call->in[i].bytes, ofr_reach(p->dims, p->strides[i], OFR_BROADCAST_AXES));
+            status =
+                ofr_expect(call, OFR_E_SHAPE, call->in[i].bytes, ofr_reach(p->dims, p->strides[i], OFR_BROADCAST_AXES));
         }
     }
     return status;

@@ -26,8 +26,7 @@ static inline int32_t ofr_rounding_divide_by_pot(int32_t x, uint32_t exponent) {
 static inline int32_t ofr_requantize(int32_t x, int32_t multiplier, int32_t shift) {
     const uint32_t left = shift > 0 ? (uint32_t)shift & 31u : 0u;
     const uint32_t right = shift < 0 ? (0u - (uint32_t)shift) & 31u : 0u;
-    return ofr_rounding_divide_by_pot(
-        ofr_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
+    return ofr_rounding_divide_by_pot(ofr_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
 }
 
 static inline int32_t ofr_clamp(int32_t x, int32_t low, int32_t high) {

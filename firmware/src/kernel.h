@@ -14,7 +14,7 @@ typedef struct ofr_operand {
     uint8_t dtype;  /* ofr_dtype */
 } ofr_operand;
 
-#define OFR_MAX_INPUTS 4u  /* operands of one step */
+#define OFR_MAX_INPUTS 4u /* operands of one step */
 #define OFR_MAX_OUTPUTS 1u
 
 /* A step, ready to check or run. params, scratch and operands lie inside blob, arena, state and inputs. */
@@ -29,12 +29,18 @@ typedef struct ofr_call {
     ofr_fault *fault; /* during check: where to write found and allowed */
 } ofr_call;
 
+/* Bits of in_place. Bit i, 0 to 3: output 0 may lie exactly on input i. Bit 4 + i, 4 to 6: it may begin where input i
+ * begins, whatever their lengths; the host has shown that nothing is overwritten before it is read. Bit 7: scratch may
+ * begin where input 0 begins. Whatever lies where, a kernel stays inside its operands and scratch. */
+#define OFR_SAME_START(i) (0x10u << (i))
+#define OFR_SCRATCH_ON_INPUT 0x80u
+
 struct ofr_kernel {
-    uint16_t id;      /* OFR_KERNEL_… of params.h */
-    uint16_t packing; /* layout version of the parameter block */
-    uint8_t params_bytes; /* least size of the block, the fixed struct */
+    uint16_t id;           /* OFR_KERNEL_… of params.h */
+    uint16_t packing;      /* layout version of the parameter block */
+    uint16_t params_bytes; /* least size of the block, the fixed struct */
     uint8_t n_inputs, n_outputs;
-    uint8_t in_place; /* bit i: output 0 may lie exactly on input i; any other overlap is refused */
+    uint8_t in_place; /* what may overlap, see above; any other overlap is refused */
     /* At load: whether the run stays inside its operands, block and scratch whatever the values. */
     ofr_status (*check)(const ofr_call *call);
     void (*run)(const ofr_call *call);
@@ -63,6 +69,7 @@ static inline int ofr_window_is_sane(uint32_t taps, uint32_t stride, uint32_t di
     return taps <= 4096 && stride <= 4096 && dilation <= 4096;
 }
 
+/* a + b, or UINT32_MAX where that does not fit. */
 static inline uint32_t ofr_plus(uint32_t a, uint32_t b) {
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }

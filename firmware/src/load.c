@@ -132,9 +132,9 @@ static uint32_t header_word(const void *blob, size_t offset) {
 
 ofr_status ofr_check_crc(const void *blob, size_t blob_bytes) {
     /* CRC-32 (IEEE 802.3, reflected), four bits a step. */
-    static const uint32_t nibble[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     span s;
     ofr_fault unused;
     const ofr_status status = open_blob(blob, blob_bytes, &unused, &s);
@@ -313,12 +313,28 @@ static ofr_status check_inputs(const ofr_model *m, uint32_t *caller_room, ofr_fa
     return status;
 }
 
-/* Inputs and outputs are handed out with their shape, which must be that of their bytes. */
+/* Outputs lie in the arena. */
+static ofr_status check_outputs(const ofr_model *m, ofr_fault *fault) {
+    const ofr_status status = check_ports(m, m->outputs, m->n_outputs, fault);
+    for (uint32_t i = 0; status == OFR_OK && i < m->n_outputs; i++) {
+        const uint8_t memory = ofr_tensor_at(m, m->outputs[i])->memory;
+        fault->tensor = m->outputs[i];
+        if (memory != OFR_FB_MEMORY_ARENA) {
+            return ofr_blame(fault, OFR_E_MEMORY_KIND, memory, OFR_FB_MEMORY_ARENA);
+        }
+    }
+    return status;
+}
+
+/* Inputs and outputs are handed out aligned and with their shape, which must be that of their bytes. */
 static ofr_status check_shapes(const ofr_model *m, const uint16_t *ports, uint32_t count, ofr_fault *fault) {
     static const uint8_t element_bytes[] = {[OFR_S8] = 1, [OFR_U8] = 1, [OFR_S16] = 2, [OFR_S32] = 4, [OFR_F32] = 4};
     for (uint32_t i = 0; i < count; i++) {
         const ofr_fb_blob_tensor *t = ofr_tensor_at(m, ports[i]);
         fault->tensor = ports[i];
+        if (t->offset % OFR_ALIGN != 0) {
+            return ofr_blame(fault, OFR_E_TENSOR, t->offset, OFR_ALIGN);
+        }
         if (t->dtype >= sizeof element_bytes) {
             return ofr_blame(fault, OFR_E_DTYPE, t->dtype, OFR_F32);
         }
@@ -347,20 +363,19 @@ static ofr_status check_initial(const ofr_model *m, ofr_fault *fault) {
     return OFR_OK;
 }
 
-/* Steps run in order to one `end`; other terminators belong to runtimes that serve them. */
+/* One segment holds all steps and ends with `end`; more, and other terminators, belong to runtimes that serve them. */
 static ofr_status check_segments(const ofr_model *m, span segments, uint32_t count, ofr_fault *fault) {
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const ofr_fb_segment *s = &((const ofr_fb_segment *)(const void *)segments.at)[i];
-        if (s->terminator != OFR_FB_TERMINATOR_END) {
-            return ofr_blame(fault, OFR_E_TERMINATOR, s->terminator, OFR_FB_TERMINATOR_END);
-        }
-        if (s->first_step != next || i != 0) {
-            return ofr_blame(fault, OFR_E_SEGMENT, s->first_step, next);
-        }
-        next += s->n_steps;
+    const ofr_fb_segment *s = (const ofr_fb_segment *)(const void *)segments.at;
+    if (count == 0) {
+        return ofr_blame(fault, OFR_E_SEGMENT, count, 1);
     }
-    return next == m->n_steps ? OFR_OK : ofr_blame(fault, OFR_E_SEGMENT, next, m->n_steps);
+    if (s->terminator != OFR_FB_TERMINATOR_END) {
+        return ofr_blame(fault, OFR_E_TERMINATOR, s->terminator, OFR_FB_TERMINATOR_END);
+    }
+    if (count != 1 || s->first_step != 0 || s->n_steps != m->n_steps) {
+        return ofr_blame(fault, OFR_E_SEGMENT, s->n_steps, m->n_steps);
+    }
+    return OFR_OK;
 }
 
 static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
@@ -368,7 +383,8 @@ static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
 }
 
 /* Outputs go to arena or state, and lie apart from inputs except where the kernel works in place. */
-static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel, ofr_fault *fault) {
+static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                 ofr_fault *fault) {
     if (step->n_inputs != kernel->n_inputs || step->n_outputs != kernel->n_outputs) {
         return ofr_blame(fault, OFR_E_OPERANDS, step->n_inputs, kernel->n_inputs);
     }
@@ -389,7 +405,9 @@ static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, co
         }
         for (uint32_t i = 0; i < step->n_inputs; i++) {
             const ofr_fb_blob_tensor *in = ofr_tensor_at(m, operands[i]);
-            const int same = (kernel->in_place >> i) & 1 && in->offset == out->offset && in->bytes == out->bytes;
+            const uint32_t bits = in->bytes == out->bytes ? 1u << i : 0u;
+            const uint32_t allowed = kernel->in_place & (bits | (i < 3 ? OFR_SAME_START(i) : 0u));
+            const int same = allowed != 0 && in->offset == out->offset;
             if (in->memory == out->memory && !same && overlap(in->offset, in->bytes, out->offset, out->bytes)) {
                 return ofr_blame(fault, OFR_E_OVERLAP, out->offset, in->offset);
             }
@@ -398,14 +416,17 @@ static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, co
     return OFR_OK;
 }
 
-static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, ofr_fault *fault) {
+static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                ofr_fault *fault) {
     if (step->scratch % OFR_ALIGN != 0 || step->scratch > m->arena_bytes ||
         step->scratch_bytes > m->arena_bytes - step->scratch) {
         return ofr_blame(fault, OFR_E_SCRATCH, ofr_plus(step->scratch, step->scratch_bytes), m->arena_bytes);
     }
     for (uint32_t i = 0; i < (uint32_t)step->n_inputs + step->n_outputs; i++) {
         const ofr_fb_blob_tensor *t = ofr_tensor_at(m, m->operands[step->operands + i]);
-        if (t->memory == OFR_FB_MEMORY_ARENA && overlap(t->offset, t->bytes, step->scratch, step->scratch_bytes)) {
+        const int same = i == 0 && (kernel->in_place & OFR_SCRATCH_ON_INPUT) != 0 && t->offset == step->scratch;
+        if (t->memory == OFR_FB_MEMORY_ARENA && !same &&
+            overlap(t->offset, t->bytes, step->scratch, step->scratch_bytes)) {
             return ofr_blame(fault, OFR_E_OVERLAP, step->scratch, t->offset);
         }
     }
@@ -426,7 +447,7 @@ static ofr_status check_step(const ofr_model *m, const ofr_fb_step *step, ofr_fa
     }
     ofr_status status = check_operands(m, step, kernel, fault);
     if (status == OFR_OK) {
-        status = check_scratch(m, step, fault);
+        status = check_scratch(m, step, kernel, fault);
     }
     if (status == OFR_OK) {
         ofr_call call;
@@ -461,7 +482,8 @@ static ofr_status check_areas(const ofr_model *m, size_t arena_bytes, size_t sta
 }
 
 /* All of it but the arguments, in an order that lets each check rely on the ones before. */
-static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes, size_t state_bytes, ofr_fault *fault) {
+static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes, size_t state_bytes,
+                             ofr_fault *fault) {
     span s, segments;
     counts n;
     ofr_status status = open_blob(m->blob, blob_bytes, fault, &s);
@@ -480,7 +502,7 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
         status = check_inputs(m, caller_room, fault);
     }
     if (status == OFR_OK) {
-        status = check_ports(m, m->outputs, m->n_outputs, fault);
+        status = check_outputs(m, fault);
     }
     if (status == OFR_OK) {
         status = check_tensors(m, caller_room, fault);
@@ -509,10 +531,13 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     ofr_fault unused;
     ofr_fault *blame = fault != NULL ? fault : &unused;
     *blame = (ofr_fault){-1, -1, 0, 0};
-    if (model == NULL || kernels == NULL || (arena == NULL && arena_bytes != 0) || (state == NULL && state_bytes != 0)) {
+    if (model == NULL) {
         return OFR_E_ARGUMENT;
     }
     memset(model, 0, sizeof *model);
+    if (kernels == NULL || (arena == NULL && arena_bytes != 0) || (state == NULL && state_bytes != 0)) {
+        return OFR_E_ARGUMENT;
+    }
     if ((uintptr_t)arena % OFR_ALIGN != 0 || (uintptr_t)state % OFR_ALIGN != 0) {
         return OFR_E_ALIGN;
     }
@@ -527,4 +552,16 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     model->phase = OFR_PHASE_IDLE;
     ofr_reset_state(model);
     return OFR_OK;
+}
+
+const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
+    ofr_fault unused;
+    table root;
+    span s, name;
+    *bytes = 0;
+    if (model == NULL || model->phase == OFR_PHASE_NONE || open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK ||
+        !open_table(s, get_u32(s, 0), &root) || !get_vector(s, &root, OFR_FB_BLOB_NAME, 1, 1, &name, bytes)) {
+        return NULL;
+    }
+    return *bytes != 0 ? (const char *)name.at : NULL;
 }

@@ -36,6 +36,54 @@
 #define OFR_PACKING_GENERIC_TABLE 1u
 #define OFR_KERNEL_GENERIC_STRIDED_COPY 0x0111u
 #define OFR_PACKING_GENERIC_STRIDED_COPY 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D 0x0401u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_SIGNED 0x0481u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_CONV_2D 0x0402u
+#define OFR_PACKING_MVE_CONV_2D 1u
+#define OFR_KERNEL_MVE_CONV_2D_SIGNED 0x0482u
+#define OFR_PACKING_MVE_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED 0x0403u
+#define OFR_PACKING_MVE_FULLY_CONNECTED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_SIGNED 0x0483u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_SIGNED 1u
+#define OFR_KERNEL_MVE_ROW_CONV_2D 0x0404u
+#define OFR_PACKING_MVE_ROW_CONV_2D 1u
+#define OFR_KERNEL_MVE_ROW_CONV_2D_SIGNED 0x0484u
+#define OFR_PACKING_MVE_ROW_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3 0x0405u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_SIGNED 0x0485u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_SIGNED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2 0x0406u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 0x0486u
+#define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 1u
+#define OFR_KERNEL_MVE_ADD 0x0407u
+#define OFR_PACKING_MVE_ADD 1u
+#define OFR_KERNEL_MVE_ADD_SIGNED 0x0487u
+#define OFR_PACKING_MVE_ADD_SIGNED 1u
+#define OFR_KERNEL_MVE_AVERAGE_POOL_2D 0x0408u
+#define OFR_PACKING_MVE_AVERAGE_POOL_2D 1u
+#define OFR_KERNEL_MVE_MAX_POOL_2D 0x0409u
+#define OFR_PACKING_MVE_MAX_POOL_2D 1u
+#define OFR_KERNEL_DSP_POINTWISE_CONV_2D 0x0301u
+#define OFR_PACKING_DSP_POINTWISE_CONV_2D 1u
+#define OFR_KERNEL_DSP_CONV_2D 0x0302u
+#define OFR_PACKING_DSP_CONV_2D 1u
+#define OFR_KERNEL_DSP_GATHER_CONV_2D 0x0303u
+#define OFR_PACKING_DSP_GATHER_CONV_2D 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED 0x0304u
+#define OFR_PACKING_DSP_FULLY_CONNECTED 1u
+#define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3 0x0305u
+#define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3 1u
+#define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3_RELU 0x0306u
+#define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3_RELU 1u
+#define OFR_KERNEL_DSP_ADD 0x0307u
+#define OFR_PACKING_DSP_ADD 1u
+#define OFR_KERNEL_DSP_AVERAGE_POOL_2D 0x0308u
+#define OFR_PACKING_DSP_AVERAGE_POOL_2D 1u
 #define OFR_KERNEL_CMSIS_NN_CONV_2D 0x0201u
 #define OFR_PACKING_CMSIS_NN_CONV_2D 1024u
 #define OFR_KERNEL_CMSIS_NN_POINTWISE_CONV_2D 0x0202u
@@ -289,6 +337,126 @@ typedef struct ofr_strided_copy_params {
     uint8_t reserved[2];
 } ofr_strided_copy_params;
 _Static_assert(sizeof(ofr_strided_copy_params) == 76, "layout");
+
+typedef struct ofr_mve_pointwise_params {
+    uint32_t pixels;
+    uint32_t in_c;
+    uint16_t out_c;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_pointwise_params;
+_Static_assert(sizeof(ofr_mve_pointwise_params) == 16, "layout");
+
+typedef struct ofr_mve_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_conv_2d_params;
+_Static_assert(sizeof(ofr_mve_conv_2d_params) == 36, "layout");
+
+typedef struct ofr_mve_depthwise_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t channels;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_depthwise_params;
+_Static_assert(sizeof(ofr_mve_depthwise_params) == 24, "layout");
+
+typedef struct ofr_mve_add_params {
+    uint32_t elements;
+    int32_t multiplier;
+    int32_t exponent;
+    uint16_t exact;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_add_params;
+_Static_assert(sizeof(ofr_mve_add_params) == 20, "layout");
+
+typedef struct ofr_dsp_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t backwards;
+    uint8_t reserved[2];
+} ofr_dsp_conv_2d_params;
+_Static_assert(sizeof(ofr_dsp_conv_2d_params) == 40, "layout");
+
+typedef struct ofr_dsp_fully_connected_params {
+    uint32_t depth;
+    uint16_t rows;
+    uint16_t out_c;
+    int32_t multiplier;
+    int32_t offset;
+    uint32_t exponent;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_dsp_fully_connected_params;
+_Static_assert(sizeof(ofr_dsp_fully_connected_params) == 24, "layout");
+
+typedef struct ofr_dsp_depthwise_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t channels;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t transposed;
+    uint16_t band;
+    uint16_t buffered;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_dsp_depthwise_params;
+_Static_assert(sizeof(ofr_dsp_depthwise_params) == 32, "layout");
+
+typedef struct ofr_dsp_add_params {
+    int32_t multiplier;
+    int32_t offset;
+    uint32_t exponent;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_dsp_add_params;
+_Static_assert(sizeof(ofr_dsp_add_params) == 16, "layout");
 
 typedef struct ofr_fully_connected_params {
     uint32_t depth;

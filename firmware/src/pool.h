@@ -47,8 +47,7 @@ static inline ofr_range ofr_window(uint32_t out, uint32_t stride, uint32_t pad, 
 
 /* Calls `reduce` for every output value: the channel's first element, and the window's rows and columns. */
 static inline __attribute__((always_inline)) void
-ofr_pool_windows(const ofr_call *call,
-                 int32_t (*reduce)(const ofr_pool *, const int8_t *, ofr_range y, ofr_range x)) {
+ofr_pool_windows(const ofr_call *call, int32_t (*reduce)(const ofr_pool *, const int8_t *, ofr_range y, ofr_range x)) {
     const ofr_pool *p = call->params;
     int8_t *out = (int8_t *)call->out[0].data;
     for (uint32_t oy = 0; oy < p->out_rows; oy++) {

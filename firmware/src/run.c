@@ -88,7 +88,10 @@ ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data) {
 }
 
 ofr_status ofr_begin(ofr_model *model) {
-    if (model == NULL || model->phase == OFR_PHASE_NONE) {
+    if (model == NULL) {
+        return OFR_E_ARGUMENT;
+    }
+    if (model->phase == OFR_PHASE_NONE) {
         return OFR_E_ORDER;
     }
     for (uint32_t i = 0; i < model->n_inputs; i++) {
@@ -103,7 +106,10 @@ ofr_status ofr_begin(ofr_model *model) {
 }
 
 ofr_status ofr_step(ofr_model *model) {
-    if (model == NULL || model->phase != OFR_PHASE_RUNNING) {
+    if (model == NULL) {
+        return OFR_E_ARGUMENT;
+    }
+    if (model->phase != OFR_PHASE_RUNNING) {
         return OFR_E_ORDER;
     }
     if (model->next_step < model->n_steps) {

@@ -112,10 +112,12 @@ class Session:
                 if struct.unpack_from("<h", done.reply)[0] < 0:
                     raise RefusedError(self.name, done.code, done.reply)
                 yield done.reply
-        finally:
+        except (Exception, GeneratorExit):
             # What has been sent must be answered, or the board would wait for a number that never comes.
+            # Not where a signal ends the program: it is not to wait for a board.
             while self._outstanding:
                 self._await_oldest()
+            raise
 
     def announce(self, code: Code) -> None:
         """Sends a request whose answer nobody waits for; nothing may follow it."""

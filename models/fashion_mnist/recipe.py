@@ -21,7 +21,18 @@ from write_tflite import Operator, Tensor, write_tflite
 
 HERE = Path(__file__).resolve().parent
 DATA = Path("/usr/share/datasets/fashion-mnist")
-LABELS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+LABELS = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+]
 SEED = 1
 THREADS = 2  # sums are split by thread, so the count is part of what makes a run repeatable
 VALIDATION_SAMPLES = 5000

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,8 +183,8 @@ def test_bench_fields(printed: Printed, folder: Path) -> None:
         blob = read(data, "m")
         assert list(row) == BENCH_FIELDS
         assert row["model"] == blob.name == "m"
-        assert row["kernels"] == ("cmsis_nn" if name == "mps2_an386" else "generic")
-        assert row["cmsis_nn_version"] == ("4.0.0" if name == "mps2_an386" else None)
+        assert row["kernels"] == ("dsp" if name == "mps2_an386" else "generic")
+        assert row["cmsis_nn_version"] is None
         assert (row["blob_bytes"], row["model_file_bytes"]) == (
             len(data),
             (folder / "m.tflite").stat().st_size,
@@ -221,3 +226,59 @@ def test_build_writes_an_image_that_runs(
         printed("run", "m.tflite", "--port", emulator.url, "--inputs", "x.npy", "-o", "y.npz")
     with np.load(folder / "y.npz") as found:
         assert np.array_equal(found["probabilities"], expected(folder))
+
+
+def test_bench_measures_the_boards_that_hold_the_model(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "wide.tflite").write_bytes(small_models.wide(6000))
+    assert cli.call(["bench", "wide.tflite", "--board", "microbit", "--board", "mps2_an386", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [row["board"] for row in json.loads(out)] == ["mps2_an386"]
+    assert err.startswith("error: wide does not fit microbit") and err.count("error:") == 1
+
+
+def test_a_firmware_without_the_kernels_is_told_by_their_names(
+    printed: Printed, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = boards.load("mps2_an386")
+    kernels = [k for k in kernels_on(board) if (k.set, k.name) != ("generic", "fully_connected")]
+    image = firmware(board, folder / "fw.elf", kernels=kernels)
+    printed("pack", "m.tflite", "--board", "rv32_virt")
+    with Emulator(board, image.elf, timeout_s=60) as emulator:
+        assert cli.call(["run", "m.ofr", "--port", emulator.url, "--inputs", "x.npy"]) == 1
+    out, err = capsys.readouterr()
+    lacking = "m.ofr needs generic/fully_connected, which the firmware of mps2_an386 does not hold"
+    assert out == "" and lacking in err and "--universal" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_no_folder_and_no_emulator(folder: Path, name: str) -> None:
+    """And blames nobody, although the emulator may have got the signal too."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    np.save(folder / "many.npy", np.zeros((100_000, 20), np.int8))
+    command = [str(Path(sys.executable).parent / "offramp"), "run", "m.tflite", "-b", "mps2_an386"]
+    process = subprocess.Popen(
+        [*command, "--inputs", "many.npy", "-o", "y.npz"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + 60
+        while not list(temporary.glob("offramp-*/image.elf")) and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(2)  # rows are under way
+        os.killpg(process.pid, getattr(signal, name))
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (128 + getattr(signal, name), "")
+    assert err.splitlines()[0] == "error: interrupted" and err.count("error:") == 1 and "Traceback" not in err
+    assert list(temporary.iterdir()) == [] and not (folder / "y.npz").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

@@ -18,7 +18,7 @@ from offramp.build.firmware import firmware
 from offramp.frontends import tflite
 from offramp.kernels import cmsis_nn
 from offramp.ops import Params
-from offramp.plan import Plan, make_plan
+from offramp.plan import Options, Plan, make_plan
 from offramp_host.emulator import Emulator
 from tests.emulator.grid import GridCase, failures, from_oracle, run_grid
 from tests.oracle.case import RELU, SAME, VALID, Case, Cases, Grid
@@ -96,7 +96,7 @@ def test_every_kernel_equals_the_oracle(name: str, tmp_path: Path) -> None:
     board = boards.load(name)
     drawn = [case for op in GRIDS for case in OPS[op](0)]
     drawn += [case for extra in EXTRA.values() for case in extra(0)]
-    cases = [from_oracle(case, board) for case in drawn]
+    cases = [from_oracle(case, board, "cmsis_nn") for case in drawn]
     used = {kernel for case in cases for kernel in case.kernels if kernel.startswith("cmsis_nn/")}
     assert used == {f"cmsis_nn/{k.name}" for k in USED[name]}
     assert failures(run_grid(board, cases, tmp_path)) == []
@@ -104,7 +104,7 @@ def test_every_kernel_equals_the_oracle(name: str, tmp_path: Path) -> None:
 
 def test_a_wrong_bit_is_seen(tmp_path: Path) -> None:
     board = boards.load("mps2_an386")
-    case = from_oracle(next(OPS["CONV_2D"](0)), board)
+    case = from_oracle(next(OPS["CONV_2D"](0)), board, "cmsis_nn")
     [(inputs, [expected])] = case.rows
     wrong = bytes([expected[0] ^ 1]) + expected[1:]
     [line] = failures(run_grid(board, [case, replace(case, rows=[(inputs, [wrong])])], tmp_path))
@@ -220,7 +220,7 @@ def hostile_cases(board: Board) -> Iterator[GridCase]:
 
 
 def plan_of(case: Case, board: Board) -> Plan:
-    plan = make_plan(tflite.load(case.model, case.name), board)
+    plan = make_plan(tflite.load(case.model, case.name), board, Options(kernels="cmsis_nn"))
     assert [step.kernel.set for step in plan.steps] == ["cmsis_nn"]
     return plan
 

@@ -115,18 +115,24 @@ def check(bench: Bench, kernels: str, count: int, seed: int) -> None:
         assert [(i, here, there) for i, (here, there) in pairs if here != there] == []
 
 
-each_board = pytest.mark.parametrize("board", ["mps2_an386", "mps3_an547"])
-each_set = pytest.mark.parametrize("kernels", ["generic", "cmsis_nn"])
+each_set = pytest.mark.parametrize(
+    ("board", "kernels"),
+    [
+        ("mps2_an386", "generic"),
+        ("mps2_an386", "cmsis_nn"),
+        ("mps2_an386", "dsp"),
+        ("mps3_an547", "generic"),
+        ("mps3_an547", "cmsis_nn"),
+    ],
+)
 
 
-@each_board
 @each_set
 def test_mutants(benches: Benches, board: str, kernels: str) -> None:
     check(benches(board, kernels), kernels, 500, 1)
 
 
 @pytest.mark.soak
-@each_board
 @each_set
 @pytest.mark.parametrize("seed", range(2, 7))
 def test_mutants_in_full(benches: Benches, board: str, kernels: str, seed: int) -> None:

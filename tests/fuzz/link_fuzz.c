@@ -22,8 +22,7 @@ static jmp_buf after_reset;
 static uint16_t sequence;
 static uint32_t nonce;
 
-size_t port_read(uint8_t *bytes, size_t n)
-{
+size_t port_read(uint8_t *bytes, size_t n) {
     const size_t waiting = line_put - line_taken;
     if (n > waiting) n = waiting;
     memcpy(bytes, line + line_taken, n);
@@ -31,34 +30,44 @@ size_t port_read(uint8_t *bytes, size_t n)
     return n;
 }
 
-void port_write(const uint8_t *bytes, size_t n)
-{
+void port_write(const uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; ++i)
         if (link_decode(&answers, bytes[i]) == LINK_BAD) abort();
 }
 
-void port_receive(bool enabled) { (void)enabled; }
-uint32_t port_ticks(void) { return 0; }
-uint32_t port_stack_used(void) { return 0; }
-void port_reset(void) { longjmp(after_reset, 1); }
-struct port_memory port_arena(void) { return (struct port_memory){arena, sizeof arena, true}; }
-struct port_memory port_model_slot(void) { return (struct port_memory){slot, sizeof slot, true}; }
-struct port_memory port_linked_model(void) { return (struct port_memory){NULL, 0, false}; }
+void port_receive(bool enabled) {
+    (void)enabled;
+}
+uint32_t port_ticks(void) {
+    return 0;
+}
+uint32_t port_stack_used(void) {
+    return 0;
+}
+void port_reset(void) {
+    longjmp(after_reset, 1);
+}
+struct port_memory port_arena(void) {
+    return (struct port_memory){arena, sizeof arena, true};
+}
+struct port_memory port_model_slot(void) {
+    return (struct port_memory){slot, sizeof slot, true};
+}
+struct port_memory port_linked_model(void) {
+    return (struct port_memory){NULL, 0, false};
+}
 
-static void to_line(const uint8_t *bytes, size_t n)
-{
+static void to_line(const uint8_t *bytes, size_t n) {
     memcpy(line + line_put, bytes, n);
     line_put += n;
 }
 
-static void deliver(void)
-{
+static void deliver(void) {
     session_poll();
     line_put = line_taken = 0;
 }
 
-static void send_request(uint8_t code, const uint8_t *payload, size_t n, uint16_t number)
-{
+static void send_request(uint8_t code, const uint8_t *payload, size_t n, uint16_t number) {
     uint8_t body[LINK_BODY_BYTES] = {LINK_REQUEST, code};
     put_u16(body + 2, number);
     memcpy(body + LINK_HEADER_BYTES, payload, n);
@@ -66,15 +75,13 @@ static void send_request(uint8_t code, const uint8_t *payload, size_t n, uint16_
     deliver();
 }
 
-static void hello(void)
-{
+static void hello(void) {
     uint8_t payload[4];
     put_u32(payload, ++nonce);
     send_request(LINK_HELLO, payload, sizeof payload, sequence++);
 }
 
-static void take_record(uint8_t code, const uint8_t *payload, size_t n)
-{
+static void take_record(uint8_t code, const uint8_t *payload, size_t n) {
     if (code == 255) {
         to_line(payload, n);
         deliver();
@@ -85,15 +92,16 @@ static void take_record(uint8_t code, const uint8_t *payload, size_t n)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(slot, 0, sizeof slot);
     models_start();
     hello();
     while (size >= 2) {
         const size_t n = data[0] < size - 2 ? data[0] : size - 2;
-        if (setjmp(after_reset) == 0) take_record(data[1], data + 2, n);
-        else line_put = line_taken = 0;
+        if (setjmp(after_reset) == 0)
+            take_record(data[1], data + 2, n);
+        else
+            line_put = line_taken = 0;
         data += 2 + n;
         size -= 2 + n;
     }

@@ -86,11 +86,44 @@ static places find_places(bytes blob) {
 }
 
 static uint32_t interesting(uint32_t *random, bytes blob) {
-    static const uint32_t values[] = {
-        0,    1,    2,     3,     4,     5,     7,          8,          15,         16,         17,         31,
-        32,   33,   63,    64,    127,   128,   129,        255,        256,        257,        1023,       4095,
-        4096, 4097, 32767, 32768, 65535, 65536, 0x7fffffff, 0x80000000, 0xffff0000, 0xfffffff0, 0xfffffffe, 0xffffffff,
-        0xffffffe1 /* -31 */, 0xffffffe0};
+    static const uint32_t values[] = {0,
+                                      1,
+                                      2,
+                                      3,
+                                      4,
+                                      5,
+                                      7,
+                                      8,
+                                      15,
+                                      16,
+                                      17,
+                                      31,
+                                      32,
+                                      33,
+                                      63,
+                                      64,
+                                      127,
+                                      128,
+                                      129,
+                                      255,
+                                      256,
+                                      257,
+                                      1023,
+                                      4095,
+                                      4096,
+                                      4097,
+                                      32767,
+                                      32768,
+                                      65535,
+                                      65536,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0xffff0000,
+                                      0xfffffff0,
+                                      0xfffffffe,
+                                      0xffffffff,
+                                      0xffffffe1 /* -31 */,
+                                      0xffffffe0};
     const uint32_t i = below(random, sizeof values / sizeof *values + 2);
     if (i < sizeof values / sizeof *values) {
         return values[i];
@@ -103,13 +136,27 @@ static void change_number(uint32_t *random, uint8_t *at, uint32_t size, bytes bl
     uint32_t value = 0;
     memcpy(&value, at, size);
     switch (below(random, 7)) {
-    case 0: value = next_random(random); break;
-    case 1: value += 1 + below(random, 16); break;
-    case 2: value -= 1 + below(random, 16); break;
-    case 3: value *= 2; break;
-    case 4: value /= 2; break;
-    case 5: memcpy(&value, blob.at + (below(random, blob.n - 3) & ~3u), size); break;
-    default: value = interesting(random, blob); break;
+    case 0:
+        value = next_random(random);
+        break;
+    case 1:
+        value += 1 + below(random, 16);
+        break;
+    case 2:
+        value -= 1 + below(random, 16);
+        break;
+    case 3:
+        value *= 2;
+        break;
+    case 4:
+        value /= 2;
+        break;
+    case 5:
+        memcpy(&value, blob.at + (below(random, blob.n - 3) & ~3u), size);
+        break;
+    default:
+        value = interesting(random, blob);
+        break;
     }
     memcpy(at, &value, size);
 }
@@ -146,9 +193,14 @@ static void move_tensor(uint32_t *random, bytes tensors) {
     uint8_t *tensor = tensors.at + below(random, tensors.n / TENSOR_BYTES) * TENSOR_BYTES;
     const uint8_t *other = tensors.at + below(random, tensors.n / TENSOR_BYTES) * TENSOR_BYTES;
     switch (below(random, 4)) {
-    case 0: memcpy(tensor, other, 4); break;
-    case 1: tensor[11] = (uint8_t)below(random, 7); break;
-    case 2: memset(tensor, 0, 4); /* fall through */
+    case 0:
+        memcpy(tensor, other, 4);
+        break;
+    case 1:
+        tensor[11] = (uint8_t)below(random, 7);
+        break;
+    case 2:
+        memset(tensor, 0, 4); /* fall through */
     default:
         tensor[12] = (uint8_t)below(random, 6);
         tensor[14] = (uint8_t)below(random, 5);
@@ -164,7 +216,8 @@ static void rename_kernel(uint32_t *random, bytes steps) {
 
 /* Shorter, and in half of the cases the header says so too. */
 static void truncate_blob(uint32_t *random, bytes *blob) {
-    const uint32_t n = below(random, 3) ? blob->n - 1 - below(random, 64 < blob->n ? 64 : blob->n) : below(random, blob->n);
+    const uint32_t n =
+        below(random, 3) ? blob->n - 1 - below(random, 64 < blob->n ? 64 : blob->n) : below(random, blob->n);
     blob->n = n > 4 ? n : 4;
     if (blob->n > HEADER_BYTES && below(random, 2)) {
         const uint32_t flatbuffer = blob->n - HEADER_BYTES;
@@ -188,22 +241,42 @@ static void change_once(uint32_t *random, bytes *blob, bytes other) {
     const bytes part = found.part[below(random, found.n)];
     const uint32_t word = below(random, part.n - 3) & ~3u, half = below(random, part.n - 1) & ~1u;
     switch (below(random, 40)) {
-    case 0: truncate_blob(random, blob); break;
-    case 1: splice(random, part, other); break;
-    case 2: swap_elements(random, part, STEP_BYTES); break;
-    case 3: swap_elements(random, part, TENSOR_BYTES); break;
-    case 4: swap_elements(random, part, 2); break;
+    case 0:
+        truncate_blob(random, blob);
+        break;
+    case 1:
+        splice(random, part, other);
+        break;
+    case 2:
+        swap_elements(random, part, STEP_BYTES);
+        break;
+    case 3:
+        swap_elements(random, part, TENSOR_BYTES);
+        break;
+    case 4:
+        swap_elements(random, part, 2);
+        break;
     case 5:
     case 6:
-    case 7: rebalance(random, part); break;
+    case 7:
+        rebalance(random, part);
+        break;
     case 8:
     case 9:
     case 10:
-    case 11: part.at[below(random, part.n)] ^= (uint8_t)(1u << below(random, 8)); break;
+    case 11:
+        part.at[below(random, part.n)] ^= (uint8_t)(1u << below(random, 8));
+        break;
     case 12:
-    case 13: move_tensor(random, found.tensors); break;
-    case 14: rename_kernel(random, found.steps); break;
-    case 15: part.at[below(random, part.n)] = (uint8_t)next_random(random); break;
+    case 13:
+        move_tensor(random, found.tensors);
+        break;
+    case 14:
+        rename_kernel(random, found.steps);
+        break;
+    case 15:
+        part.at[below(random, part.n)] = (uint8_t)next_random(random);
+        break;
     default:
         if (below(random, 2)) {
             change_number(random, part.at + word, 4, *blob);

@@ -60,7 +60,7 @@ class Net:
         return tflite_writer.write(graph)
 
 
-def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13) -> bytes:
+def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13, activation: int = RELU) -> bytes:
     """A keyword net in small, as a .tflite file: convolutions of each kind, pool, dense layer, softmax."""
     net = Net(seed, (1, rows, 10, 1))
     half = (rows + 1) // 2
@@ -68,7 +68,7 @@ def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13) -> bytes:
     strides = {"StrideH": 2, "StrideW": 2}
     ones = {"StrideH": 1, "StrideW": 1}
     dilation = {"DilationHFactor": 1, "DilationWFactor": 1}
-    relu = {"Padding": SAME, "FusedActivationFunction": RELU}
+    relu = {"Padding": SAME, "FusedActivationFunction": activation}
     conv, depthwise = "Conv2DOptions", "DepthwiseConv2DOptions"
     net.weighted("CONV_2D", (channels, 5, 4, 1), out, conv, **strides, **dilation, **relu)
     net.weighted(
@@ -131,7 +131,8 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     for n, options in enumerate(
         (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
     ):
-        seeds[f"keyword{n}"] = plan(keyword_net(n), board, folder, options)
+        net = keyword_net(n, activation=(RELU, NONE, RELU)[n])
+        seeds[f"keyword{n}"] = plan(net, board, folder, options)
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():
         assert shared is not None

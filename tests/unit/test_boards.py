@@ -77,7 +77,7 @@ MISTAKES = [
     ("offset = 0, size = 0x100_0000", "offset = 8, size = 16", "key use.model_slot.offset: found 8"),
     ("PORT_UART_RX_IRQ = 0", 'PORT_UART_RX_IRQ = "0"', "key port.defines.PORT_UART_RX_IRQ: found '0'"),
     ("[5, 32]", "[5]", "key emulator.instructions_per_tick: found"),
-    ('kernels = ["generic", "cmsis_nn"]', "kernels = [1]", "key kernels: found"),
+    ('kernels = ["generic", "cmsis_nn", "dsp"]', "kernels = [1]", "key kernels: found"),
     ("[memory]", "[memory", "mps2_an386.toml: "),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from offramp.frontends import load_model
 from offramp.pack import pack, short_name
 from offramp.plan import Options
 from tests import small_models
+from tests.random_nets import Net
 
 
 @pytest.fixture
@@ -60,6 +62,12 @@ def test_pack_writes_the_same_bytes_each_time_and_says_where_they_come_from(
     assert blob.metadata["source_sha256"] == hashlib.sha256(source).hexdigest()
     assert blob.metadata["source_bytes"] == str(len(source))
     assert (blob.metadata["board"], blob.metadata["offramp"]) == ("mps2_an386", __version__)
+    assert blob.metadata["kernel_sets"] == "dsp,generic" and "cmsis_nn_version" not in blob.metadata
+
+
+def test_kernels_cmsis_nn_names_the_version_of_the_library(printed: Any, folder: Path) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386", "--kernels", "cmsis_nn")
+    blob = read((folder / "m.ofr").read_bytes(), "m.ofr")
     assert blob.metadata["kernel_sets"] == "cmsis_nn,generic" and blob.metadata["cmsis_nn_version"]
 
 
@@ -82,6 +90,20 @@ def test_an_input_may_stay_with_the_caller_or_survive(printed: Any, folder: Path
         memory = json.loads(printed("inspect", f"{name}.ofr", "--json"))["inputs"][0]["memory"]
         assert memory == ("input" if name == "caller" else "arena")
     assert sizes["caller"] < sizes["plain"] <= sizes["kept"]
+
+
+def test_passes_are_told_and_can_be_left_out(printed: Any, folder: Path) -> None:
+    net = Net()
+    source = net.input(1, 4, 4, 3)
+    x = net.conv(source, 12)
+    net.make_constant(x, range(8), "zero")
+    (folder / "net.ofg").write_bytes(ofg.dump(net.graph([source], [net.conv(x, 2)])))
+    arguments = ("pack", "net.ofg", "--board", "posix")
+    with_, without = (json.loads(printed(*arguments, "--json", *more)) for more in ((), ("--no-passes",)))
+    assert with_["macs"] == 16 * (4 * 3 + 2 * 4) and without["macs"] == 16 * (12 * 3 + 2 * 12)
+    assert with_["metadata"]["macs_before"] == str(without["macs"])
+    assert "macs_before" not in without["metadata"] and "passes" not in without["metadata"]
+    assert "remove channels: 8 channels (MACs 960 -> 320)" in printed(*arguments)
 
 
 def test_inspect_tells_the_same_of_model_graph_and_blob(printed: Any, folder: Path) -> None:
@@ -137,6 +159,79 @@ def test_tables_are_read_at_80_columns(
     printed("pack", "m.tflite", "--board", "mps2_an386")
     lines = printed(*arguments).splitlines()
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", ["40", "60"])
+def test_numbers_are_whole_at_few_columns(
+    printed: Any, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386", "-o", "a-name-that-is-longer-than-its-column.ofr")
+    wide = printed("inspect", "a-name-that-is-longer-than-its-column.ofr")
+    monkeypatch.setenv("COLUMNS", columns)
+    narrow = printed("inspect", "a-name-that-is-longer-than-its-column.ofr")
+    numbers = re.compile(r"(?<!\S)\d[\d,.x]*(?!\S)")
+    assert sorted(numbers.findall(narrow)) == sorted(numbers.findall(wide)) and "…" not in narrow
+
+
+def test_what_goes_to_a_pipe_is_not_cut(printed: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    printed("pack", "m.tflite", "--board", "mps2_an386")
+    digest = read((folder / "m.ofr").read_bytes(), "m").metadata["source_sha256"]
+    assert any(digest in line for line in printed("inspect", "m.ofr").splitlines())
+
+
+def test_inspect_says_which_inputs_are_the_callers(printed: Any) -> None:
+    """And counts them into the arena, as bench does."""
+    found = {}
+    for name, option in (("plain", ()), ("caller", ("--input", "image=caller"))):
+        printed("pack", "m.tflite", "--board", "posix", "-o", f"{name}.ofr", *option)
+        shown = printed("inspect", f"{name}.ofr")
+        assert ("caller's" in shown) == (name == "caller")
+        found[name] = json.loads(printed("inspect", f"{name}.ofr", "--json"))
+    assert (found["plain"]["caller_bytes"], found["caller"]["caller_bytes"]) == (0, 32)
+    blob = read(Path("caller.ofr").read_bytes(), "caller.ofr")
+    assert found["caller"]["arena_bytes"] == blob.arena_bytes + 32
+
+
+def offramp(*arguments: str) -> list[str]:
+    """The installed command."""
+    return [str(Path(sys.executable).parent / "offramp"), *arguments]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_tables_are_printed_in_any_encoding(printed: Any, encoding: str) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386")
+    done = subprocess.run(
+        offramp("inspect", "m.ofr"),
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ("█" if encoding == "utf-8" else "#") in done.stdout.decode(encoding)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["boards"], ["boards", "--json"], ["--help"]], ids=" ".join)
+def test_an_output_that_takes_no_more(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(offramp(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert_cannot_print(done.returncode, done.stderr, "No space left on device")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            offramp(*arguments), stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    finally:
+        os.close(theirs)
+    assert_cannot_print(done.returncode, done.stderr, "Broken pipe")
+
+
+def assert_cannot_print(code: int, err: str, why: str) -> None:
+    assert code == 1
+    lines = err.splitlines()
+    assert len(lines) == 2 and lines[0] == f"error: the output cannot be written: {why}", err
 
 
 def test_boards_are_listed_with_what_they_have(printed: Any) -> None:
@@ -197,7 +292,7 @@ def test_rows_are_taken_by_name_or_in_order_and_in_any_shape_that_fits(tmp_path:
     ports = [port("b", (1, 3)), port("a", (1, 4, 5, 1))]
     files = {
         "named.npz": {"a": a, "b": b},
-        "ordered.npz": {"first": b, "second": a.reshape(2, 4, 5)},
+        "ordered.npz": {"arr_0": b, "arr_1": a.reshape(2, 4, 5)},
         "shaped.npz": {"b": b.reshape(2, 1, 3), "a": a.reshape(2, 1, 4, 5, 1), "label": np.zeros(2)},
     }
     for name, arrays in files.items():
@@ -208,6 +303,22 @@ def test_rows_are_taken_by_name_or_in_order_and_in_any_shape_that_fits(tmp_path:
             assert np.array_equal(first, b[i].reshape(1, 3)) and np.array_equal(
                 second, a[i].reshape(1, 4, 5, 1)
             )
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"pixels": 2}, {"pixels": 2, "label": 1}, {"pixels": 2, "label": 0, "x": 3}, {"y": 2, "image": 3}],
+    ids=lambda arrays: " ".join(arrays),
+)
+def test_rows_of_one_input_need_no_name_where_nothing_else_is_meant(
+    tmp_path: Path, arrays: dict[str, int]
+) -> None:
+    """Numbers are the arrays' values; `label` is a scalar and the last array is the one to be taken."""
+    made = {key: np.full((2, 20), n, np.int8) if key != "label" else np.int8(0) for key, n in arrays.items()}
+    np.savez(tmp_path / "x.npz", **made)
+    wanted = [n for key, n in arrays.items() if key != "label"][-1]
+    for (row,) in rows.read_rows(tmp_path / "x.npz", [port("image", (1, 4, 5, 1))]):
+        assert np.all(row == wanted)
 
 
 def test_outputs_keep_names_order_and_values_in_the_file(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ import pytest
 import serial
 
 from offramp import boards, cli, ofg
+from offramp.blob.read import Port
+from offramp.cli.rows import read_rows
+from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.pack import pack
 from offramp.plan import Options
@@ -118,16 +121,24 @@ def test_a_model_too_big_for_flash(refused: Refused, folder: Path) -> None:
 def test_a_model_too_big_for_ram(refused: Refused, folder: Path) -> None:
     (folder / "wide.tflite").write_bytes(small_models.wide(6000))
     error = refused(["pack", "wide.tflite", "--board", "microbit"], "wide", "region ram", "signal (6000)")
-    found = re.search(r"need (\d+) bytes, region ram has (\d+), (\d+) too few", error)
+    found = re.search(r"need (\d+) bytes, region ram \(less .*\) has (\d+), (\d+) too few", error)
     assert found and int(found[1]) - int(found[2]) == int(found[3]) > 0
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc")
-def test_a_model_that_fits_but_not_beside_the_firmware(refused: Refused, folder: Path) -> None:
-    (folder / "wide.tflite").write_bytes(small_models.wide(5000))
-    arguments = ["wide.tflite", "--board", "microbit", "--kernels", "generic"]
-    assert cli.call(["pack", *arguments]) == 0
-    error = refused(["build", "wide.ofr", "--board", "microbit"], "wide", "region ram", "too few")
+def test_pack_and_build_refuse_the_same_for_want_of_ram(refused: Refused, folder: Path) -> None:
+    """A build measures the firmware's own data, which pack can only estimate: from above, and not by much."""
+    (folder / "wide.tflite").write_bytes(small_models.wide(4080))
+    fits = ["wide.tflite", "--board", "microbit", "--kernels", "generic"]
+    assert cli.call(["pack", *fits]) == 0
+    assert cli.call(["build", "wide.ofr", "--board", "microbit"]) == 0
+    (folder / "wide.tflite").write_bytes(small_models.wide(4160))
+    refused(["pack", *fits], "wide", "region ram", "too few")
+    for_another_board = pack(folder / "wide.tflite", boards.load("mps2_an386"), GENERIC)[1]
+    (folder / "wide.ofr").write_bytes(for_another_board)
+    error = refused(
+        ["build", "wide.ofr", "--board", "microbit"], "wide", "region ram", "too few", hint="offramp inspect"
+    )
     found = re.search(r"need (\d+) bytes, region ram has (\d+) .* (\d+) too few", error)
     assert found and int(found[1]) - int(found[2]) == int(found[3]) > 0
 
@@ -138,6 +149,7 @@ BAD_ROWS = {
     "dtype": (np.zeros((2, 20), np.uint8), ("uint8", "int8 is needed"), "int8"),
     "float": (np.zeros((2, 20), np.float32), ("float32", "int8 is needed"), "round(x / 0.05"),
     "empty": (np.zeros((0, 20), np.int8), ("no rows",), ""),
+    "scalar": (np.int8(3), ("single number", "array is needed"), "first axis"),
 }
 
 
@@ -160,8 +172,25 @@ def test_inputs_that_are_no_arrays(refused: Refused, folder: Path) -> None:
     run = ["run", "m.ofr", "--board", "mps2_an386", "--inputs"]
     refused([*run, "text.npy"], "text.npy", "not a .npy or .npz")
     refused([*run, "objects.npy"], "objects.npy", "not a .npy or .npz")
-    refused([*run, "none.npz"], "none.npz", "0 arrays", "image")
+    refused([*run, "none.npz"], "none.npz", "no array for input image", "no arrays")
+    np.savez(folder / "two.npz", a=np.zeros((2, 20), np.int8), b=np.zeros((2, 20), np.int8))
+    refused([*run, "two.npz"], "two.npz", "no array for input image", "the file has a, b")
     refused([*run, "gone.npz"], "gone.npz", "No such file")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [("LEFT", "RIGHT"), ("left", "RIGHT"), ("arr_1", "arr_0"), ("arr_0", "arr_1", "arr_2"), ("arr_0",), ()],
+    ids=" ".join,
+)
+def test_several_inputs_are_not_taken_in_order_but_from_savez(
+    tmp_path: Path, arrays: tuple[str, ...]
+) -> None:
+    np.savez(tmp_path / "x.npz", **{name: np.zeros((2, 3), np.int8) for name in arrays})
+    ports = [Port(name, (1, 3), "s8", 3, "arena", 0.5, 0) for name in ("left", "right")]
+    with pytest.raises(UserError, match=r"no array for input .*right; the file has ") as error:
+        read_rows(tmp_path / "x.npz", ports)
+    assert ", ".join(arrays) in error.value.message and "names" in error.value.hint
 
 
 def run_at(port: str) -> list[str]:
@@ -225,12 +254,36 @@ def test_doctor_finds_that_tools_are_missing(
 
 
 @pytest.mark.parametrize(
-    ("out", "named"), [("m.tflite/y", "Not a directory"), ("gone/y", "No such file"), (".", "is a folder")]
+    ("out", "named"),
+    [
+        ("m.tflite/y", "Not a directory"),
+        ("gone/y", "No such file"),
+        (".", "is a folder"),
+        ("/dev/null", "no regular file"),
+        ("m.tflite", "is an input"),
+        ("./m.tflite", "is an input"),
+        ("-", "stdout"),
+    ],
 )
 @pytest.mark.parametrize("command", ["pack", "build", "run"])
 def test_an_output_that_cannot_be_written(refused: Refused, command: str, out: str, named: str) -> None:
     rest = ["--inputs", "x.npy"] if command == "run" else []
     refused([command, "m.tflite", "--board", "mps2_an386", "-o", out, *rest], out, named)
+
+
+def test_rows_are_not_overwritten_by_outputs(refused: Refused) -> None:
+    refused(
+        ["run", "m.ofr", "--board", "mps2_an386", "--inputs", "x.npy", "-o", "x.npy"], "x.npy", "is an input"
+    )
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc")
+@pytest.mark.parametrize("command", ["build", "bench"])
+def test_a_cache_that_cannot_be_written(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("OFFRAMP_CACHE", "m.tflite/cache")
+    refused([command, "m.ofr", "--board", "mps2_an386"], "cache folder m.tflite/cache", hint="OFFRAMP_CACHE")
 
 
 def test_the_flat_binary_is_no_place_for_the_elf(refused: Refused) -> None:
@@ -267,11 +320,13 @@ def test_a_blob_for_another_core(refused: Refused, folder: Path, command: str, b
         (["unpack"], "unpack", "--help"),
         (["boards", "--yaml"], "--yaml", "--help"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--kernels", "fast"], "fast", "generic"),
+        (["pack", "m.tflite", "--board", "mps2_an386", "--kernels", "cmsisnn"], "cmsisnn", "cmsis_nn"),
+        (["inspect", "m.onnx"], "unknown format .onnx", ".ofr"),
         (["pack", "m.tflite", "--board", "rv32_virt", "--kernels", "cmsis_nn"], "cmsis_nn", "generic"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--input", "image"], "--input image", "caller"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--input", "imag=caller"], "imag", "image=caller"),
         (["run", "m.ofr", "--inputs", "x.npy"], "--board", "--port"),
-        (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--port", "a"], "--board", "--port"),
+        (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--port", "a"], "--board", "one of them"),
         (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--state", "keep"], "keep", "carry"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

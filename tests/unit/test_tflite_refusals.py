@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import tflite as schema
 
 from offramp.errors import UserError
-from offramp.frontends import tflite
+from offramp.frontends import load_model, tflite
+from tests import small_models
 from tests.oracle.case import constant
+from tests.oracle.cases import OPS
 from tests.oracle.tflite_writer import Operator, Subgraph, Tensor, write
 
 
@@ -67,6 +72,12 @@ CASES = {
         {"options": "ReducerOptions"},
         r"input 1 \(axes\) is computed, a constant is needed",
     ),
+    "two images": (
+        [int8("x", 2, 4, 4, 1), int8("y", 2, 4, 4, 1)],
+        [("MAX_POOL_2D", "x", "y")],
+        {"options": "Pool2DOptions", "attributes": {"FilterHeight": 1, "FilterWidth": 1}},
+        "input x has a batch of 2, allowed is 1",
+    ),
 }
 
 
@@ -79,3 +90,18 @@ def test_refusal_names_the_culprit(name: str) -> None:
     model = write(Subgraph(tensors, operators, fed, ["y"]))
     with pytest.raises(UserError, match=message):
         tflite.load(model, "m.tflite")
+
+
+@pytest.mark.parametrize(
+    "model", [small_models.classifier(), next(OPS["VARIABLES"](0)).model], ids=["classifier", "variables"]
+)
+def test_a_damaged_file_is_read_or_refused(tmp_path: Path, model: bytes) -> None:
+    """500 mutants of one to four bytes: anything but a UserError is ours and fails the test."""
+    random, path = np.random.default_rng(5), tmp_path / "m.tflite"
+    for _ in range(500):
+        mutant = np.frombuffer(model, np.uint8).copy()
+        places = random.integers(len(mutant), size=random.integers(1, 5))
+        mutant[places] = random.integers(256, size=len(places))
+        path.write_bytes(mutant.tobytes())
+        with contextlib.suppress(UserError):
+            load_model(path)

@@ -70,6 +70,8 @@ class Region:
     kind: Literal["flash", "ram"]
     address: int
     size: int
+    read_cycles_per_byte: float = 0.0
+    """What reading data in place costs on average beyond the core's own timings: wait states, cache misses."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,13 @@ def _folder() -> Path:
 
 def _region(name: str, table: _Table) -> Region:
     kind: Literal["flash", "ram"] = "flash" if table.choice("kind", ("flash", "ram")) == "flash" else "ram"
-    region = Region(name, kind, table.integer("address"), table.integer("size"))
+    region = Region(
+        name,
+        kind,
+        table.integer("address"),
+        table.integer("size"),
+        table.number("read_cycles_per_byte") if "read_cycles_per_byte" in table.values else 0.0,
+    )
     table.refuse_the_rest()
     return region
 
@@ -235,6 +243,12 @@ class _Table:
         value = int(self._value(key, int, "a whole number"))
         if value < 0:
             raise self.error(key, str(value), "0 or more")
+        return value
+
+    def number(self, key: str) -> float:
+        value = float(self._value(key, float, "a number with a point"))
+        if not 0.0 <= value < float("inf"):
+            raise self.error(key, str(value), "0.0 or more")
         return value
 
     def choice(self, key: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:

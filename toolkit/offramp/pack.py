@@ -1,4 +1,4 @@
-"""Packs a model for a board: model file or graph -> plan -> blob, the one way that every command takes."""
+"""Packs a model for a board: model file or graph -> passes -> plan -> blob, the one way that every command takes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 from offramp import __version__
 from offramp.blob import write
 from offramp.boards import Board
-from offramp.build.memory_map import usable
+from offramp.build.memory_map import arena_region, usable
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.kernels import SETS, cmsis_nn
+from offramp.passes import optimize
 from offramp.plan import Options, Plan, make_plan
 
 LONGEST_NAME = 40
@@ -27,11 +28,22 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     """
     graph = load_model(model) if isinstance(model, Path) else model
     check_caller_inputs(graph, options)
-    plan = make_plan(with_short_names(graph), board, options)
+    if options.passes:
+        graph = with_passes(graph)
+    plan = make_plan(with_short_names(graph), replace(board, arena=arena_region(board)), options)
     plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board, model)})
     blob = write(plan)
     check_flash(plan.name, len(blob), board)
     return plan, blob
+
+
+def with_passes(graph: Graph) -> Graph:
+    """The graph after its passes; its metadata says what they did."""
+    after, changes = optimize(graph)
+    if not changes:
+        return after
+    told = {"macs_before": str(changes[0].macs_before), "passes": "; ".join(map(str, changes))}
+    return replace(after, metadata={**after.metadata, **told})
 
 
 def flash_lack(blob_bytes: int, board: Board) -> int:

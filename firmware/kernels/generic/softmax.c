@@ -1,4 +1,6 @@
 /* Softmax over rows, int8 to int8 with scale 1/256: exponentials from a table, gemmlowp's reciprocal. */
+#pragma GCC optimize("Os") /* a few rows a run: size counts */
+
 #include "fixed_point.h"
 #include "kernel.h"
 
@@ -55,8 +57,8 @@ static void softmax_row(const ofr_softmax_params *p, const int8_t *in, int8_t *o
     for (uint32_t i = 0; i < p->depth; i++) {
         const uint32_t d = (uint32_t)(max - in[i]);
         int32_t q = -128;
-        if (d < p->n_table) {
-            q = ofr_wrap_add(q, ofr_rounding_divide_by_pot(ofr_doubling_high_mul(table[d], scale), shift & 31));
+        if (d < p->n_table && shift < 32) { /* a sum of 2^28 and more leaves less than half a step to each */
+            q = ofr_wrap_add(q, ofr_rounding_divide_by_pot(ofr_doubling_high_mul(table[d], scale), shift));
         }
         out[i] = (int8_t)ofr_clamp(q, -128, 127);
     }

@@ -20,7 +20,6 @@ static void run(const ofr_call *call) {
     }
 }
 
-/* The struct is too large for params_bytes; check has its exact size. */
 const ofr_kernel ofr_kernel_generic_table = {
-    OFR_KERNEL_GENERIC_TABLE, OFR_PACKING_GENERIC_TABLE, 255, 1, 1, 1, check, run,
+    OFR_KERNEL_GENERIC_TABLE, OFR_PACKING_GENERIC_TABLE, sizeof(ofr_table_params), 1, 1, 1, check, run,
 };

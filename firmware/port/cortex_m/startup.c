@@ -24,8 +24,7 @@ union vector {
     uint32_t *stack;
 };
 
-__attribute__((section(".image_entry"), used))
-static const union vector vectors[16 + PORT_UART_RX_IRQ + 1] = {
+__attribute__((section(".image_entry"), used)) static const union vector vectors[16 + PORT_UART_RX_IRQ + 1] = {
     [0] = {.stack = image_stack_end},
     [1] = {.handler = start},
     [2] = {.handler = fault},
@@ -38,8 +37,7 @@ static const union vector vectors[16 + PORT_UART_RX_IRQ + 1] = {
     [16 + PORT_UART_RX_IRQ] = {.handler = cortex_m_receive},
 };
 
-__attribute__((used, noreturn)) static void start_in_c(void)
-{
+__attribute__((used, noreturn)) static void start_in_c(void) {
 #if __ARM_ARCH >= 7
     SCB_SHCSR |= 7u << 16; /* memory, bus and usage faults by their own names */
 #ifdef __ARM_ARCH_8M_MAIN__
@@ -57,16 +55,14 @@ __attribute__((used, noreturn)) static void start_in_c(void)
 }
 
 /* The stack pointer is set again because a debugger or a boot loader may jump here. */
-__attribute__((naked)) static void start(void)
-{
+__attribute__((naked)) static void start(void) {
     __asm volatile("ldr r0, =image_stack_end\n"
                    "mov sp, r0\n"
                    "bl  start_in_c\n");
 }
 
 /* The stack may be what failed, so the report starts from an empty one: nothing returns from here. */
-__attribute__((naked, used)) void fault(void)
-{
+__attribute__((naked, used)) void fault(void) {
     __asm volatile("movs r1, #4\n"
                    "mov  r2, lr\n"
                    "mrs  r0, msp\n"
@@ -79,8 +75,7 @@ __attribute__((naked, used)) void fault(void)
                    "bx   r2\n");
 }
 
-__attribute__((used, noreturn)) static void report(const uint32_t *frame)
-{
+__attribute__((used, noreturn)) static void report(const uint32_t *frame) {
     static const char *const kinds[] = {"", "", "nmi", "hard", "memory", "bus", "usage", "secure"};
     uint32_t ipsr;
     __asm volatile("mrs %0, ipsr" : "=r"(ipsr));
@@ -89,8 +84,7 @@ __attribute__((used, noreturn)) static void report(const uint32_t *frame)
     image_fault(ipsr < 8 ? kinds[ipsr] : "interrupt", pc);
 }
 
-void port_receive(bool enabled)
-{
+void port_receive(bool enabled) {
     if (enabled)
         NVIC_ISER(PORT_UART_RX_IRQ) = RX_BIT;
     else
@@ -98,14 +92,12 @@ void port_receive(bool enabled)
     __asm volatile("dsb\n isb" ::: "memory");
 }
 
-void cortex_m_stall(void)
-{
+void cortex_m_stall(void) {
     cortex_m_received.stalled = true;
     NVIC_ICER(PORT_UART_RX_IRQ) = RX_BIT;
 }
 
-size_t port_read(uint8_t *bytes, size_t n)
-{
+size_t port_read(uint8_t *bytes, size_t n) {
     const size_t count = ring_take(&cortex_m_received, bytes, n);
     if (count > 0 && cortex_m_received.stalled) {
         cortex_m_received.stalled = false;
@@ -116,25 +108,24 @@ size_t port_read(uint8_t *bytes, size_t n)
 }
 
 /* With interrupts masked, wfi still wakes on a pending one: none is missed between the test and the sleep. */
-void port_idle(void)
-{
+void port_idle(void) {
     __asm volatile("cpsid i" ::: "memory");
     if (ring_is_empty(&cortex_m_received)) __asm volatile("wfi" ::: "memory");
     __asm volatile("cpsie i" ::: "memory");
 }
 
 /* Arm semihosting, operation SYS_EXIT_EXTENDED with reason ADP_Stopped_ApplicationExit. */
-void port_exit(int code)
-{
+void port_exit(int code) {
     const uint32_t block[2] = {0x20026u, (uint32_t)code};
     register uint32_t operation __asm("r0") = 0x20u;
     register const uint32_t *argument __asm("r1") = block;
-    for (;;) __asm volatile("bkpt 0xAB" : : "r"(operation), "r"(argument) : "memory");
+    for (;;)
+        __asm volatile("bkpt 0xAB" : : "r"(operation), "r"(argument) : "memory");
 }
 
-void port_reset(void)
-{
+void port_reset(void) {
     __asm volatile("dsb" ::: "memory");
     SCB_AIRCR = 0x05FA0004u; /* key and SYSRESETREQ */
-    for (;;) __asm volatile("dsb");
+    for (;;)
+        __asm volatile("dsb");
 }

@@ -24,8 +24,7 @@
 
 PORT_LINK_BUFFER struct ring cortex_m_received;
 
-void cortex_m_init(void)
-{
+void cortex_m_init(void) {
     UART_PSELTXD = 24u; /* the micro:bit's pins to its USB bridge */
     UART_PSELRXD = 25u;
     UART_BAUDRATE = 0x01D7E000u; /* 115,200 */
@@ -38,8 +37,7 @@ void cortex_m_init(void)
     TIMER_START = 1u;
 }
 
-void cortex_m_receive(void)
-{
+void cortex_m_receive(void) {
     while (UART_RXDRDY) {
         if (ring_is_full(&cortex_m_received)) {
             cortex_m_stall();
@@ -50,8 +48,7 @@ void cortex_m_receive(void)
     }
 }
 
-void port_write(const uint8_t *bytes, size_t n)
-{
+void port_write(const uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         UART_TXDRDY = 0u;
         UART_TXD = bytes[i];
@@ -60,8 +57,7 @@ void port_write(const uint8_t *bytes, size_t n)
     }
 }
 
-uint32_t port_ticks(void)
-{
+uint32_t port_ticks(void) {
     TIMER_CAPTURE0 = 1u;
     return TIMER_CC0;
 }

@@ -19,21 +19,18 @@ static int serial = -1;
 static char **arguments;
 static struct port_memory arena, slot, model;
 
-static _Noreturn void give_up(const char *what)
-{
+static _Noreturn void give_up(const char *what) {
     perror(what);
     _exit(1);
 }
 
-static struct port_memory allocate(size_t size)
-{
+static struct port_memory allocate(size_t size) {
     void *base = NULL;
     if (posix_memalign(&base, 16, size > 0 ? size : 1)) give_up("memory");
     return (struct port_memory){base, (uint32_t)size, true};
 }
 
-static struct port_memory read_model(const char *path)
-{
+static struct port_memory read_model(const char *path) {
     FILE *file = fopen(path, "rb");
     if (!file || fseek(file, 0, SEEK_END)) give_up(path);
     const long size = ftell(file);
@@ -45,8 +42,7 @@ static struct port_memory read_model(const char *path)
     return memory;
 }
 
-static int accept_one(unsigned long port)
-{
+static int accept_one(unsigned long port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     socklen_t length = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -64,27 +60,25 @@ static int accept_one(unsigned long port)
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* whose own report says more */
-static void on_fault(int number)
-{
+static void on_fault(int number) {
     static const char line[] = "fault: signal pc=00000000\n";
     (void)number;
     port_write((const uint8_t *)line, sizeof line - 1);
     _exit(PORT_FAULT_EXIT);
 }
 
-static void catch_faults(void)
-{
+static void catch_faults(void) {
     static uint8_t stack[65536]; /* of its own, because the usual one may have overflowed */
     const stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alternative, NULL);
     const struct sigaction action = {.sa_handler = on_fault, .sa_flags = SA_ONSTACK};
     const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i) sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
+        sigaction(numbers[i], &action, NULL);
 }
 #endif
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     unsigned long port = 0;
     size_t arena_bytes = PORT_ARENA_BYTES;
     arguments = argv;
@@ -105,10 +99,11 @@ int main(int argc, char **argv)
 }
 
 /* A serial line whose other end is gone stays silent for ever; a process has nobody left to serve. */
-static void hung_up(void) { port_exit(0); }
+static void hung_up(void) {
+    port_exit(0);
+}
 
-size_t port_read(uint8_t *bytes, size_t n)
-{
+size_t port_read(uint8_t *bytes, size_t n) {
     struct pollfd waiting = {.fd = serial, .events = POLLIN};
     if (n == 0 || poll(&waiting, 1, 0) <= 0) return 0;
     const ssize_t got = recv(serial, bytes, n, 0);
@@ -116,8 +111,7 @@ size_t port_read(uint8_t *bytes, size_t n)
     return (size_t)got;
 }
 
-void port_write(const uint8_t *bytes, size_t n)
-{
+void port_write(const uint8_t *bytes, size_t n) {
     while (n > 0) {
         const ssize_t sent = send(serial, bytes, n, 0);
         if (sent <= 0) hung_up();
@@ -126,18 +120,20 @@ void port_write(const uint8_t *bytes, size_t n)
     }
 }
 
-void port_idle(void)
-{
+void port_idle(void) {
     struct pollfd waiting = {.fd = serial, .events = POLLIN};
     poll(&waiting, 1, -1);
 }
 
-void port_receive(bool enabled) { (void)enabled; /* nothing interrupts */ }
+void port_receive(bool enabled) {
+    (void)enabled; /* nothing interrupts */
+}
 
-uint32_t port_ticks(void) { return 0; }
+uint32_t port_ticks(void) {
+    return 0;
+}
 
-void port_exit(int code)
-{
+void port_exit(int code) {
     /* Freed for the leak checker's sake. */
     free(arena.base);
     free(slot.base);
@@ -146,29 +142,35 @@ void port_exit(int code)
 }
 
 /* The connection is handed on to the process that takes this one's place. */
-void port_reset(void)
-{
+void port_reset(void) {
     char number[16];
     char *again[16] = {arguments[0], "--connection", number};
     size_t n = 3;
     snprintf(number, sizeof number, "%d", serial);
-    for (char **a = arguments + 1; *a && n < 15; ++a) again[n++] = *a;
+    for (char **a = arguments + 1; *a && n < 15; ++a)
+        again[n++] = *a;
     execv(arguments[0], again);
     give_up(arguments[0]);
 }
 
-struct port_memory port_arena(void) { return arena; }
-struct port_memory port_model_slot(void) { return slot; }
+struct port_memory port_arena(void) {
+    return arena;
+}
+struct port_memory port_model_slot(void) {
+    return slot;
+}
 
 /* Weak, because an image without a model does not define them. */
 extern uint8_t ofr_blob[] __attribute__((weak));
 extern uint8_t ofr_blob_end[] __attribute__((weak));
 
-struct port_memory port_linked_model(void)
-{
+struct port_memory port_linked_model(void) {
     if (model.base) return model;
     return (struct port_memory){ofr_blob, (uint32_t)((uintptr_t)ofr_blob_end - (uintptr_t)ofr_blob), false};
 }
 
-void port_stack_paint(void) {}
-uint32_t port_stack_used(void) { return 0; }
+void port_stack_paint(void) {
+}
+uint32_t port_stack_used(void) {
+    return 0;
+}

@@ -24,14 +24,12 @@ _Noreturn void rv32_start(void);
 _Noreturn void rv32_fault(uint32_t cause, uint32_t pc);
 
 /* Below the stack lies more RAM: a locked PMP entry makes its next 4 KB inaccessible. */
-static void guard_stack(void)
-{
+static void guard_stack(void) {
     const uintptr_t guard = ((uintptr_t)image_stack - 4096u) >> 2 | (4096u / 8u - 1u); /* NAPOT */
     __asm volatile("csrw pmpaddr0, %0\n csrw pmpcfg0, %1" : : "r"(guard), "r"(0x98u));
 }
 
-void rv32_start(void)
-{
+void rv32_start(void) {
     image_start();
     guard_stack();
     UART[UART_FCR] = 1u; /* 16 bytes each way */
@@ -42,22 +40,20 @@ void rv32_start(void)
     port_exit(app_main());
 }
 
-void rv32_fault(uint32_t cause, uint32_t pc)
-{
+void rv32_fault(uint32_t cause, uint32_t pc) {
     static const char *const kinds[] = {"fetch-align", "fetch", "illegal",     "breakpoint",
                                         "load-align",  "load",  "store-align", "store"};
     image_fault(cause < 8 ? kinds[cause] : "trap", pc);
 }
 
-size_t port_read(uint8_t *bytes, size_t n)
-{
+size_t port_read(uint8_t *bytes, size_t n) {
     size_t count = 0;
-    while (count < n && UART[UART_LSR] & LSR_RECEIVED) bytes[count++] = UART[0];
+    while (count < n && UART[UART_LSR] & LSR_RECEIVED)
+        bytes[count++] = UART[0];
     return count;
 }
 
-void port_write(const uint8_t *bytes, size_t n)
-{
+void port_write(const uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         while (!(UART[UART_LSR] & LSR_CAN_SEND)) {
         }
@@ -66,27 +62,27 @@ void port_write(const uint8_t *bytes, size_t n)
 }
 
 /* wfi ends on a pending interrupt although none is ever taken; claiming and completing it arms the next. */
-void port_idle(void)
-{
+void port_idle(void) {
     if (!(UART[UART_LSR] & LSR_RECEIVED)) __asm volatile("wfi" ::: "memory");
     PLIC_CLAIM = PLIC_CLAIM;
 }
 
-void port_receive(bool enabled) { (void)enabled; /* nothing interrupts */ }
+void port_receive(bool enabled) {
+    (void)enabled; /* nothing interrupts */
+}
 
-uint32_t port_ticks(void)
-{
+uint32_t port_ticks(void) {
     uint32_t cycles;
     __asm volatile("csrr %0, mcycle" : "=r"(cycles));
     return cycles;
 }
 
-void port_exit(int code)
-{
-    for (;;) FINISHER = code == 0 ? FINISHER_PASS : (uint32_t)code << 16 | FINISHER_FAIL;
+void port_exit(int code) {
+    for (;;)
+        FINISHER = code == 0 ? FINISHER_PASS : (uint32_t)code << 16 | FINISHER_FAIL;
 }
 
-void port_reset(void)
-{
-    for (;;) FINISHER = FINISHER_RESET;
+void port_reset(void) {
+    for (;;)
+        FINISHER = FINISHER_RESET;
 }

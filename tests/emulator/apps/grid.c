@@ -60,7 +60,8 @@ static int compare(const ofr_model *model, unsigned n_outputs, const uint8_t *ex
         }
         if (count != 0) {
             say("differs",
-                (const int32_t[]){number, row, (int32_t)o, first, (int8_t)got[first], (int8_t)expected[first], count}, 7);
+                (const int32_t[]){number, row, (int32_t)o, first, (int8_t)got[first], (int8_t)expected[first], count},
+                7);
             return 0;
         }
         expected += padded(output.bytes);
@@ -117,7 +118,8 @@ static void run_case(const test_case *c, int32_t number, struct port_memory memo
     }
     if (status < 0) {
         say("refused",
-            (const int32_t[]){number, status, fault.step, fault.tensor, (int32_t)fault.found, (int32_t)fault.allowed}, 6);
+            (const int32_t[]){number, status, fault.step, fault.tensor, (int32_t)fault.found, (int32_t)fault.allowed},
+            6);
     } else {
         say("ok", (const int32_t[]){number, (int32_t)ticks}, 2);
     }

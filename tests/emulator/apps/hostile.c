@@ -81,7 +81,8 @@ static void set_region(uint32_t number, uint32_t first, uint32_t end, uint32_t a
  * eighths of a region that is a power of two. */
 static void set_region(uint32_t number, uint32_t first, uint32_t end, uint32_t access) {
     uint32_t size_log2 = 8; /* subregions exist from 256 bytes on */
-    while ((1u << size_log2) < end - first) size_log2++;
+    while ((1u << size_log2) < end - first)
+        size_log2++;
     const uint32_t size = 1u << size_log2, spare = (size - (end - first)) / (size / 8);
     const uint32_t low = (1u << spare) - 1; /* a set bit disables an eighth */
     const int from_first = first % size == 0;
@@ -179,9 +180,11 @@ static uint32_t guarded(void (*function)(void)) {
 
 static void start_guard(void) {
     const volatile uint32_t *old = (const volatile uint32_t *)SCB_VTOR;
-    for (uint32_t i = 0; i < VECTORS; i++) vectors[i] = old[i];
+    for (uint32_t i = 0; i < VECTORS; i++)
+        vectors[i] = old[i];
     const uint32_t code = (uint32_t)(uintptr_t)leave & ~(CODE_BYTES - 1u);
-    for (uint32_t i = 3; i <= 7; i++) vectors[i] = (uint32_t)(uintptr_t)leave;
+    for (uint32_t i = 3; i <= 7; i++)
+        vectors[i] = (uint32_t)(uintptr_t)leave;
     vectors[SVC] = (uint32_t)(uintptr_t)leave;
     SCB_VTOR = (uint32_t)(uintptr_t)vectors;
     MPU_MAIR0 = 0xFFu; /* Armv8-M: normal memory; reserved before */
@@ -192,7 +195,8 @@ static void start_guard(void) {
     memset(caller, 0x33, sizeof caller);
     cell.memory.caller_end = caller + CALLER_INPUT_BYTES;
     const uint32_t first = ((uint32_t)(uintptr_t)port_arena().base + 2 * WINDOW - 1) & ~(WINDOW - 1u);
-    for (uint32_t i = 0; i < 3; i++) windows[i] = first + i * 2 * WINDOW;
+    for (uint32_t i = 0; i < 3; i++)
+        windows[i] = first + i * 2 * WINDOW;
     enable_mpu(true);
 }
 
@@ -224,7 +228,8 @@ static void say(const char *text) {
 
 static void say_hex(const char *before, uint32_t value) {
     char digits[9] = "00000000";
-    for (int i = 7; i >= 0; i--, value >>= 4) digits[i] = "0123456789abcdef"[value & 15u];
+    for (int i = 7; i >= 0; i--, value >>= 4)
+        digits[i] = "0123456789abcdef"[value & 15u];
     say(before);
     say(digits);
 }
@@ -264,24 +269,57 @@ static void offend_nobody(void) {
     touch(m->caller_end - 1);
 }
 
-static void read_past_blob(void) { touch(cell.blob + cell.bytes); }
-static void read_before_blob(void) { touch(cell.blob - 1); }
-static void write_blob(void) { overwrite((uint8_t *)(uintptr_t)cell.blob); }
-static void write_past_arena(void) { overwrite(cell.memory.arena + cell.memory.arena_bytes); }
-static void read_past_arena(void) { touch(cell.memory.arena + cell.memory.arena_bytes); }
-static void write_before_arena(void) { overwrite(cell.memory.arena - 1); }
-static void write_past_state(void) { overwrite(cell.memory.state + cell.memory.state_bytes); }
-static void write_before_state(void) { overwrite(cell.memory.state - 1); }
-static void write_input(void) { overwrite(caller); }
-static void read_past_input(void) { touch(caller + CALLER_INPUT_BYTES); }
-static void read_variable(void) { touch((const volatile uint8_t *)&periods_left); }
-static void write_code(void) { overwrite((uint8_t *)(uintptr_t)leave); }
-static void read_slot(void) { touch((const uint8_t *)PORT_MODEL_SLOT); }
-static void read_system(void) { touch((const uint8_t *)0xE000ED00u); }
-static void write_uart(void) { overwrite((uint8_t *)PORT_UART); }
-static void write_past_stack(void) { overwrite((uint8_t *)guarded_stack - 1); }
+static void read_past_blob(void) {
+    touch(cell.blob + cell.bytes);
+}
+static void read_before_blob(void) {
+    touch(cell.blob - 1);
+}
+static void write_blob(void) {
+    overwrite((uint8_t *)(uintptr_t)cell.blob);
+}
+static void write_past_arena(void) {
+    overwrite(cell.memory.arena + cell.memory.arena_bytes);
+}
+static void read_past_arena(void) {
+    touch(cell.memory.arena + cell.memory.arena_bytes);
+}
+static void write_before_arena(void) {
+    overwrite(cell.memory.arena - 1);
+}
+static void write_past_state(void) {
+    overwrite(cell.memory.state + cell.memory.state_bytes);
+}
+static void write_before_state(void) {
+    overwrite(cell.memory.state - 1);
+}
+static void write_input(void) {
+    overwrite(caller);
+}
+static void read_past_input(void) {
+    touch(caller + CALLER_INPUT_BYTES);
+}
+static void read_variable(void) {
+    touch((const volatile uint8_t *)&periods_left);
+}
+static void write_code(void) {
+    overwrite((uint8_t *)(uintptr_t)leave);
+}
+static void read_slot(void) {
+    touch((const uint8_t *)PORT_MODEL_SLOT);
+}
+static void read_system(void) {
+    touch((const uint8_t *)0xE000ED00u);
+}
+static void write_uart(void) {
+    overwrite((uint8_t *)PORT_UART);
+}
+static void write_past_stack(void) {
+    overwrite((uint8_t *)guarded_stack - 1);
+}
 static void run_for_ever(void) {
-    for (;;) __asm volatile("");
+    for (;;)
+        __asm volatile("");
 }
 
 struct control {

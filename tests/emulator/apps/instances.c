@@ -138,7 +138,8 @@ static void run_in_turn(uint32_t round) {
             if (more[i]) more[i] = step(&instances[i]);
         }
     }
-    for (uint32_t i = 0; i < THIRD; i++) compare(&instances[i], round);
+    for (uint32_t i = 0; i < THIRD; i++)
+        compare(&instances[i], round);
 }
 
 static const uint8_t *load(struct instance *instance, const uint8_t *at, uint8_t *arena) {
@@ -169,9 +170,11 @@ int app_main(void) {
         at = load(&instances[i], at, i == THIRD && header[2] ? port_arena().base : NULL);
     }
     if (at == NULL || rounds > MAX_ROUNDS) return 1;
-    for (uint32_t i = 0; i < INSTANCES; i++) run_alone(&instances[i]);
+    for (uint32_t i = 0; i < INSTANCES; i++)
+        run_alone(&instances[i]);
     set_timer();
-    for (uint32_t round = 0; round < rounds; round++) run_in_turn(round);
+    for (uint32_t round = 0; round < rounds; round++)
+        run_in_turn(round);
     SYST_CSR = 0;
     say_number(mismatches);
     say_number(interrupts);

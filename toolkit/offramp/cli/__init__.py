@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, doctor, inspect, pack, run
-from offramp.cli.output import say_error
+from offramp.cli import bench, boards, build, doctor, inspect, pack, profile, run
+from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -21,12 +24,19 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
     "run": run.run,
     "bench": bench.bench,
+    "profile": profile.profile,
     "boards": boards.boards,
     "doctor": doctor.doctor,
 }
 
 # What a wrong command line raises. Typer exports it under no name that all its releases share.
 CommandLineError: Any = typer.BadParameter.__mro__[2]
+
+
+class Stopped(BaseException):
+    """A signal asks for an end: all that is open is closed on the way out."""
+
+    received: signal.Signals | None = None
 
 
 def app() -> typer.Typer:
@@ -52,26 +62,54 @@ def options(
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Runs one command line; the exit code: 0 done, 1 the user's to mend, 2 ours, with a traceback."""
+    """Runs one command line; the exit code: 0 done, 1 the user's to mend, 2 ours, with a traceback.
+
+    128 and the signal's number where one stopped it: then nothing else is to blame.
+    """
     try:
-        return int(app()(list(arguments), standalone_mode=False) or 0)
+        code = int(app()(list(arguments), standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
     except UserError as error:
+        if Stopped.received:
+            return stopped()
         say_error(error.message, error.hint)
         return 1
     except CommandLineError as error:
         say_error(error.format_message(), "`offramp COMMAND --help` shows what a command takes")
         return 1
-    except (typer.Abort, KeyboardInterrupt):
-        say_error("interrupted", "nothing was written")
-        return 1
-    except BrokenPipeError:
-        # The reader of stdout, such as `head`, has seen enough; Python must not complain of it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception:
+    except (typer.Abort, KeyboardInterrupt, Stopped):
+        return stopped()
+    except SystemExit:  # Typer's answer to a pipe that nobody reads any more
+        return cannot_print(os.strerror(errno.EPIPE))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC):
+            return cannot_print(os.strerror(error.errno))
         traceback.print_exc()
         return 2
 
 
+def stopped() -> int:
+    say_error("interrupted", "run the command again")
+    return 128 + (Stopped.received or signal.SIGINT)
+
+
+def cannot_print(why: str) -> int:
+    """What is still to be printed is dropped, so that Python does not complain of it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    say_error(f"the output cannot be written: {why}", "check what stdout goes to, and that the disk has room")
+    return 1
+
+
+def stop(number: int, _: FrameType | None) -> None:
+    Stopped.received = signal.Signals(number)
+    raise Stopped
+
+
 def main() -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows lacks the last
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    replace_what_cannot_be_encoded()
     sys.exit(call(sys.argv[1:]))

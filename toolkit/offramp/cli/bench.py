@@ -11,8 +11,9 @@ import typer
 
 from offramp import boards
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Json, Kernels, ModelOrBlob, TimeLimit, plan_options
-from offramp.cli.output import note, print_facts, print_json, print_table, progress
+from offramp.cli.options import Json, Kernels, ModelOrBlob, NoPasses, TimeLimit, plan_options
+from offramp.cli.output import note, print_facts, print_json, print_table, progress, say_error
+from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.measure import Measurement, measure
 
@@ -22,23 +23,34 @@ def bench(
     board: Annotated[list[str], typer.Option("--board", "-b", metavar="B...", help="One board or several.")],
     more_boards: Annotated[list[str] | None, typer.Argument(metavar="B", help="More boards.")] = None,
     kernels: Kernels = "auto",
+    no_passes: NoPasses = False,
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,
 ) -> None:
     """Measure a model on emulated boards: one inference on seeded random input."""
     names = [name for text in (*board, *(more_boards or ())) for name in text.split(",") if name]
     targets = [boards.load(name) for name in names]
-    options = plan_options(kernels)
-    rows = [bench_on(target, file, options, time_limit) for target in targets]
-    if as_json:
+    options = plan_options(kernels, no_passes=no_passes)
+    rows: list[Measurement] = []
+    refusals: dict[str, UserError] = {}
+    for target in targets:
+        try:
+            rows.append(bench_on(target, file, options, time_limit))
+        except UserError as error:  # the other boards are measured all the same
+            refusals[error.message] = error
+    if as_json and rows:
         print_json([asdict(row) for row in rows])
-        return
-    show_boards(rows)
-    for row in rows:
-        show_steps(row)
-    note(
-        "\nInstructions on seeded random input, right to a tick at each end; image: flash without the model."
-    )
+    elif rows:
+        show_boards(rows)
+        for row in rows:
+            show_steps(row)
+        note(
+            "\nInstructions on seeded random input, right to a tick at each end; image: flash without the model."
+        )
+    for refusal in refusals.values():
+        say_error(refusal.message, refusal.hint)
+    if refusals:
+        raise typer.Exit(1)
 
 
 def bench_on(board: boards.Board, file: Path, options: Options, time_limit_s: float) -> Measurement:

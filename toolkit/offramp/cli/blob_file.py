@@ -10,6 +10,7 @@ from offramp.boards import Board
 from offramp.build.blob_image import check_board
 from offramp.cli.output import progress
 from offramp.errors import UserError
+from offramp.frontends import LOADERS
 from offramp.pack import pack
 from offramp.plan import Options
 
@@ -22,7 +23,14 @@ def read_file(path: Path) -> bytes:
 
 
 def is_blob(path: Path) -> bool:
-    return path.suffix.lower() == ".ofr"
+    """Whether it is a blob by its name; UserError if it is no model file either."""
+    suffix = path.suffix.lower()
+    if suffix != ".ofr" and suffix not in LOADERS:
+        raise UserError(
+            f"{path}: unknown format {suffix or '(no suffix)'}",
+            f"known formats: {', '.join((*LOADERS, '.ofr'))}",
+        )
+    return suffix == ".ofr"
 
 
 def blob_for(path: Path, board: Board, options: Options) -> tuple[Blob, bytes]:

@@ -36,7 +36,8 @@ def build(
         raise UserError(
             f"-o {path} names the ELF; the .bin is written beside it", f"-o {path.with_suffix('.elf')}"
         )
-    check_output(path)
+    for written_to in (path, path.with_suffix(".bin")):
+        check_output(written_to, file)
     blob, data = blob_for(file, target, Options())
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
         linked = Path(folder) / "model.ofr"

@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import typer
@@ -62,23 +61,14 @@ def python() -> Check:
 
 
 def folders() -> Iterator[Check]:
-    for what, folder, variable in (
-        ("cache folder", cache_folder(), "OFFRAMP_CACHE"),
-        ("temporary folder", Path(tempfile.gettempdir()), "TMPDIR"),
-    ):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            yield Check(
-                what,
-                "missing",
-                f"{folder}: {error.strerror}",
-                f"set {variable} to a folder that can be written",
-            )
-        else:
-            yield Check(what, "ok", str(folder))
+    try:
+        yield Check("cache folder", "ok", str(cache_folder()))
+    except UserError as error:
+        yield Check("cache folder", "missing", error.message, error.hint)
+    try:  # gettempdir tries several and whether they can be written
+        yield Check("temporary folder", "ok", tempfile.gettempdir())
+    except OSError as error:
+        yield Check("temporary folder", "missing", str(error), "set TMPDIR to a folder that can be written")
 
 
 def tools() -> Iterator[Check]:
@@ -124,7 +114,8 @@ def library() -> Check:
         found = cmsis_nn.find()
     except UserError as error:
         return Check("CMSIS-NN", "optional", error.message, "pip install 'offramp[cmsis-nn]'")
-    return Check("CMSIS-NN", "ok", f"{found.version} in {found.root}")
+    headers = ", ".join(str(folder) for folder in found.include_dirs)
+    return Check("CMSIS-NN", "ok", f"{found.version} in {found.root}, headers in {headers}")
 
 
 def ports() -> Iterator[Check]:

@@ -11,16 +11,18 @@ import typer
 
 from offramp.blob import read
 from offramp.blob.memory import arena_map
+from offramp.build.blob_image import caller_bytes
 from offramp.cli.blob_file import is_blob, read_file
 from offramp.cli.licenses import licenses_of
 from offramp.cli.options import Json
-from offramp.cli.output import print_facts, print_json, print_table
+from offramp.cli.output import drawn, print_facts, print_json, print_table, stdout
 from offramp.frontends import load_model
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import OPS
 from offramp.pack import short_name
 
 LIFE_COLUMNS = 24
+NARROW_COLUMNS = 72
 
 
 def inspect(
@@ -54,7 +56,8 @@ def of_blob(path: Path) -> dict[str, Any]:
         "crc": f"{blob.crc:08x}",
         "bytes": blob.bytes,
         "constants_bytes": blob.constants_bytes,
-        "arena_bytes": blob.arena_bytes,
+        "arena_bytes": blob.arena_bytes + caller_bytes(blob),
+        "caller_bytes": caller_bytes(blob),
         "state_bytes": blob.state_bytes,
         "macs": blob.macs,
         "inputs": [asdict(port) for port in blob.inputs],
@@ -111,12 +114,22 @@ def of_op(graph: Graph, op: Op) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> None:
-    sizes = ("bytes", "constants_bytes", "arena_bytes", "state_bytes", "macs")
+    names = {key: key.replace("_bytes", "") for key in ("format", "core", "crc", "bytes", "constants_bytes")}
+    names |= {
+        "arena_bytes": "arena, inputs and outputs included",
+        "caller_bytes": "of it in the caller's memory",
+        "state_bytes": "state",
+        "macs": "macs",
+    }
     facts = [
-        (key.replace("_bytes", ""), found[key]) for key in ("format", "core", "crc", *sizes) if key in found
+        (name, found[key])
+        for key, name in names.items()
+        if key in found and (found[key] or key != "caller_bytes")
     ]
     print_facts(f"{found['file']}: {found['model']}", facts)
+    packed = "arena" in found
     for which in ("inputs", "outputs"):
+        memory = packed and which == "inputs"
         rows = [
             (
                 p["name"],
@@ -125,11 +138,12 @@ def show(found: dict[str, Any]) -> None:
                 number(p["scale"]),
                 p["zero_point"],
                 p["bytes"],
+                *(["caller's" if p["memory"] == "input" else p["memory"]] if memory else []),
             )
             for p in found[which]
         ]
-        print_table(f"\n{which}", ("name", "shape", "type", "scale", "zero point", "bytes"), rows)
-    packed = "arena" in found
+        columns = ("name", "shape", "type", "scale", "zero point", "bytes", *(["memory"] if memory else []))
+        print_table(f"\n{which}", columns, rows)
     steps = [
         (
             i,
@@ -141,9 +155,7 @@ def show(found: dict[str, Any]) -> None:
         )
         for i, s in enumerate(found["steps"])
     ]
-    columns = (
-        ("", "kernel", "name", "MACs", "bytes") if packed else ("", "op", "name", "MACs", "bytes", "output")
-    )
+    columns = ("", "kernel" if packed else "op", "name", "MACs", "bytes", *([] if packed else ["output"]))
     print_table("\nsteps" if packed else "\nops", columns, steps)
     if packed:
         show_arena(found["arena"], len(found["steps"]))
@@ -153,11 +165,12 @@ def show(found: dict[str, Any]) -> None:
 
 
 def show_arena(extents: Sequence[dict[str, Any]], n_steps: int) -> None:
-    columns = min(n_steps + 1, LIFE_COLUMNS)
+    columns = min(n_steps + 1, LIFE_COLUMNS if stdout.width >= NARROW_COLUMNS else LIFE_COLUMNS // 2)
+    idle, alive = drawn("·", "."), drawn("█", "#")
     rows = []
     for e in extents:
         start, end = (e[key] * columns // (n_steps + 1) for key in ("first", "last"))
-        life = "·" * start + "█" * (end - start + 1) + "·" * (columns - end - 1)
+        life = idle * start + alive * (end - start + 1) + idle * (columns - end - 1)
         rows.append((e["offset"], e["bytes"], life, e["what"][:36]))
     print_table(
         f"\narena, in time from step 0 to {n_steps - 1} and the end",

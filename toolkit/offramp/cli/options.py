@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from offramp.errors import UserError
+from offramp.kernels import SETS
 from offramp.plan import Options
 
 Board = Annotated[
@@ -17,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kernels = Annotated[
     str,
     typer.Option(
-        "--kernels", metavar="auto|generic|cmsis_nn", help="Kernel set; generic serves what it lacks."
+        "--kernels", metavar="auto|generic|cmsis_nn|dsp", help="Kernel set; generic serves what it lacks."
     ),
 ]
 KeepInputs = Annotated[bool, typer.Option("--keep-inputs", help="Leave inputs as they are after a run.")]
@@ -26,6 +28,10 @@ CallerInputs = Annotated[
     typer.Option(
         "--input", metavar="NAME=caller", help="Leave this input in the caller's memory, read-only."
     ),
+]
+NoPasses = Annotated[
+    bool,
+    typer.Option("--no-passes", help="Plan the model's graph as it is, no channel removed, no op fused."),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[
@@ -36,8 +42,16 @@ TimeLimit = Annotated[
 ]
 
 
-def plan_options(kernels: str, keep_inputs: bool = False, inputs: list[str] | None = None) -> Options:
-    return Options(kernels, keep_inputs, tuple(caller_input(text) for text in inputs or ()))
+def plan_options(
+    kernels: str, keep_inputs: bool = False, inputs: list[str] | None = None, no_passes: bool = False
+) -> Options:
+    if kernels not in ("auto", *SETS):
+        near = difflib.get_close_matches(kernels, SETS, n=1, cutoff=0.5)
+        raise UserError(
+            f"--kernels {kernels}: there is no such kernel set",
+            f"did you mean {near[0]}?" if near else f"choose of auto, {', '.join(SETS)}",
+        )
+    return Options(kernels, keep_inputs, tuple(caller_input(text) for text in inputs or ()), not no_passes)
 
 
 def caller_input(text: str) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +23,29 @@ from offramp.errors import UserError
 
 # Rich keeps bold and dim under NO_COLOR; whoever sets it wants plain text.
 _COLORS: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-stdout = Console(highlight=False, markup=False, color_system=_COLORS)
+_UNLIMITED_COLUMNS = 10_000
+_TEXT_COLUMNS = 8  # the least that a column of text is folded to
+_WHOLE = re.compile(r"[-+\d.,x%]*|[·█.#]+")  # numbers, shapes and bars
+
+
+class Stdout(Console):
+    """As wide as the terminal, or as COLUMNS says; what goes to a file or a pipe is not cut at all."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        if self.file.isatty() or os.environ.get("COLUMNS"):
+            return super().size
+        return ConsoleDimensions(_UNLIMITED_COLUMNS, 25)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+    def on_broken_pipe(self) -> None:
+        raise  # what `offramp` does then, it does in one place
+
+
+stdout = Stdout(highlight=False, markup=False, color_system=_COLORS)
 stderr = Console(stderr=True, highlight=False, markup=False, color_system=_COLORS)
 
 
@@ -29,15 +54,32 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A column whose cells are all numbers stands to the right; None reads "-"."""
+    """A column whose cells are all numbers stands to the right; None reads "-".
+
+    Where the columns are too few, text is folded and numbers are not: sooner the terminal breaks the line.
+    """
     print_title(title)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    least = 0
     for i, name in enumerate(columns):
         numbers = all(isinstance(row[i], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", header_style="dim", overflow="fold")
+        cells = [cell(row[i]) for row in rows]
+        whole = all(_WHOLE.fullmatch(text) for text in cells)
+        width = max(map(len, (name, *cells)))
+        table.add_column(
+            name,
+            justify="right" if numbers else "left",
+            header_style="dim",
+            overflow="fold",
+            no_wrap=whole,
+            min_width=width if whole else None,
+        )
+        least += 2 + (width if whole else min(width, _TEXT_COLUMNS))
+    if least > stdout.width:
+        table.width = least
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
-    stdout.print(table)
+    stdout.print(table, crop=False)
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
@@ -62,6 +104,21 @@ def cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def drawn(text: str, plain: str) -> str:
+    """`text` where stdout can encode it, else `plain`."""
+    try:
+        text.encode(stdout.encoding)
+    except UnicodeEncodeError:
+        return plain
+    return text
+
+
+def replace_what_cannot_be_encoded() -> None:
+    """So that a name in letters that stdout does not know is printed with question marks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def note(text: str) -> None:
@@ -93,10 +150,17 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
         yield lambda done: bar.update(task, completed=done)
 
 
-def check_output(path: Path) -> None:
-    """Refuses a place where no file can be written, before any work is done for it."""
+def check_output(path: Path, *inputs: Path) -> None:
+    """Refuses a place where no file can be written or an input lies, before any work is done for it."""
+    if str(path) == "-":
+        raise UserError("-o -: the output is a file, it does not go to stdout", "name a file with -o")
     if path.is_dir():
         raise UserError(f"{path} is a folder", "name a file in it with -o")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no regular file", "name another file with -o")
+    for read in inputs:
+        if path.exists() and read.exists() and path.samefile(read):
+            raise UserError(f"{path} is an input and would be overwritten", "name another file with -o")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

@@ -10,8 +10,8 @@ import typer
 
 from offramp import boards
 from offramp import pack as packing
-from offramp.cli.blob_file import is_blob
-from offramp.cli.options import Board, CallerInputs, Json, KeepInputs, Kernels, Model, plan_options
+from offramp.build.memory_map import arena_region
+from offramp.cli.options import Board, CallerInputs, Json, KeepInputs, Kernels, Model, NoPasses, plan_options
 from offramp.cli.output import check_output, note, print_facts, print_json, progress, write_output
 from offramp.errors import UserError
 from offramp.plan import Plan
@@ -26,16 +26,17 @@ def pack(
     kernels: Kernels = "auto",
     keep_inputs: KeepInputs = False,
     caller_inputs: CallerInputs = None,
+    no_passes: NoPasses = False,
     as_json: Json = False,
 ) -> None:
     """Pack a model into the blob that a board runs."""
-    if is_blob(model):
+    if model.suffix.lower() == ".ofr":
         raise UserError(f"{model} is packed already", "pass the model file that it was packed from")
     target = boards.load(board)
     path = out or Path(f"{model.stem}.ofr")
-    check_output(path)
+    check_output(path, model)
     with progress(f"packing {model.name}"):
-        plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, caller_inputs))
+        plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, caller_inputs, no_passes))
     write_output(path, blob)
     if (lack := packing.flash_lack(len(blob), target)) > 0:
         note(
@@ -67,13 +68,16 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
 
 def show(summary: dict[str, Any], board: boards.Board) -> None:
     steps = ", ".join(f"{name} x{n}" if n > 1 else name for name, n in summary["kernels"].items())
+    arena = arena_region(board)
+    passes = [text for text in summary["metadata"].get("passes", "").split("; ") if text]
     print_facts(
         f"{summary['file']}: {summary['model']} for {board.name} ({board.core.name})",
         [
             ("blob", f"{summary['blob_bytes']:,} bytes, of them constants {summary['constants_bytes']:,}"),
-            ("arena", f"{summary['arena_bytes']:,} bytes of {board.arena.size:,} in {board.arena.name}"),
+            ("arena", f"{summary['arena_bytes']:,} bytes of {arena.size:,} in {arena.name}"),
             ("state", f"{summary['state_bytes']:,} bytes"),
             ("MACs", summary["macs"]),
+            *(("pass", change) for change in passes),
             ("kernels", steps),
         ],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from offramp.blob.read import Port
 from offramp.cli.blob_file import read_file
-from offramp.cli.output import note
 from offramp.errors import UserError
 from offramp.ir import DTYPES
 
@@ -37,7 +36,7 @@ def read_rows(path: Path, inputs: Sequence[Port]) -> list[list[Array]]:
 
 
 def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
-    """(what to call it, array) for each input: of a .npz by the inputs' names, else in the file's order."""
+    """(what to call it, array) for each input, of a .npz by the inputs' names or as `in_order` allows."""
     try:
         loaded = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
         arrays = (
@@ -48,22 +47,27 @@ def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
             f"{path}: not a .npy or .npz file of plain arrays", "write it with numpy.save or savez"
         ) from error
     names = [port.name for port in inputs]
-    arrays = {key: array for key, array in arrays.items() if array.ndim > 0 or key in names}
-    if all(name in arrays for name in names):
-        return [(f"array {name}", arrays[name]) for name in names]
-    if len(arrays) < len(names):
+    keys = names if all(name in arrays for name in names) else in_order(arrays, len(names))
+    if keys is None:
+        missing = ", ".join(name for name in names if name not in arrays)
+        found = ", ".join(key for key in arrays if key) or ("no arrays" if not arrays else "one unnamed")
         raise UserError(
-            f"{path}: {len(arrays)} arrays, the model has {len(names)} inputs: {', '.join(names)}",
+            f"{path}: no array for input {missing}; the file has {found}",
             "write a .npz with one array an input, under the inputs' names",
         )
-    taken = list(arrays.items())[: len(names)]
-    if len(arrays) > len(names):
-        unused = ", ".join(list(arrays)[len(names) :])
-        note(f"note: {path}: taken in order: {', '.join(key for key, _ in taken)}; not used: {unused}")
     return [
-        (f"array {key}" if key else f"input {name}", array)
-        for name, (key, array) in zip(names, taken, strict=True)
+        (f"array {key}" if key else f"input {name}", arrays[key])
+        for name, key in zip(names, keys, strict=True)
     ]
+
+
+def in_order(arrays: Mapping[str, Array], n_inputs: int) -> list[str] | None:
+    """Keys for inputs that are not named: a single one's only array or `x`, several as numpy.savez numbers them."""
+    if n_inputs > 1:
+        numbered = [f"arr_{i}" for i in range(n_inputs)]
+        return numbered if list(arrays) == numbered else None
+    shaped = [key for key, array in arrays.items() if array.ndim > 0 or not key]
+    return shaped if len(shaped) == 1 else ["x"] if "x" in shaped else None
 
 
 def in_rows(array: Array, port: Port, what: str) -> Array:
@@ -75,8 +79,12 @@ def in_rows(array: Array, port: Port, what: str) -> Array:
             hint += f": q = round(x / {port.scale:.9g}) + {port.zero_point}, clipped to {wanted}"
         raise UserError(f"{what} is {array.dtype}, {wanted} is needed", hint)
     inner = port.shape[1:] if port.shape[:1] == (1,) else port.shape
+    if array.ndim == 0:
+        raise UserError(
+            f"{what} is a single number, an array is needed", f"first axis the row, then {list(inner)}"
+        )
     row = [n for n in array.shape[1:] if n != 1]
-    if array.ndim == 0 or row not in ([n for n in port.shape if n != 1], [math.prod(port.shape)]):
+    if row not in ([n for n in port.shape if n != 1], [math.prod(port.shape)]):
         raise UserError(
             f"{what} has shape {list(array.shape)}, [rows, {', '.join(map(str, inner))}] is needed",
             f"input {port.name}: first axis the row, then {list(inner)} or {math.prod(port.shape)} flat",

@@ -15,7 +15,7 @@ import typer
 
 from offramp import boards
 from offramp.blob import read
-from offramp.blob.read import Blob
+from offramp.blob.read import CORE_NAMES, KERNEL_NAMES, Blob
 from offramp.build.blob_image import blob_image
 from offramp.cli.blob_file import blob_for, is_blob, read_file
 from offramp.cli.options import Json, Kernels, ModelOrBlob, TimeLimit, plan_options
@@ -31,7 +31,7 @@ from offramp.cli.output import (
 from offramp.cli.rows import Array, npz, output_arrays, read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
-from offramp_host.device import Device, Result, State
+from offramp_host.device import BoardInfo, Device, Result, State
 from offramp_host.emulator import Emulator
 
 
@@ -52,14 +52,18 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a model on rows of inputs; state is reset before the first."""
-    if (board is None) == (port is None):
+    if board is not None and port is not None:
+        raise UserError(
+            "--board and --port are given", "give one of them: --board emulates, --port talks to a board"
+        )
+    if board is None and port is None:
         raise UserError(
             "run needs either --board or --port", "--board B emulates a board, --port URL talks to one"
         )
     if state not in ("carry", "reset"):
         raise UserError(f"--state {state}: carry or reset is needed", "carry keeps state from row to row")
     if out is not None:
-        check_output(out)
+        check_output(out, file, inputs)
     options = plan_options(kernels)
     connected = emulated(file, boards.load(board), options, inputs, time_limit) if board else None
     with connected or attached(file, port or "", options, inputs, time_limit) as bench:
@@ -125,9 +129,26 @@ def attached(file: Path, port: str, options: Options, inputs: Path, time_limit_s
             rows = read_rows(inputs, read(data, file).inputs)
         blob = read(data, file)
         if not info.model.source or info.model.crc != blob.crc:
+            check_kernels(blob, info.board, file)
             with progress(f"sending {blob.name}", len(data)) as show_sent:
                 device.load_model(data, progress=lambda done, _: show_sent(done))
         yield Bench(device, blob, rows, f"{info.board.board} at {port}", None)
+
+
+def check_kernels(blob: Blob, there: BoardInfo, file: Path) -> None:
+    """UserError unless the firmware that answers was linked with the blob's kernels."""
+    core = CORE_NAMES.get(there.core, f"core {there.core}")
+    if blob.core not in ("any", core):
+        raise UserError(
+            f"{file} is packed for {blob.core}; {there.board} has {core}",
+            f"pack the model again with --board {there.board}",
+        )
+    held = {KERNEL_NAMES.get(number) for number in there.kernels}
+    if lacking := sorted({step.kernel for step in blob.steps} - held):
+        raise UserError(
+            f"{file} needs {', '.join(lacking)}, which the firmware of {there.board} does not hold",
+            "build it with --universal or for this model (`offramp build`)",
+        )
 
 
 def infer(bench: Bench, state: State) -> list[Result]:

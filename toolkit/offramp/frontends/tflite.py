@@ -97,6 +97,15 @@ class Node:
             )
         return value % rank
 
+    def one_image(self) -> None:
+        """Kernels that slide a window take one image at a time."""
+        x = self.tensor(0)
+        if len(x.shape) == 4 and x.shape[0] != 1:
+            raise UserError(
+                f"{self.where}: input {x.name} has a batch of {x.shape[0]}, allowed is 1",
+                "export the model for one input at a time",
+            )
+
     def activation(self) -> str:
         code = self.options.FusedActivationFunction()
         if code not in ACTIVATIONS:
@@ -108,6 +117,7 @@ class Node:
 
 
 def conv_2d(n: Node) -> Op:
+    n.one_image()
     o = n.options
     window = Window(
         o.StrideH(),
@@ -134,6 +144,7 @@ def fully_connected(n: Node) -> Op:
 
 def pool_2d(kind: str) -> Callable[[Node], Op]:
     def convert(n: Node) -> Op:
+        n.one_image()
         o = n.options
         a = Pool(
             o.FilterHeight(), o.FilterWidth(), o.StrideH(), o.StrideW(), PADDINGS[o.Padding()], n.activation()
@@ -209,6 +220,7 @@ def split_v(n: Node) -> Op:
 
 def resize(kind: str) -> Callable[[Node], Op]:
     def convert(n: Node) -> Op:
+        n.one_image()
         height, width = n.numbers(1)
         a = Resize(height, width, bool(n.options.AlignCorners()), bool(n.options.HalfPixelCenters()))
         return n.op(kind, a, n.inputs[:1])
@@ -288,6 +300,7 @@ def load(data: bytes, path: str) -> Graph:
     except (
         struct.error,
         IndexError,
+        KeyError,
         ValueError,
         TypeError,
         OverflowError,
@@ -433,7 +446,7 @@ class Reader:
             if i >= 0 and self.tensors[i].dtype == "f32":
                 raise UserError(
                     f"{where}: tensor {self.tensors[i].name} is float32, int8 is needed",
-                    "quantize the model to full int8 before packing (offramp compress takes float models)",
+                    "quantize it to full int8 first; `offramp compress` will do this in a later version",
                 )
 
     def state_operator(

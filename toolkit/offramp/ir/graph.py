@@ -89,9 +89,6 @@ class Graph:
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
-    def tensor(self, index: int) -> Tensor:
-        return self.tensors[index]
-
     def with_ops(self, ops: tuple[Op, ...]) -> Graph:
         return replace(self, ops=ops)
 

@@ -54,6 +54,7 @@ OPS: dict[str, OpType] = {
         activation.TANH,
         softmax.OP,
         quantize.OP,
+        table.OP,
         variable.READ,
         variable.ASSIGN,
     )

@@ -7,15 +7,28 @@ import numpy as np
 from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d_pair import declare, pair_step
 from offramp.ops.gemm import (
+    MOST_TAPS,
     Requantization,
     Window,
     bias_of,
     im2col,
-    output_length,
     pad_before,
     requantization,
+    window_outputs,
 )
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, block, constant, present
+from offramp.ops.op import (
+    Array,
+    Kernel,
+    OpType,
+    Params,
+    Shape,
+    ShapeError,
+    Step,
+    block,
+    constant,
+    int8_only,
+    present,
+)
 
 PARAMS = Params(
     "conv_2d",
@@ -51,18 +64,14 @@ PAIR = declare(list(PARAMS.fields))
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
+    int8_only(inputs[0], inputs[1])
     n, h, w, c = present(inputs[0]).shape
     out_c, kh, kw, group_c = present(inputs[1]).shape
+    if kh * kw * group_c > MOST_TAPS:
+        raise ShapeError(f"{kh * kw * group_c} weights for one output channel, at most {MOST_TAPS}")
     if group_c == 0 or c % group_c or out_c % (c // group_c):
         raise ShapeError(f"{c} input channels, weights for {group_c} and {out_c} output channels")
-    return [
-        (
-            n,
-            output_length(h, kh, a.stride_h, a.dilation_h, a.padding),
-            output_length(w, kw, a.stride_w, a.dilation_w, a.padding),
-            out_c,
-        )
-    ]
+    return [(n, *window_outputs(a, (h, w), (kh, kw)), out_c)]
 
 
 def reference(
@@ -88,6 +97,8 @@ def reference(
 
 
 def padding_of(a: Window, x: Tensor, weights: Tensor, out: Tensor) -> tuple[int, int]:
+    if a.padding == "explicit":
+        return a.pads[0], a.pads[1]
     _, kh, kw, _ = weights.shape
     return (
         pad_before(x.shape[1], out.shape[1], kh, a.stride_h, a.dilation_h, a.padding),

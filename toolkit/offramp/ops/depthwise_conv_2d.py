@@ -10,8 +10,20 @@ from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d import PARAMS as CONV_PARAMS
 from offramp.ops.conv_2d import gemm_step, geometry_of, padding_of
 from offramp.ops.doubled import doubled
-from offramp.ops.gemm import Requantization, Window, bias_of, im2col, output_length, requantization
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, block, constant, present
+from offramp.ops.gemm import Requantization, Window, bias_of, im2col, requantization, window_outputs
+from offramp.ops.op import (
+    Array,
+    Kernel,
+    OpType,
+    Params,
+    Shape,
+    ShapeError,
+    Step,
+    block,
+    constant,
+    int8_only,
+    present,
+)
 
 # As a convolution's, but for groups: in_c groups; channel multiplier = out_c / in_c.
 PARAMS = Params("depthwise_conv_2d", [f for f in CONV_PARAMS.fields if f[0] != "groups"])
@@ -38,18 +50,12 @@ KERNEL_3X3 = Kernel(
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
+    int8_only(inputs[0], inputs[1])
     n, h, w, c = present(inputs[0]).shape
     one, kh, kw, out_c = present(inputs[1]).shape
     if one != 1 or out_c % c:
         raise ShapeError(f"{c} input channels, weights 1HWC {present(inputs[1]).shape}")
-    return [
-        (
-            n,
-            output_length(h, kh, a.stride_h, a.dilation_h, a.padding),
-            output_length(w, kw, a.stride_w, a.dilation_w, a.padding),
-            out_c,
-        )
-    ]
+    return [(n, *window_outputs(a, (h, w), (kh, kw)), out_c)]
 
 
 def reference(

@@ -10,7 +10,7 @@ from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d import gemm_step, general_gemm_step
 from offramp.ops.conv_2d_pair import padded
 from offramp.ops.doubled import doubled
-from offramp.ops.gemm import Requantization, bias_of, requantization
+from offramp.ops.gemm import MOST_TAPS, Requantization, bias_of, requantization
 from offramp.ops.op import (
     Array,
     Kernel,
@@ -22,6 +22,7 @@ from offramp.ops.op import (
     block,
     constant,
     elements,
+    int8_only,
     present,
 )
 
@@ -60,7 +61,10 @@ class FullyConnected:
 
 
 def shapes(a: FullyConnected, inputs: list[Tensor | None]) -> list[Shape]:
+    int8_only(inputs[0], inputs[1])
     x, (out_c, k) = present(inputs[0]), present(inputs[1]).shape
+    if k > MOST_TAPS:
+        raise ShapeError(f"{k} weights for one output, at most {MOST_TAPS}")
     if elements(x.shape) % k or (a.keep_num_dims and x.shape[-1] != k):
         raise ShapeError(f"input {x.shape}, weights take {k}")
     return [(*x.shape[:-1], out_c) if a.keep_num_dims else (elements(x.shape) // k, out_c)]

@@ -15,6 +15,9 @@ from offramp.ops.fixed_point import (
 )
 from offramp.ops.op import Array, ShapeError, constant
 
+LONGEST_WINDOW = 4096  # ofr_window_is_sane of firmware/src/kernel.h
+MOST_TAPS = 1 << 16  # of one output value: their products fit an int32 sum
+
 
 @dataclass(frozen=True)
 class Window:
@@ -24,12 +27,31 @@ class Window:
     stride_w: int = 1
     dilation_h: int = 1
     dilation_w: int = 1
-    padding: str = "valid"  # same | valid
+    padding: str = "valid"  # same | valid | explicit
     activation: str = "none"
+    pads: tuple[int, ...] = ()  # of explicit padding: top, left, bottom, right
+
+
+def window_outputs(a: Window, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+    """Output height and width over an input of `size`."""
+    (h, w), padding = size, a.padding
+    if padding == "explicit":
+        if len(a.pads) != 4 or min(a.pads) < 0:
+            raise ShapeError(f"explicit padding {a.pads}, top, left, bottom and right are needed")
+        top, left, bottom, right = a.pads
+        h, w, padding = h + top + bottom, w + left + right, "valid"
+    return (
+        output_length(h, kernel[0], a.stride_h, a.dilation_h, padding),
+        output_length(w, kernel[1], a.stride_w, a.dilation_w, padding),
+    )
 
 
 def output_length(length: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
     """Output positions along one axis (TensorFlow's SAME and VALID)."""
+    if max(kernel, stride, dilation) > LONGEST_WINDOW:
+        raise ShapeError(
+            f"window {kernel}, stride {stride}, dilation {dilation}, each at most {LONGEST_WINDOW}"
+        )
     reach = (kernel - 1) * dilation + 1
     out = -(-length // stride) if padding == "same" else -(-(length - reach + 1) // stride)
     if out <= 0:

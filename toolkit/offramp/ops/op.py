@@ -48,7 +48,7 @@ class Params:
         return int(kind.split("[")[1][:-1]) if "[" in kind else 1
 
     def pack(self, **values: int | Sequence[int]) -> bytes:
-        """The struct's bytes. Every field must be given; a value out of range raises struct.error."""
+        """The struct's bytes. Every field must be given; ShapeError names one that is out of range."""
         if set(values) != {field for field, _ in self.fields}:
             raise AssertionError(f"{self.name}: fields differ: {sorted(values)}")
         out = b""
@@ -56,8 +56,19 @@ class Params:
             value = values[field]
             items = [value] if isinstance(value, int | np.integer) else list(value)
             assert len(items) == self.count(kind), (self.name, field, items)
-            out += struct.pack(f"<{len(items)}{self.FORMATS[self.base(kind)]}", *map(int, items))
+            code = self.FORMATS[self.base(kind)]
+            bits = 8 * struct.calcsize(code)
+            low, high = (
+                (0, (1 << bits) - 1) if code.isupper() else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+            )
+            for item in items:
+                if not low <= item <= high:
+                    raise ShapeError(f"{field} is {item}, the kernel {self.name} takes {low} to {high}")
+            out += struct.pack(f"<{len(items)}{code}", *map(int, items))
         return out + bytes(self.tail)
+
+
+SAME_START, SCRATCH_ON_INPUT = 0x10, 0x80
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,8 @@ class Kernel:
     id: int  # set number * 256 + number in the set; never reused
     packing: int  # version of the parameter block's layout
     params: Params
-    # Bit i: the output may lie exactly over input i.
+    # Bit i: the output may lie exactly over input i; SAME_START << i: it may begin where input i begins, whatever
+    # their lengths; SCRATCH_ON_INPUT: scratch may begin where input 0 begins (firmware/src/kernel.h).
     in_place: int = 0
     # What follows the fixed struct in the parameter block, each part padded to 4 bytes.
     tables: str = ""
@@ -89,7 +101,7 @@ class Step:
     params: bytes
     scratch_bytes: int = 0
     macs: int = 0
-    packing: int | None = None  # overrides the kernel's packing version (library-backed kernels)
+    overlaps: int = 0xFF  # of the kernel's in_place bits, those that this step's numbers allow
 
 
 @dataclass(frozen=True)
@@ -140,14 +152,6 @@ def block(*parts: bytes | Array) -> bytes:
         raw = part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes()
         out += raw + bytes(-len(raw) % 4)
     return out
-
-
-def pad4(shape: Shape) -> tuple[int, int, int, int]:
-    """A shape of rank <= 4 with ones in front."""
-    if len(shape) > 4:
-        raise ShapeError(f"rank {len(shape)}, at most 4")
-    n, h, w, c = (1,) * (4 - len(shape)) + tuple(shape)
-    return n, h, w, c
 
 
 def elements(shape: Shape) -> int:

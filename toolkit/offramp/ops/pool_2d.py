@@ -9,7 +9,7 @@ import numpy as np
 from offramp.ir import Op, Tensor
 from offramp.ops.fixed_point import activation_range
 from offramp.ops.gemm import Window, im2col, output_length, pad_before
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, present
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, int8_only, present
 
 FIELDS = [
     ("rows", "u16"),
@@ -41,6 +41,7 @@ class Pool:
 
 
 def shapes(a: Pool, inputs: list[Tensor | None]) -> list[Shape]:
+    int8_only(inputs[0])
     n, h, w, c = present(inputs[0]).shape
     return [
         (

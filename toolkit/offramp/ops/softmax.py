@@ -16,12 +16,25 @@ from offramp.ops.fixed_point import (
     rounding_divide_by_pot,
 )
 from offramp.ops.gemmlowp import exp_on_negative_values, one_over_one_plus
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, block, elements, present
+from offramp.ops.op import (
+    Array,
+    Kernel,
+    OpType,
+    Params,
+    Shape,
+    ShapeError,
+    Step,
+    block,
+    elements,
+    int8_only,
+    present,
+)
 
 PARAMS = Params("softmax", [("depth", "u32"), ("rows", "u16"), ("n_table", "u16")])
 KERNEL = Kernel("generic", "softmax", 0x0105, 1, PARAMS, in_place=1, tables="s32 exponential[n_table], Q0.31")
 DIFF_BITS = 5  # kScaledDiffIntegerBits: exp's input is Q5.26
 SUM_BITS = 12  # kAccumulationIntegerBits: the sum is Q12.19
+LONGEST = 4096  # values in a row whose exponentials cannot overflow the sum
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,10 @@ class Softmax:
 
 
 def shapes(a: Softmax, inputs: list[Tensor | None]) -> list[Shape]:
+    int8_only(inputs[0])
+    depth = present(inputs[0]).shape[-1]
+    if depth > LONGEST:
+        raise ShapeError(f"{depth} values in a row, at most {LONGEST}")
     return [present(inputs[0]).shape]
 
 

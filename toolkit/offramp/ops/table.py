@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,21 @@ def pointwise(kind: str, attributes: type, function: Function, dtypes: tuple[str
     return OpType(kind, attributes, shapes, reference, steps)
 
 
+@dataclass(frozen=True)
+class Table:
+    values: tuple[int, ...]  # 256, indexed by the input's bits
+
+
+def looked_up(a: Table, x: Tensor, out: Tensor, values: Array) -> Array:
+    if len(a.values) != 256:
+        raise ShapeError(f"table of {len(a.values)} values, 256 are needed")
+    found: Array = np.array(a.values, np.int64)[values & 255]
+    return found
+
+
 def clamped(values: Array, dtype: str) -> Array:
     low, high = (0, 255) if dtype == "u8" else (-128, 127)
     return np.clip(values, low, high).astype(DTYPES[dtype])
+
+
+OP = pointwise("table", Table, looked_up, ("s8", "u8"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from offramp.errors import UserError
-from offramp.ir import Graph, Op
+from offramp.ir import Graph, Op, Tensor
 from offramp.ops import OPS, ShapeError
 
 
@@ -76,4 +78,29 @@ def check_operands(graph: Graph, op: Op, known: set[int], where: str) -> None:
             raise UserError(
                 f"{where}: {op.kind} ({op.name}): tensor {graph.tensors[i].name} has no scale and zero point",
                 "export the model with full int8 quantization",
+            )
+    for i in (*op.inputs, *op.outputs):
+        if i >= 0:
+            check_quantization(graph.tensors[i], f"{where}: {op.kind} ({op.name})")
+
+
+RANGES = {"s8": (-128, 127), "u8": (0, 255), "s16": (-32768, 32767)}
+
+
+def check_quantization(tensor: Tensor, where: str) -> None:
+    """Scales are positive and finite, zero points lie in the type's range."""
+    if tensor.quantization is None or tensor.dtype not in RANGES:
+        return
+    low, high = RANGES[tensor.dtype]
+    for scale in tensor.quantization.scales:
+        if not 0 < scale < math.inf:
+            raise UserError(
+                f"{where}: tensor {tensor.name} has the scale {scale}, it must be above 0",
+                "export the model again",
+            )
+    for zero in tensor.quantization.zero_points:
+        if not low <= zero <= high:
+            raise UserError(
+                f"{where}: tensor {tensor.name} has the zero point {zero}, {tensor.dtype} allows {low} to {high}",
+                "export the model again",
             )

@@ -16,6 +16,14 @@ class Buffer:
     bytes: int
     first: int
     last: int
+    last_bytes: int = 0  # at its last step, where that is more: scratch that begins with it
+
+    def bytes_at(self, step: int) -> int:
+        return max(self.bytes, self.last_bytes) if step == self.last else self.bytes
+
+    def bytes_beside(self, other: Buffer) -> int:
+        """The most of it while `other` lives."""
+        return self.bytes_at(self.last if other.first <= self.last <= other.last else -1)
 
 
 def aligned(n: int) -> int:
@@ -24,8 +32,8 @@ def aligned(n: int) -> int:
 
 def peak(buffers: Sequence[Buffer]) -> tuple[int, int]:
     """(bytes, step): the most that is alive at one step; no arena can be smaller."""
-    steps = {b.first for b in buffers}
-    return max(((sum(aligned(b.bytes) for b in alive(buffers, s)), s) for s in steps), default=(0, 0))
+    steps = {s for b in buffers for s in (b.first, b.last)}
+    return max(((sum(aligned(b.bytes_at(s)) for b in alive(buffers, s)), s) for s in steps), default=(0, 0))
 
 
 def alive(buffers: Sequence[Buffer], step: int) -> list[Buffer]:
@@ -45,7 +53,9 @@ def place(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
     best: tuple[list[int], int] | None = None
     for key in keys:
         offsets = place_in(buffers, sorted(range(len(buffers)), key=key))
-        total = max((o + aligned(b.bytes) for o, b in zip(offsets, buffers, strict=True)), default=0)
+        total = max(
+            (o + aligned(b.bytes_at(b.last)) for o, b in zip(offsets, buffers, strict=True)), default=0
+        )
         if best is None or total < best[1]:
             best = offsets, total
         if total == bound:
@@ -59,15 +69,12 @@ def place_in(buffers: Sequence[Buffer], sequence: Sequence[int]) -> list[int]:
     offsets = [-1] * len(buffers)
     for i in sequence:
         b = buffers[i]
-        taken = sorted(
-            (offsets[j], offsets[j] + aligned(o.bytes))
+        taken = [
+            (offsets[j], offsets[j] + aligned(o.bytes_beside(b)), aligned(b.bytes_beside(o)))
             for j, o in enumerate(buffers)
             if offsets[j] >= 0 and o.first <= b.last and b.first <= o.last
-        )
-        at = 0
-        for start, end in taken:
-            if at + aligned(b.bytes) <= start:
-                break
-            at = max(at, end)
+        ]
+        ends = sorted({0, *(end for _, end, _ in taken)})
+        at = next(at for at in ends if all(at >= end or at + wanted <= start for start, end, wanted in taken))
         offsets[i] = at
     return offsets

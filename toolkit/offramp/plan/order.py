@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 
 from offramp.ir import Graph
+from offramp.ops import OPS
 
 MAX_STATES = 20_000  # beyond this the file's own order stands
 
@@ -20,15 +21,19 @@ def dependencies(graph: Graph) -> list[set[int]]:
             continue
         earlier = last_access.setdefault(op.attributes.variable, [])
         if op.kind == "assign_variable":
-            # Whoever uses a value read before this assignment runs before it: a read is a view of the state.
-            readers = [
-                r for e in earlier for t in graph.ops[e].outputs for r in consumers.get(t, []) if r < i
-            ]
-            before[i].update(earlier, readers)
+            # Whoever uses a value read before this assignment runs before it: a read may be a view of the state.
+            before[i].update(earlier, (r for e in earlier for r in users_of(graph, e, consumers) if r < i))
         else:
             before[i].update(e for e in earlier if graph.ops[e].kind == "assign_variable")
         earlier.append(i)
     return before
+
+
+def users_of(graph: Graph, op: int, consumers: dict[int, list[int]]) -> set[int]:
+    """Ops that use an op's outputs, also under another shape."""
+    direct = {c for t in graph.ops[op].outputs for c in consumers.get(t, [])}
+    through_views = (users_of(graph, c, consumers) for c in direct if OPS[graph.ops[c].kind].is_view)
+    return direct.union(*through_views)
 
 
 def order(graph: Graph) -> list[int]:

@@ -9,10 +9,11 @@ from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import choose_sets, steps_for
-from offramp.ops import OPS, Kernel, Step
+from offramp.ops import OPS, Kernel, ShapeError, Step
+from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import Buffer, aligned, alive, peak, place
-from offramp.plan.order import order
+from offramp.plan.order import order, users_of
 
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
 
@@ -24,6 +25,7 @@ class Options:
     kernels: str = "auto"  # auto, or the name of a set
     keep_inputs: bool = False  # inputs survive a run
     caller_inputs: tuple[str, ...] = ()  # names of inputs that stay in the caller's memory
+    passes: bool = True  # graph passes run before planning
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
             raise UserError(f"{graph.name} has no input {name}", f"its inputs: {', '.join(names)}")
     if len(wanted) > MAX_CALLER_INPUTS:
         raise UserError(
-            f"{len(wanted)} inputs in the caller's memory, at most {MAX_CALLER_INPUTS}", "leave some in the arena"
+            f"{len(wanted)} inputs in the caller's memory, at most {MAX_CALLER_INPUTS}",
+            "leave some in the arena",
         )
 
 
@@ -131,16 +134,45 @@ class Planner:
 
     def lower(self, op: Op, sets: tuple[str, ...]) -> list[Step]:
         if op.kind == "read_variable":
-            self.root[op.outputs[0]] = self.state[op.attributes.variable]
+            source = self.state[op.attributes.variable]
+            if not self.may_read_in_place(op):
+                return [copy_step(source, op.outputs[0], self.graph.tensors[op.outputs[0]])]
+            self.root[op.outputs[0]] = source
             return []
         if op.kind == "assign_variable":
-            return [copy_step(op.inputs[0], self.state[op.attributes.variable], self.graph.tensors[op.inputs[0]])]
+            return [
+                copy_step(op.inputs[0], self.state[op.attributes.variable], self.graph.tensors[op.inputs[0]])
+            ]
         if OPS[op.kind].is_view and not self.crosses_ports(op):
             self.root[op.outputs[0]] = op.inputs[0]
             return []
         if OPS[op.kind].is_view:
             return [copy_step(op.inputs[0], op.outputs[0], self.graph.tensors[op.inputs[0]])]
-        return steps_for(self.graph, op, self.board.core, sets)
+        try:
+            return steps_for(self.graph, op, self.board.core, sets)
+        except ShapeError as error:
+            raise UserError(
+                f"{self.graph.name}: {op.kind} ({op.name}): {error}",
+                "no kernel takes it: split or shrink the layer",
+            ) from error
+
+    def may_read_in_place(self, read: Op) -> bool:
+        """Whether all who use the value, as it is or under another shape, run before the variable changes."""
+        position = {id(op): i for i, op in enumerate(self.ops)}
+        users = users_of(self.graph, self.graph.ops.index(read), self.graph.consumers())
+        values = {
+            *read.outputs,
+            *(t for u in users if OPS[self.graph.ops[u].kind].is_view for t in self.graph.ops[u].outputs),
+        }
+        changes = [
+            i
+            for i, op in enumerate(self.ops)
+            if op.kind == "assign_variable"
+            and op.attributes.variable == read.attributes.variable
+            and i > position[id(read)]
+        ]
+        last_user = max((position[id(self.graph.ops[u])] for u in users), default=0)
+        return not values & set(self.graph.outputs) and all(last_user <= change for change in changes[:1])
 
     def crosses_ports(self, op: Op) -> bool:
         """A view whose source is constant, state or another port must be a copy if it is an output."""
@@ -156,7 +188,9 @@ class Planner:
 
     def in_arena(self, tensor: int) -> bool:
         t = self.graph.tensors[tensor]
-        return t.data is None and tensor not in self.state.values() and t.name not in self.options.caller_inputs
+        return (
+            t.data is None and tensor not in self.state.values() and t.name not in self.options.caller_inputs
+        )
 
     def last_uses(self) -> dict[int, int]:
         """Place -> last step that touches it; graph outputs live past the end."""
@@ -172,19 +206,39 @@ class Planner:
         return last
 
     def share_memory(self) -> None:
-        """Lays outputs over inputs that die with the step, where the kernel works in place."""
+        """Lays outputs over inputs that die with the step, where the kernel works in place.
+
+        Over inputs of other lengths too, if the arena gets smaller by it.
+        """
         self.write_state_directly()
+        apart = (self.root, self.last)
+        arenas = []
+        for other_lengths in (False, True):
+            self.root, self.last = dict(apart[0]), dict(apart[1])
+            self.on_input: dict[int, int] = {}
+            self.lay_over(other_lengths)
+            _, arena_bytes = place([b for _, b in self.buffers()])
+            arenas.append((arena_bytes, other_lengths, self.root, self.last, self.on_input))
+        _, _, self.root, self.last, self.on_input = min(arenas, key=lambda a: a[:2])
+
+    def lay_over(self, other_lengths: bool) -> None:
         for i, (_, step) in enumerate(self.steps):
+            overlaps = step.kernel.in_place & step.overlaps
             out = self.place_of(step.outputs[0])
             for k, t in enumerate(step.inputs):
                 place = self.place_of(t)
-                same = self.graph.tensors[place].bytes == self.graph.tensors[out].bytes
+                same = self.graph.tensors[t].bytes == self.graph.tensors[step.outputs[0]].bytes
+                wanted = (1 << k if same else 0) | (
+                    SAME_START << k if k < 3 and (same or other_lengths) else 0
+                )
                 dies = self.last[place] == i and self.in_arena(place) and self.in_arena(out)
                 first = not any(out == self.place_of(o) for _, s in self.steps[:i] for o in s.outputs)
-                if step.kernel.in_place >> k & 1 and same and dies and first and place != out:
+                if overlaps & wanted and dies and first and place != out:
                     self.last[place] = self.last[out]
                     self.root[out] = place
                     break
+                if k == 0 and overlaps & SCRATCH_ON_INPUT and dies and place != out:
+                    self.on_input[i] = place
 
     def write_state_directly(self) -> None:
         """A value made only to be assigned is written into the state, if nobody reads the old state later."""
@@ -199,7 +253,11 @@ class Planner:
 
     def made_for_state(self, i: int, step: Step) -> bool:
         value, state = step.inputs[0], step.outputs[0]
-        if value in self.root or not self.in_arena(value) or value in (*self.graph.inputs, *self.graph.outputs):
+        if (
+            value in self.root
+            or not self.in_arena(value)
+            or value in (*self.graph.inputs, *self.graph.outputs)
+        ):
             return False
         makers = [j for j, (_, s) in enumerate(self.steps) if value in s.outputs]
         users = [j for j, (_, s) in enumerate(self.steps) if value in map(self.place_of, s.inputs)]
@@ -218,12 +276,17 @@ class Planner:
                 first.setdefault(self.place_of(t), i)
         for t in self.graph.outputs:
             first.setdefault(self.place_of(t), len(self.steps))
+        most = {place_: self.graph.tensors[place_].bytes for place_ in first}
+        for t in self.root:
+            most[self.place_of(t)] = max(most.get(self.place_of(t), 0), self.graph.tensors[t].bytes)
+        scratch = {place_: self.steps[i][1].scratch_bytes for i, place_ in self.on_input.items()}
         for place_, start in first.items():
             if self.in_arena(place_):
                 source = self.graph.tensors[place_]
-                yield place_, Buffer(source.name, source.bytes, start, self.last.get(place_, start))
+                last = self.last.get(place_, start)
+                yield place_, Buffer(source.name, most[place_], start, last, scratch.get(place_, 0))
         for i, (op, step) in enumerate(self.steps):
-            if step.scratch_bytes:
+            if step.scratch_bytes and i not in self.on_input:
                 yield -1 - i, Buffer(f"scratch of {op.name}", step.scratch_bytes, i, i)
 
     def plan(self) -> Plan:
@@ -259,12 +322,12 @@ class Planner:
             op.kind,
             op.name,
             step.kernel,
-            step.kernel.packing if step.packing is None else step.packing,
+            step.kernel.packing,
             tuple(self.tensor_index(t) for t in step.inputs),
             tuple(self.tensor_index(t) for t in step.outputs),
             self.constants.add(step.params),
             len(step.params),
-            self.offsets.get(-1 - i, 0),
+            self.offsets.get(self.on_input.get(i, -1 - i), 0),
             step.scratch_bytes,
             step.macs,
         )

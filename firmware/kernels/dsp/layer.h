@@ -1,0 +1,31 @@
+/* What the convolutions of the dsp set share: the check of geometry and block, channels of three pixels. */
+#ifndef OFR_DSP_LAYER_H
+#define OFR_DSP_LAYER_H
+
+#include "multiply.h"
+
+/* a * b * c, or UINT32_MAX where that does not fit. */
+uint32_t ofr_dsp_volume(uint32_t a, uint32_t b, uint32_t c);
+
+/* Sizes, types and the length of the stream; the kernel adds its limits and its scratch. */
+ofr_status ofr_dsp_check_layer(const ofr_call *call);
+
+enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24 }; /* pixels multiplied at once, bytes of four taps of each */
+
+/* All channels of one group of three pixels. Returns the end of the group's stream. */
+const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,
+                                 int8_t *const out[OFR_DSP_PIXELS]);
+
+/* Positions along one axis that the windows of all outputs span, padding included. */
+static inline uint32_t ofr_dsp_span(uint32_t out, uint32_t stride, uint32_t taps, uint32_t dilation) {
+    return ofr_plus(ofr_times(out - 1, stride), (taps - 1) * dilation + 1);
+}
+
+static inline ofr_status ofr_dsp_check_scratch(const ofr_call *call, uint32_t wanted) {
+    return call->scratch_bytes < wanted ? ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, wanted) : OFR_OK;
+}
+
+/* int8 in and out, and these lengths. */
+ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t out);
+
+#endif

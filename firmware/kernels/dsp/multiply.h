@@ -1,0 +1,69 @@
+/* Inner products of the dsp kernels: int8 weights two to a half word, activations widened once.
+ *
+ * Four taps x0 to x3 are widened to two words of two int16 each: z = (x1 - 127, x3 - 127) and
+ * y = (256 x0, 256 x2) - z. Their four weights are one word W of two int16: (256 w1 + w0, 256 w3 + w2). Then
+ * W . z + (w0, w2) . y = 256 (w0 x0 + w1 (x1 - 127) + w2 x2 + w3 (x3 - 127)): one unpacking serves four weights. The
+ * host adds 127 times the odd weights to the bias and shows that no final sum reaches 2^23.
+ *
+ * Requantization: multiplier M, offset c = 2^(e-1) + (zero_point << e) and exponent e of each channel. The high word of
+ * 2 sum * M, rounded, plus c, less one for a negative sum, arithmetically shifted by e, saturated to int8: gemmlowp's
+ * two roundings for e in [1, 23] and multipliers not below 0. Any other numbers give some byte, nothing worse. */
+#ifndef OFR_DSP_MULTIPLY_H
+#define OFR_DSP_MULTIPLY_H
+
+#include "kernel.h"
+
+enum { OFR_DSP_PAIR_WORDS = 8 }; /* of a channel pair's stream, beside the weights */
+
+/* Multiplies `pairs` (at least 1) of channels by three pixels of 4 * groups taps, `groups` at least 1.
+ *
+ * taps: for each four z of the three pixels, then y of the three. Stream of a pair: 256 bias0, 256 bias1, W of channel
+ * 0 and of channel 1 for each four taps, then M, c, e of each. out: where each pixel's channels go; where these are
+ * equal the first pixel's stay. Returns the end of the stream. */
+const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, int8_t *const out[3], uint32_t pairs,
+                                 uint32_t groups);
+
+/* Widens three pixels of 4 * groups bytes, groups at least 1, as ofr_dsp_multiply wants them; returns the end. */
+uint32_t *ofr_dsp_widen_three(const int8_t *const in[3], uint32_t *taps, uint32_t groups);
+
+/* Widens 4 * groups bytes, groups at least 1, to z, y for each four, from the end: `out` may begin where `in` does. */
+void ofr_dsp_widen(const int8_t *in, uint32_t *out, uint32_t groups);
+
+/* Brings three widened pixels, `distance` bytes apart, together as ofr_dsp_multiply wants them, groups at least 1;
+ * returns the end. */
+uint32_t *ofr_dsp_interleave(const uint32_t *first, uint32_t distance, uint32_t *taps, uint32_t groups);
+
+/* Copies one widened pixel to one of the three places, `taps` to `taps` + 2, groups at least 1; returns the end. */
+uint32_t *ofr_dsp_place(const uint32_t *pixel, uint32_t *taps, uint32_t groups);
+
+/* Channels in fours and taps in eights, both at least 1, with one multiplier, offset and exponent for all. */
+typedef struct ofr_dsp_row {
+    uint32_t quads, eights;
+    int32_t multiplier, offset;
+    uint32_t exponent;
+} ofr_dsp_row;
+
+/* Multiplies four channels at a time by one row of 8 * eights taps: z, y for each four.
+ *
+ * Stream of four channels: 256 bias of each, then W of each for each four taps. Returns the end of the stream. */
+const uint32_t *ofr_dsp_multiply_row(const uint32_t *stream, const uint32_t *taps, int8_t *out, const ofr_dsp_row *row);
+
+/* Where the taps of a pixel lie among rows of bytes in a ring. */
+typedef struct ofr_dsp_window {
+    uint32_t rows, jump; /* kernel rows, bytes from one to the next */
+    const int8_t *end;   /* of the ring, as far right as the first tap */
+    uint32_t ring_bytes;
+    uint32_t run, runs, step; /* bytes that lie together, how often in a kernel row, bytes from one to the next */
+} ofr_dsp_window;
+
+/* Copies the taps, by words: up to 3 bytes behind each run are read and written. Returns the end of the taps. */
+int8_t *ofr_dsp_gather(const int8_t *first, int8_t *taps, const ofr_dsp_window *window);
+
+/* Adds `fours` (at least 1) times four elements; `params` with the table behind. Outputs may lie over an input. */
+void ofr_dsp_add(const uint8_t *exact, const uint8_t *other, uint8_t *out, uint32_t fours,
+                 const ofr_dsp_add_params *params);
+
+/* Limits n bytes to a fused activation's range; does nothing where that is all of int8. */
+void ofr_dsp_clamp(int8_t *values, uint32_t n, int32_t low, int32_t high);
+
+#endif

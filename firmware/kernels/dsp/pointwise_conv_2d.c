@@ -1,0 +1,78 @@
+/* 1x1 convolution without padding at any stride, int8: three pixels by two channels at a time, over its input if asked.
+ */
+/* The time goes into multiply.S and its like: what is left is compiled for size. */
+#pragma GCC optimize("Os")
+
+#include "layer.h"
+
+static ofr_status check(const ofr_call *call) {
+    const ofr_dsp_conv_2d_params *p = call->params;
+    if (p->kernel_h != 1 || p->kernel_w != 1 || p->pad_top != 0 || p->pad_left != 0 || p->groups != 1) {
+        return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 1);
+    }
+    const ofr_status status = ofr_dsp_check_layer(call);
+    if (status != OFR_OK) {
+        return status;
+    }
+    if ((uint32_t)(p->out_rows - 1) * p->stride_h >= p->rows || (uint32_t)(p->out_cols - 1) * p->stride_w >= p->cols) {
+        return ofr_refuse(call, OFR_E_SHAPE, p->out_rows, p->rows);
+    }
+    return ofr_dsp_check_scratch(call, (p->in_c + 3u) / 4u * OFR_DSP_TAP_BYTES);
+}
+
+static const int8_t *pixel(const ofr_dsp_conv_2d_params *p, const int8_t *in, uint32_t i) {
+    const uint32_t y = i / p->out_cols, x = i % p->out_cols;
+    return in + (y * p->stride_h * p->cols + x * p->stride_w) * p->in_c;
+}
+
+/* The last 1 to 3 channels, so that nothing behind the input is read. */
+static void widen_rest(const int8_t *const in[OFR_DSP_PIXELS], uint32_t first, uint32_t *taps, uint32_t n) {
+    int8_t rest[OFR_DSP_PIXELS][4] = {{0}};
+    const int8_t *const at[OFR_DSP_PIXELS] = {rest[0], rest[1], rest[2]};
+    for (uint32_t pixel = 0; pixel < OFR_DSP_PIXELS; pixel++) {
+        for (uint32_t i = 0; i < n; i++) {
+            rest[pixel][i] = in[pixel][first + i];
+        }
+    }
+    (void)ofr_dsp_widen_three(at, taps, 1);
+}
+
+static void run(const ofr_call *call) {
+    const ofr_dsp_conv_2d_params *p = call->params;
+    const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
+    const int8_t *in = (const int8_t *)call->in[0].data;
+    int8_t *out = (int8_t *)call->out[0].data;
+    const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, in_c = p->in_c, out_c = p->out_c;
+    const uint32_t dense = p->stride_h == 1 && p->stride_w == 1 && p->cols == p->out_cols;
+    for (uint32_t n = 0; n < pixels; n += OFR_DSP_PIXELS) {
+        const uint32_t left = pixels - n, count = left < OFR_DSP_PIXELS ? left : OFR_DSP_PIXELS;
+        uint32_t at = p->backwards ? left - count : n;
+        const int8_t *from[OFR_DSP_PIXELS];
+        int8_t *to[OFR_DSP_PIXELS];
+        for (uint32_t i = 0; i < OFR_DSP_PIXELS; i++) {
+            from[i] = dense ? in + at * in_c : pixel(p, in, at);
+            to[i] = out + at * out_c;
+            at += i + 1 < count; /* where there are less, the last one again */
+        }
+        uint32_t *taps = call->scratch;
+        if (in_c >= 4) {
+            taps = ofr_dsp_widen_three(from, taps, in_c / 4);
+        }
+        if (in_c % 4 != 0) {
+            widen_rest(from, in_c & ~3u, taps, in_c % 4);
+        }
+        (void)ofr_dsp_channels(stream, call->scratch, (in_c + 3) / 4, out_c, to);
+    }
+    ofr_dsp_clamp(out, pixels * out_c, p->act_min, p->act_max);
+}
+
+const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d = {
+    OFR_KERNEL_DSP_POINTWISE_CONV_2D,
+    OFR_PACKING_DSP_POINTWISE_CONV_2D,
+    sizeof(ofr_dsp_conv_2d_params),
+    1,
+    1,
+    OFR_SAME_START(0),
+    check,
+    run,
+};

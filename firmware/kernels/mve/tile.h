@@ -1,0 +1,92 @@
+/* Four pixels by two channels of a matrix product on Helium, and what the kernels built on it share.
+ *
+ * The stream of a layer holds for each pair of output channels: for each 16 taps 16 weights of the first and 16 of
+ * the second channel, then int32 bias, multiplier and -exponent of both: bias, bias, multiplier, .... Weights are
+ * padded with zeros. Where the number of channels is odd, the last pair repeats the channel before the last.
+ *
+ * Accumulators become outputs in one of two forms, each of which has kernels of its own: "relu" where act_min is the
+ * zero point, min(q, 2^16 - 1 - add[0]) + add[0] + add[1] from q >= 0 on in 16 bits; "signed" where act_min and act_max
+ * are int8's ends and all exponents are >= 1, q + add[0]. */
+#ifndef OFR_MVE_TILE_H
+#define OFR_MVE_TILE_H
+
+#include "kernel.h"
+
+typedef struct ofr_mve_tile ofr_mve_tile;
+
+/* A loop over channels: its two forms are requantize.h's. */
+typedef void ofr_mve_pairs(const ofr_mve_tile *);
+
+enum {
+    OFR_MVE_PAIR_TAIL = 24, /* bytes of a pair behind its weights */
+    OFR_MVE_UNROLLED = 4    /* steps of the product in the code */
+};
+
+struct ofr_mve_tile {
+    const int8_t *x[4];  /* taps of each pixel, a multiple of 16 of them readable */
+    uint32_t loops;      /* through the unrolled product */
+    uint32_t skip;       /* of its steps, the first time */
+    int8_t *out;         /* of the first pixel */
+    const int8_t *end;   /* of the stream */
+    uint32_t tiles;      /* one behind the other */
+    uint32_t x_step;     /* from the pixels of a tile to those of the next */
+    uint32_t out_step;
+    const int8_t *stream;
+    uint16_t places[8];  /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
+    uint32_t add[2];
+};
+
+typedef struct ofr_mve_layer {
+    const int8_t *stream;
+    uint32_t out_c, pair_bytes;
+} ofr_mve_layer;
+
+/* All pairs from stream to end of all tiles, one pair's outputs behind the other's. */
+ofr_mve_pairs ofr_mve_pairs_relu, ofr_mve_pairs_signed;
+
+/* Bytes of a stream of `taps` products an output. */
+static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
+    return ofr_plus(ofr_times(ofr_plus(taps, 15) / 16u, 32), OFR_MVE_PAIR_TAIL);
+}
+
+/* Prepares what all tiles of a layer have in common; taps > 0, `unrolled` steps of the product are in the code. */
+void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add);
+
+/* Where the outputs of the tile's `n` pixels go; the missing ones repeat the last. */
+void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c);
+
+/* All channels of `n` tiles whose outputs start at out; t->x and x_step are set. */
+void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, ofr_mve_pairs *pairs);
+
+/* What convolutions have in common: sizes, types, and that scratch has as many bytes. */
+ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch);
+
+/* The first 16 bytes, or all of `bytes`, of n pieces; n > 0. */
+static inline void ofr_mve_copy_columns(uint8_t *dst, uint32_t dst_step, const uint8_t *src, uint32_t src_step, uint32_t n,
+                                        uint32_t bytes) {
+    if (bytes >= 16) {
+        __asm__ volatile("dls lr, %[n]\n"
+                         "1: vldrb.8 q0, [%[src]]\n"
+                         "add %[src], %[src_step]\n"
+                         "vstrb.8 q0, [%[dst]]\n"
+                         "add %[dst], %[dst_step]\n"
+                         "le lr, 1b\n"
+                         : [src] "+r"(src), [dst] "+r"(dst)
+                         : [src_step] "r"(src_step), [dst_step] "r"(dst_step), [n] "r"(n)
+                         : "q0", "lr", "memory");
+        return;
+    }
+    __asm__ volatile("vctp.8 %[bytes]\n"
+                     "dls lr, %[n]\n"
+                     "1: vpstt\n"
+                     "vldrbt.8 q0, [%[src]]\n"
+                     "vstrbt.8 q0, [%[dst]]\n"
+                     "add %[src], %[src_step]\n"
+                     "add %[dst], %[dst_step]\n"
+                     "le lr, 1b\n"
+                     : [src] "+r"(src), [dst] "+r"(dst)
+                     : [src_step] "r"(src_step), [dst_step] "r"(dst_step), [n] "r"(n), [bytes] "r"(bytes)
+                     : "q0", "lr", "memory", "cc");
+}
+
+#endif

@@ -1,0 +1,69 @@
+"""Checks that a blob is for a board, and builds the firmware that runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offramp.blob.read import Blob
+from offramp.boards import Board
+from offramp.build.firmware import firmware, kernels_named, kernels_on
+from offramp.build.footprint import Footprint
+from offramp.build.image import Image
+from offramp.build.memory_map import usable
+from offramp.errors import UserError
+from offramp.plan.arena import aligned
+
+
+def check_board(blob: Blob, board: Board, name: str) -> None:
+    """UserError unless the blob, called `name`, is packed for the board's core and kernel sets."""
+    mend = f"pack the model again with --board {board.name}"
+    if blob.core not in ("any", board.core.name):
+        made_for = blob.metadata.get("board", "another board")
+        raise UserError(
+            f"{name} is packed for {blob.core} ({made_for}); {board.name} has {board.core.name}", mend
+        )
+    known = {f"{k.set}/{k.name}" for k in kernels_on(board)}
+    for i, step in enumerate(blob.steps):
+        if step.kernel not in known:
+            raise UserError(
+                f"{name}: step {i} ({step.op} {step.name}) needs {step.kernel}, which {board.name} lacks",
+                mend,
+            )
+
+
+def memory_bytes(blob: Blob) -> int:
+    """What a running instance takes: arena, state, and inputs in the caller's memory."""
+    return blob.arena_bytes + aligned(blob.state_bytes) + caller_bytes(blob)
+
+
+def caller_bytes(blob: Blob) -> int:
+    """What the application reserves for inputs that stay in the caller's memory."""
+    return sum(aligned(port.bytes) for port in blob.inputs if port.memory == "input")
+
+
+def blob_image(
+    blob: Blob, board: Board, out_elf: Path, *, linked: Path | None = None, universal: bool = False
+) -> Image:
+    """The firmware with the blob's kernels, or with `universal` all that the board has.
+
+    `linked` is the blob's file if it is to be part of the image. UserError where flash or RAM do not hold it.
+    """
+    kernels = kernels_on(board) if universal else kernels_named([step.kernel for step in blob.steps])
+    image = firmware(board, out_elf, kernels=kernels, blob=linked)
+    check_ram(blob, board, image.footprint)
+    return image
+
+
+def check_ram(blob: Blob, board: Board, sizes: Footprint) -> None:
+    wanted, there = memory_bytes(blob), usable(board, board.arena)
+    if board.core.toolchain == "host":  # a process reserves the whole region beside all else
+        there = board.arena.size
+    elif board.data == board.arena:
+        there -= sizes.static_ram_bytes + sizes.link_buffer_bytes + sizes.stack_bytes
+    if wanted > there:
+        raise UserError(
+            f"{blob.name} does not fit {board.name}: arena and state need {wanted} bytes, "
+            f"region {board.arena.name} has {there} beside the firmware's own data, {wanted - there} too few",
+            "choose a board with more RAM (`offramp boards`) or a smaller model; "
+            "`offramp inspect` shows what lies in the arena at which step",
+        )

@@ -1,0 +1,207 @@
+"""Convolution and fully connected of the dsp set: weights at int8 size, two to a half word."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offramp.ir import Op, Tensor
+from offramp.kernels.dsp.requantize import Channels, channels
+from offramp.ops import conv_2d, fully_connected
+from offramp.ops.gemm import Window, bias_of, requantization
+from offramp.ops.op import (
+    SAME_START,
+    SCRATCH_ON_INPUT,
+    Array,
+    Kernel,
+    Params,
+    Step,
+    block,
+    constant,
+    elements,
+    present,
+)
+
+CONV_PARAMS = Params(
+    "dsp_conv_2d",
+    [
+        *(f for f in conv_2d.PARAMS.fields if f[0] not in ("per_channel", "output_zero_point")),
+        ("backwards", "u16"),  # 1: pixels from last to first
+    ],
+)
+FULLY_CONNECTED_PARAMS = Params(
+    "dsp_fully_connected",
+    [
+        ("depth", "u32"),  # inputs of one row
+        ("rows", "u16"),
+        ("out_c", "u16"),
+        ("multiplier", "s32"),
+        ("offset", "s32"),
+        ("exponent", "u32"),
+        ("act_min", "s16"),
+        ("act_max", "s16"),
+    ],
+)
+POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 1, CONV_PARAMS, SAME_START)
+CONV = Kernel("dsp", "conv_2d", 0x0302, 1, CONV_PARAMS, SAME_START)
+GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 1, CONV_PARAMS, SAME_START)
+FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
+KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED)
+
+ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
+ACCUMULATOR_BOUND = 1 << 23  # sums are kept times 256
+MAX_TAPS = 65536
+PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
+
+
+def radix(c: Channels) -> tuple[Array, Array] | None:
+    """(256 bias, words [out_c, k / 4]) of multiply.h as uint32; None where two weights do not fit a half word."""
+    out_c, k = c.weights.shape
+    w = np.zeros((out_c, -(-k // 4) * 4), np.int64)
+    w[:, :k] = c.weights
+    halves = 256 * w[:, 1::2] + w[:, ::2]
+    if abs(halves).max(initial=0) > 32767:
+        return None
+    bias = 256 * (c.bias + 127 * w[:, 1::2].sum(axis=1))
+    words = (halves[:, ::2] & 0xFFFF) | (halves[:, 1::2] & 0xFFFF) << 16
+    return bias & 0xFFFFFFFF, words
+
+
+def fill_up(rows: Array, n: int) -> Array:
+    """Rows of zeros behind until their number is a multiple of n."""
+    return np.concatenate([rows, np.zeros((-len(rows) % n, *rows.shape[1:]), rows.dtype)])
+
+
+def pair_stream(c: Channels, groups: int) -> bytes | None:
+    """Channels in pairs, filled up in each group of the convolution."""
+    found = radix(c)
+    if found is None:
+        return None
+    parts = []
+    for rows in np.split(np.arange(len(c.bias)), groups):
+        bias, words, m, offset, e = (
+            fill_up(t[rows], 2) for t in (*found, c.multiplier, c.offset & 0xFFFFFFFF, c.exponent)
+        )
+        pairs = len(bias) // 2
+        weights = words.reshape(pairs, 2, -1).transpose(0, 2, 1).reshape(pairs, -1)
+        tail = np.stack([m, offset, e], axis=1).reshape(pairs, 6)
+        parts.append(np.concatenate([bias.reshape(pairs, 2), weights, tail], axis=1).astype("<u4").tobytes())
+    return b"".join(parts)
+
+
+def quad_stream(c: Channels) -> bytes | None:
+    """Channels in fours, taps filled up to eights."""
+    found = radix(c)
+    if found is None:
+        return None
+    bias, words = (fill_up(t, 4) for t in found)
+    quads = len(bias) // 4
+    words = np.pad(words, ((0, 0), (0, words.shape[1] % 2)))
+    weights = words.reshape(quads, 4, -1).transpose(0, 2, 1).reshape(quads, -1)
+    stream: Array = np.concatenate([bias.reshape(quads, 4), weights], axis=1).astype("<u4")
+    return stream.tobytes()
+
+
+def span(out: int, stride: int, taps: int, dilation: int) -> int:
+    return (out - 1) * stride + (taps - 1) * dilation + 1
+
+
+def choose(g: dict[str, int]) -> tuple[Kernel, int]:
+    """The kernel for a geometry and its scratch."""
+    k = g["kernel_h"] * g["kernel_w"] * g["in_c"] // g["groups"]
+    taps = -(-k // 4) * TAP_BYTES
+    if (g["kernel_h"], g["kernel_w"], g["pad_top"], g["pad_left"], g["groups"]) == (1, 1, 0, 0, 1):
+        return POINTWISE, taps
+    rows = (g["kernel_h"] - 1) * g["dilation_h"] + 1
+    row = span(g["out_cols"], g["stride_w"], g["kernel_w"], g["dilation_w"]) * g["in_c"]
+    if g["in_c"] % 4 == 0 and g["groups"] == 1:
+        return CONV, rows * row * 2 + taps
+    return GATHER, rows * with_rest(row) + PIXELS * with_rest(k * g["groups"]) + taps
+
+
+def with_rest(n: int) -> int:
+    """Bytes of a run that is copied by words."""
+    return (n + 6) & ~3
+
+
+def conv_step(
+    op: Op, g: dict[str, int], c: Channels, zero: int, act: tuple[int, int], macs: int
+) -> Step | None:
+    stream = pair_stream(c, g["groups"])
+    if stream is None or c.weights.shape[1] > MAX_TAPS:
+        return None
+    kernel, scratch = choose(g)
+    over, backwards = pixels_over_input(g) if kernel is POINTWISE else (rows_over_input(g), False)
+    params = CONV_PARAMS.pack(
+        **g, input_zero_point=zero, act_min=act[0], act_max=act[1], backwards=int(backwards)
+    )
+    overlaps = SAME_START if over else 0
+    return Step(kernel, (op.inputs[0],), op.outputs, block(params, stream), scratch, macs, overlaps=overlaps)
+
+
+def pixels_over_input(g: dict[str, int]) -> tuple[bool, bool]:
+    """(output may begin where the input begins, backwards): no pixel is overwritten before it is read."""
+    y, x = np.divmod(np.arange(g["out_rows"] * g["out_cols"]), g["out_cols"])
+    start = (y * g["stride_h"] * g["cols"] + x * g["stride_w"]) * g["in_c"]
+    out = np.arange(len(start)) * g["out_c"]
+    if (out[1:] <= start[1:]).all():  # what is written before pixel j ends where pixel j begins
+        return True, False
+    backwards = bool((start[:-1] + g["in_c"] <= out[1:]).all())
+    return backwards, backwards
+
+
+def rows_over_input(g: dict[str, int]) -> bool:
+    """Whether each output row ends before the first input row that is not in the ring."""
+    y = np.arange(g["out_rows"])
+    read = y * g["stride_h"] - g["pad_top"] + (g["kernel_h"] - 1) * g["dilation_h"] + 1
+    written = (y + 1) * g["out_cols"] * g["out_c"]
+    return bool(((read >= g["rows"]) | (written <= read * g["cols"] * g["in_c"])).all())
+
+
+def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    a: Window = op.attributes
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
+    r = requantization(x, weights, out, a.activation)
+    zero = x.quant.zero_point
+    c = channels(constant(weights).reshape(weights.shape[0], -1), bias, zero, r, ACCUMULATOR_BOUND)
+    if c is None:
+        return None
+    g = conv_2d.geometry_of(a, x, weights, out)
+    return conv_step(op, g, c, zero, (r.act_min, r.act_max), conv_2d.macs(a, inputs, outputs))
+
+
+def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    out_c, depth = weights.shape
+    rows = elements(x.shape) // depth
+    r = requantization(x, weights, out, op.attributes.activation)
+    bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
+    zero = x.quant.zero_point
+    c = channels(constant(weights), bias, zero, r, ACCUMULATOR_BOUND)
+    macs = fully_connected.macs(op.attributes, inputs, outputs)
+    if c is None:
+        return None
+    if (
+        macs < ROW_MACS
+        or rows > 1
+        or any(len(np.unique(t)) > 1 for t in (c.multiplier, c.offset, c.exponent))
+    ):
+        ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
+        sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
+        return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, (r.act_min, r.act_max), macs)
+    stream = quad_stream(c)
+    if stream is None or depth > MAX_TAPS:
+        return None
+    params = FULLY_CONNECTED_PARAMS.pack(
+        depth=depth,
+        rows=rows,
+        out_c=out_c,
+        multiplier=c.multiplier[0],
+        offset=c.offset[0],
+        exponent=c.exponent[0],
+        act_min=r.act_min,
+        act_max=r.act_max,
+    )
+    return Step(
+        FULLY_CONNECTED, (op.inputs[0],), op.outputs, block(params, stream), -(-depth // 8) * 16, macs
+    )

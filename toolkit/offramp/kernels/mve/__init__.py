@@ -1,0 +1,32 @@
+"""Kernel set `mve`, our own kernels for Helium: the ops and shapes it takes, scratch and parameter blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from offramp.boards import Core
+from offramp.ir import Op, Tensor
+from offramp.kernels.mve import add, depthwise, pool, product
+from offramp.ops.op import Kernel, Step
+
+KERNELS: tuple[Kernel, ...] = (*product.KERNELS, *depthwise.KERNELS, *add.KERNELS, *pool.KERNELS)
+
+LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]] = {
+    "add": add.lower_add,
+    "average_pool_2d": pool.lower_pool,
+    "conv_2d": product.lower_conv_2d,
+    "depthwise_conv_2d": depthwise.lower_depthwise_conv_2d,
+    "fully_connected": product.lower_fully_connected,
+    "max_pool_2d": pool.lower_pool,
+}
+
+
+def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[Step] | None:
+    """The op's kernel calls, or None where another set serves it better or alone."""
+    lower = LOWER.get(op.kind)
+    if lower is None or "mve" not in core.features:
+        return None
+    if any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
+        return None
+    step = lower(op, inputs, outputs)
+    return None if step is None else [step]
