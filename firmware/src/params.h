@@ -6,8 +6,14 @@
 
 #define OFR_KERNEL_GENERIC_CONV_2D 0x0101u
 #define OFR_PACKING_GENERIC_CONV_2D 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_PAIR 0x0112u
+#define OFR_PACKING_GENERIC_CONV_2D_PAIR 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
 #define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D 1u
+#define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D_3X3 0x0113u
+#define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D_3X3 1u
+#define OFR_KERNEL_GENERIC_FULLY_CONNECTED_ROW 0x0114u
+#define OFR_PACKING_GENERIC_FULLY_CONNECTED_ROW 1u
 #define OFR_KERNEL_GENERIC_AVERAGE_POOL_2D 0x0103u
 #define OFR_PACKING_GENERIC_AVERAGE_POOL_2D 1u
 #define OFR_KERNEL_GENERIC_MAX_POOL_2D 0x0104u
@@ -16,6 +22,8 @@
 #define OFR_PACKING_GENERIC_SOFTMAX 1u
 #define OFR_KERNEL_GENERIC_ADD 0x0106u
 #define OFR_PACKING_GENERIC_ADD 1u
+#define OFR_KERNEL_GENERIC_ADD_TABLE 0x0115u
+#define OFR_PACKING_GENERIC_ADD_TABLE 1u
 #define OFR_KERNEL_GENERIC_MUL 0x0107u
 #define OFR_PACKING_GENERIC_MUL 1u
 #define OFR_KERNEL_GENERIC_MEAN 0x0108u
@@ -119,6 +127,30 @@ typedef struct ofr_conv_2d_params {
 } ofr_conv_2d_params;
 _Static_assert(sizeof(ofr_conv_2d_params) == 40, "layout");
 
+typedef struct ofr_conv_2d_pair_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    uint16_t per_channel;
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_conv_2d_pair_params;
+_Static_assert(sizeof(ofr_conv_2d_pair_params) == 40, "layout");
+
 typedef struct ofr_depthwise_conv_2d_params {
     uint16_t rows;
     uint16_t cols;
@@ -142,6 +174,37 @@ typedef struct ofr_depthwise_conv_2d_params {
     uint8_t reserved[2];
 } ofr_depthwise_conv_2d_params;
 _Static_assert(sizeof(ofr_depthwise_conv_2d_params) == 40, "layout");
+
+typedef struct ofr_depthwise_conv_2d_3x3_params {
+    uint16_t channels;
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_depthwise_conv_2d_3x3_params;
+_Static_assert(sizeof(ofr_depthwise_conv_2d_3x3_params) == 32, "layout");
+
+typedef struct ofr_fully_connected_row_params {
+    uint32_t depth;
+    uint16_t out_c;
+    uint16_t per_channel;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_fully_connected_row_params;
+_Static_assert(sizeof(ofr_fully_connected_row_params) == 16, "layout");
 
 typedef struct ofr_average_pool_2d_params {
     uint16_t rows;
@@ -198,6 +261,20 @@ typedef struct ofr_add_params {
     uint16_t subtract;
 } ofr_add_params;
 _Static_assert(sizeof(ofr_add_params) == 84, "layout");
+
+typedef struct ofr_add_table_params {
+    uint32_t dims[4];
+    uint32_t strides_a[4];
+    uint32_t strides_b[4];
+    int32_t factor;
+    int32_t multiplier;
+    uint32_t shift;
+    int16_t out_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t lookup;
+} ofr_add_table_params;
+_Static_assert(sizeof(ofr_add_table_params) == 68, "layout");
 
 typedef struct ofr_mul_params {
     uint32_t dims[4];

@@ -13,6 +13,7 @@ import serial
 from offramp import boards
 from offramp.build.firmware import firmware, kernels_on
 from offramp.kernels import cmsis_nn
+from offramp.ops import fully_connected
 from offramp_host.emulator import Emulator
 from tests.fuzz import programs, seeds
 
@@ -21,8 +22,11 @@ pytestmark = pytest.mark.emulator
 FUZZ = Path(__file__).resolve().parents[1] / "fuzz"
 APP = Path(__file__).parent / "apps" / "hostile.c"
 N_CONTROLS = 17
-# Kernels that the planner chooses for other cores than one of these boards'; mutants name them all the same.
-OTHER_CORES = {k.name for k in (cmsis_nn.ROW, cmsis_nn.DEPTHWISE_OPT, cmsis_nn.DEPTHWISE_3X3)}
+# Kernels that the planner chooses for other cores than one of these boards', or that the library's replace
+# there; mutants name them all the same.
+OTHER_CORES = {
+    k.name for k in (cmsis_nn.ROW, cmsis_nn.DEPTHWISE_OPT, cmsis_nn.DEPTHWISE_3X3, fully_connected.KERNEL)
+}
 TIMEOUT_S = 240
 
 

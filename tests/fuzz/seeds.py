@@ -18,8 +18,8 @@ from tests.oracle.weighted import layer
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
-# Operators whose kernel depends on their shape.
-SEVERAL_KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+# Operators whose kernel depends on their shape and numbers.
+SEVERAL_KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 # Real models where the shared data is there; below that size, so that a mutation is likely to hit something.
 SHARED = (
     "tinymaix/mnist_valid_q.tflite",

@@ -84,26 +84,26 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core
 # ---- which shapes are worth it ----
 
 
-def is_faster(kernel: Kernel, isa: Isa, *, weights: int = 0, channels: int = 0, pixels: int = 0) -> bool:
+def is_faster(kernel: Kernel, isa: Isa, *, channels: int) -> bool:
     """Whether the library takes fewer instructions than the generic kernel.
 
-    `weights` are those of one output channel, `channels` and `pixels` the output's.
+    `channels` are the output's.
 
     Measured as instructions over the generic kernel's, gcc 12.2 -O3, images of 8x8 and rows of 64, 1 to 128
     channels; k: weights of one output channel. "-": generic serves it on that core.
 
     | kernel, shape                        | M3 (plain)      | M4 (DSP)        | M55 (Helium)    |
     |--------------------------------------|-----------------|-----------------|-----------------|
-    | conv_2d, k <= 100                    | 0.66-1.00       | 0.63-0.79       | 0.08-0.55       |
-    | conv_2d, k > 100                     | 0.89-1.37 -     | 0.66-0.88       | 0.04-0.22       |
-    | conv_2d, one output channel          | 0.68-1.18       | 0.68-1.19 -     | 0.09-0.57       |
-    | pointwise_conv_2d                    | 0.53-1.05       | 0.56-1.06       | 0.05-0.31       |
+    | conv_2d, k <= 100                    | 1.4-1.6 -       | 0.63-0.79       | 0.08-0.55       |
+    | conv_2d, k > 100                     | slower -        | 0.66-0.88       | 0.04-0.22       |
+    | conv_2d, one output channel          | -               | 0.68-1.19 -     | 0.09-0.57       |
+    | pointwise_conv_2d                    | 1.31-1.50 -     | 0.56-1.06       | 0.05-0.31       |
     | row_conv_2d                          | -               | -               | 0.05-0.11       |
     | depthwise_conv_2d, multiplier 4, 8   | 0.39-0.62       | 0.39-0.63       | 0.35-0.49       |
     | the same, other multipliers, dilated | 0.87-2.54 -     | 0.88-2.67 -     | 0.92-2.74 -     |
-    | depthwise_conv_2d_3x3                | 0.47-0.90       | 0.52-0.80       | -               |
+    | depthwise_conv_2d_3x3                | 1.3-1.9 -       | 0.52-0.80       | -               |
     | depthwise_conv_2d_opt                | 0.51-3.17 -     | 0.94-1.29 -     | 0.21-0.86       |
-    | fully_connected (50 small shapes)    | 0.68 in all     | 0.58 in all     | 0.24 in all     |
+    | fully_connected (50 small shapes)    | 0.8-1.5 -       | 0.58 in all     | 0.24 in all     |
     | average_pool_2d, channels 1-3        | 1.25-1.80 -     | 0.94-2.58 -     | 1.12-2.87 -     |
     | average_pool_2d, channels 4-7        | 1.33-1.57 -     | 0.74-1.27 -     | 0.60-0.92       |
     | average_pool_2d, channels >= 8       | 1.38-1.60 -     | 0.53-1.06       | 0.22-0.50       |
@@ -111,13 +111,13 @@ def is_faster(kernel: Kernel, isa: Isa, *, weights: int = 0, channels: int = 0, 
     | max_pool_2d, channels 4-7            | 0.78-1.33 -     | 0.78-1.35 -     | 0.42-1.11       |
     | max_pool_2d, channels >= 8           | 0.49-1.08       | 0.49-1.09       | 0.10-0.60       |
 
-    Convolutions with groups have no kernel in the library's 4.0.0. A pointwise product of few pixels on plain
-    cores (1.28 for one pixel and k = 250) is generic's too.
+    Convolutions with groups have no kernel in the library's 4.0.0. Columns M4 and M55 are from before generic
+    multiplied two pixels at once; in column M3 the rows without a kernel of their own are the MLPerf Tiny models'.
     """
+    if isa == "plain" and kernel in (CONV, POINTWISE, DEPTHWISE_3X3, FULLY_CONNECTED):
+        return False
     if kernel is CONV:
-        return isa == "mve" or (channels > 1 if isa == "dsp" else weights <= 100)
-    if kernel is POINTWISE:
-        return isa != "plain" or pixels >= 32
+        return isa == "mve" or channels > 1
     if kernel is AVERAGE:
         return isa != "plain" and channels >= (4 if isa == "mve" else 8)
     if kernel is MAX:
@@ -194,7 +194,7 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], is
         chosen, scratch = ROW, 0
     if g["groups"] != 1 or not layer_fits(g):
         return None
-    if not is_faster(chosen, isa, weights=k, channels=g["out_c"], pixels=pixels):
+    if not is_faster(chosen, isa, channels=g["out_c"]):
         return None
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
     r = requantization(x, weights, out, a.activation)
@@ -210,7 +210,12 @@ def lower_depthwise_conv_2d(
     _, kh, kw, out_c = weights.shape
     g = conv_2d.geometry_of(a, x, weights, out) | {"out_c": out_c, "groups": x.shape[3]}
     found = depthwise_variant(g, isa)
-    if found is None or kh * kw >= 1 << 16 or not layer_fits(g):
+    if (
+        found is None
+        or kh * kw >= 1 << 16
+        or not layer_fits(g)
+        or not is_faster(found[0], isa, channels=out_c)
+    ):
         return None
     chosen, scratch = found
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
@@ -224,8 +229,8 @@ def lower_depthwise_conv_2d(
 def depthwise_variant(g: dict[str, int], isa: Isa) -> tuple[Kernel, int] | None:
     """Kernel and scratch, or None: the other loops lose on every core."""
     multiplier, taps = g["out_c"] // g["in_c"], g["kernel_h"] * g["kernel_w"]
-    if (g["dilation_h"], g["dilation_w"]) != (1, 1):
-        return None
+    if (g["dilation_h"], g["dilation_w"]) != (1, 1) or (isa == "plain" and g["in_c"] == 1):
+        return None  # with one input channel generic sees a convolution
     if multiplier % 4 == 0:
         return DEPTHWISE, 0
     if multiplier != 1:
@@ -247,10 +252,12 @@ def lower_fully_connected(
     macs = fully_connected.macs(op.attributes, inputs, outputs)
     if len(r.multiplier) > 1:  # a 1x1 convolution: arm_fully_connected_s8 takes one multiplier
         g = fully_connected_geometry(rows, depth, out_c)
-        if not layer_fits(g) or not is_faster(POINTWISE, isa, weights=depth, channels=out_c, pixels=rows):
+        if not layer_fits(g) or not is_faster(POINTWISE, isa, channels=out_c):
             return None
         data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
         return Step(POINTWISE, (op.inputs[0],), op.outputs, data, macs=macs)
+    if not is_faster(FULLY_CONNECTED, isa, channels=out_c):
+        return None
     params = FULLY_CONNECTED_PARAMS.pack(
         depth=depth,
         rows=rows,

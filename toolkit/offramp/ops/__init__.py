@@ -63,11 +63,15 @@ OPS: dict[str, OpType] = {
 # Every generic kernel; the other sets declare theirs in offramp.kernels.
 GENERIC: tuple[Kernel, ...] = (
     conv_2d.KERNEL,
+    conv_2d.PAIR,
     depthwise_conv_2d.KERNEL,
+    depthwise_conv_2d.KERNEL_3X3,
+    fully_connected.KERNEL,
     pool_2d.AVERAGE,
     pool_2d.MAX,
     softmax.KERNEL,
     add.KERNEL,
+    add.TABLE,
     mul.KERNEL,
     mean.KERNEL,
     resize.NEAREST,

@@ -8,8 +8,9 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.ops import broadcast
+from offramp.ops.doubled import MAX_SHIFT
 from offramp.ops.fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, present
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, block, present
 
 PARAMS = Params(
     "add",
@@ -23,8 +24,31 @@ PARAMS = Params(
         ("subtract", "u16"),  # 1: a - b
     ],
 )
-KERNEL = Kernel("generic", "add", 0x0106, 1, PARAMS, in_place=3)
+KERNEL = Kernel("generic", "add", 0x0106, 1, PARAMS, in_place=3)  # whatever the scales
+TABLE_PARAMS = Params(
+    "add_table",
+    [
+        *broadcast.FIELDS,
+        ("factor", "s32"),  # of the input that is not looked up, doubled
+        ("multiplier", "s32"),
+        ("shift", "u32"),  # right
+        ("out_zero_point", "s16"),
+        ("act_min", "s16"),
+        ("act_max", "s16"),
+        ("lookup", "u16"),  # which input the table is for
+    ],
+)
+TABLE = Kernel(
+    "generic",
+    "add_table",
+    0x0115,
+    1,
+    TABLE_PARAMS,
+    in_place=3,
+    tables="s32 addend[256], doubled, by the input's bits, with both input zero points folded in",
+)
 LEFT_SHIFT = 20
+EXACT = (1 << 30, 0)  # a multiplier and shift that halve
 
 
 @dataclass(frozen=True)
@@ -72,6 +96,9 @@ def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[T
     if axes is None:
         return None
     scalings = multipliers(left, right, out)
+    table = table_step(subtract, op, (left, right, out), axes, scalings)
+    if table is not None:
+        return [table]
     low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point)
     params = PARAMS.pack(
         **axes,
@@ -83,6 +110,40 @@ def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[T
         subtract=subtract,
     )
     return [Step(KERNEL, op.inputs, op.outputs, params)]
+
+
+def table_step(
+    subtract: int,
+    op: Op,
+    tensors: tuple[Tensor, Tensor, Tensor],
+    axes: dict[str, list[int]],
+    scalings: list[tuple[int, int]],
+) -> Step | None:
+    """A step of the kernel with a table; None where its preconditions fail."""
+    out = tensors[2]
+    multiplier, shift = scalings[2]
+    if EXACT not in scalings[:2] or not 1 <= -shift <= MAX_SHIFT:
+        return None
+    lookup = 1 if scalings[0] == EXACT else 0
+    sign = (1, -1 if subtract else 1)
+    exact_zero = tensors[1 - lookup].quant.zero_point
+    value = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)  # by its bits
+    centred = (value - tensors[lookup].quant.zero_point) << LEFT_SHIFT
+    addend = sign[lookup] * multiply_by_quantized_multiplier(centred, *scalings[lookup])
+    factor = sign[1 - lookup] << LEFT_SHIFT  # exact: doubled and halved
+    low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point)
+    params = TABLE_PARAMS.pack(
+        **axes,
+        factor=factor,
+        multiplier=multiplier,
+        shift=-shift,
+        out_zero_point=out.quant.zero_point,
+        act_min=low,
+        act_max=high,
+        lookup=lookup,
+    )
+    data = block(params, (2 * addend - factor * exact_zero).astype(np.int32))
+    return Step(TABLE, op.inputs, op.outputs, data)
 
 
 ADD = OpType(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.ops.conv_2d_pair import declare, pair_step
 from offramp.ops.gemm import (
     MOST_TAPS,
     Requantization,
@@ -58,7 +59,8 @@ TABLES = (
     "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
     "s8 weights[out_c][kernel_h][kernel_w][in_c / groups]; m = out_c if per_channel, else 1"
 )
-KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)
+KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)  # whatever the weights
+PAIR = declare(list(PARAMS.fields))
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
@@ -114,9 +116,23 @@ def macs(a: Window, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
 def gemm_step(
     op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
 ) -> Step:
-    """A step of the generic kernel; `weights` [out_c, k] int8, input offset folded into the bias."""
-    out_c = geometry["out_c"]
-    folded = bias - zero * weights.reshape(out_c, -1).astype(np.int64).sum(axis=1)
+    """A step of a generic kernel; `weights` [out_c, ...] int8, the taps in the order of a window's."""
+    w, folded = folded_bias(weights, bias, zero)
+    fast = pair_step(PAIR, op, geometry, r, w, folded, zero, macs)
+    return fast or general_gemm_step(op, geometry, r, weights, bias, zero, macs)
+
+
+def folded_bias(weights: Array, bias: Array, zero: int) -> tuple[Array, Array]:
+    """Weights as [out_c, k], and the bias with the input zero point folded in."""
+    w = weights.reshape(len(weights), -1)
+    return w, bias - zero * w.astype(np.int64).sum(axis=1)
+
+
+def general_gemm_step(
+    op: Op, geometry: dict[str, int], r: Requantization, weights: Array, bias: Array, zero: int, macs: int
+) -> Step:
+    """A step of the kernel that takes all numbers."""
+    w, folded = folded_bias(weights, bias, zero)
     params = PARAMS.pack(
         **geometry,
         per_channel=int(len(r.multiplier) > 1),
@@ -126,7 +142,7 @@ def gemm_step(
         act_max=r.act_max,
     )
     k = geometry["kernel_h"] * geometry["kernel_w"] * geometry["in_c"] // geometry["groups"]
-    pointwise = k == geometry["in_c"] and geometry["stride_h"] == geometry["stride_w"] == 1
+    pointwise = all(geometry[n] == 1 for n in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
     return Step(
         KERNEL,
         (op.inputs[0],),
@@ -136,7 +152,7 @@ def gemm_step(
             folded.astype(np.int32),  # wraps, as the accumulator does
             r.multiplier.astype(np.int32),
             r.shift.astype(np.int32),
-            weights.astype(np.int8),
+            w.astype(np.int8),
         ),
         scratch_bytes=0 if pointwise else 2 * k,
         macs=macs,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d import PARAMS as CONV_PARAMS
-from offramp.ops.conv_2d import padding_of
-from offramp.ops.gemm import Window, bias_of, im2col, requantization, window_outputs
+from offramp.ops.conv_2d import gemm_step, geometry_of, padding_of
+from offramp.ops.doubled import doubled
+from offramp.ops.gemm import Requantization, Window, bias_of, im2col, requantization, window_outputs
 from offramp.ops.op import (
     Array,
     Kernel,
@@ -28,7 +31,22 @@ TABLES = (
     "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
     "s8 weights[kernel_h][kernel_w][out_c]; m = out_c if per_channel, else 1"
 )
-KERNEL = Kernel("generic", "depthwise_conv_2d", 0x0102, 1, PARAMS, tables=TABLES)
+KERNEL = Kernel("generic", "depthwise_conv_2d", 0x0102, 1, PARAMS, tables=TABLES)  # whatever the weights
+LEFT_OUT = ("groups", "in_c", "out_c", "kernel_h", "kernel_w", "per_channel")
+PARAMS_3X3 = Params(
+    "depthwise_conv_2d_3x3", [("channels", "u16"), *(f for f in CONV_PARAMS.fields if f[0] not in LEFT_OUT)]
+)
+KERNEL_3X3 = Kernel(
+    "generic",
+    "depthwise_conv_2d_3x3",
+    0x0113,
+    1,
+    PARAMS_3X3,
+    tables=(
+        "for each channel 24 bytes: s8 weights[3][3], 3 zero bytes, s32 bias, doubled, with the input zero point "
+        "folded in, s32 multiplier, s32 right shift"
+    ),
+)
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
@@ -65,39 +83,63 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     _, kh, kw, out_c = weights.shape
     r = requantization(x, weights, out, a.activation)
-    pad_top, pad_left = padding_of(a, x, weights, out)
+    zero, count = x.quant.zero_point, macs(a, inputs, outputs)
+    bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
+    w = constant(weights).reshape(kh * kw, out_c)
+    geometry = geometry_of(a, x, as_conv(weights), out)
+    if x.shape[3] == 1:  # each output channel sees all inputs: a convolution
+        return [gemm_step(op, geometry, r, w.T, bias, zero, count)]
+    geometry.pop("groups")
+    folded = bias - zero * w.astype(np.int64).sum(axis=0)
+    if (kh, kw, out_c) == (3, 3, x.shape[3]):
+        fast = step_3x3(op, geometry, r, w.T, folded, zero, count)
+        if fast is not None:
+            return [fast]
     params = PARAMS.pack(
-        rows=x.shape[1],
-        cols=x.shape[2],
-        in_c=x.shape[3],
-        out_rows=out.shape[1],
-        out_cols=out.shape[2],
-        out_c=out_c,
-        kernel_h=kh,
-        kernel_w=kw,
-        stride_h=a.stride_h,
-        stride_w=a.stride_w,
-        dilation_h=a.dilation_h,
-        dilation_w=a.dilation_w,
-        pad_top=pad_top,
-        pad_left=pad_left,
+        **geometry,
         per_channel=int(len(r.multiplier) > 1),
-        input_zero_point=x.quant.zero_point,
+        input_zero_point=zero,
         output_zero_point=r.zero_point,
         act_min=r.act_min,
         act_max=r.act_max,
     )
-    w = constant(weights).astype(np.int64).reshape(kh * kw, out_c)
-    folded = bias_of(inputs[2] if len(inputs) > 2 else None, out_c) - x.quant.zero_point * w.sum(axis=0)
     data = block(
         params,
         folded.astype(np.int32),  # wraps, as the accumulator does
         r.multiplier.astype(np.int32),
         r.shift.astype(np.int32),
-        constant(weights).astype(np.int8),
+        w,
     )
-    scratch = kh * kw * x.shape[3]
-    return [Step(KERNEL, (op.inputs[0],), op.outputs, data, scratch, macs(a, inputs, outputs))]
+    return [Step(KERNEL, (op.inputs[0],), op.outputs, data, kh * kw * x.shape[3], count)]
+
+
+def as_conv(weights: Tensor) -> Tensor:
+    """Weights 1HWC as a convolution's C, H, W, 1 with as many groups."""
+    return replace(weights, shape=(weights.shape[3], *weights.shape[1:3], 1), data=None)
+
+
+def step_3x3(
+    op: Op, geometry: dict[str, int], r: Requantization, weights: Array, folded: Array, zero: int, macs: int
+) -> Step | None:
+    """A step of the 3x3 kernel, weights [out_c, 9]; None where its preconditions fail."""
+    layer = doubled(weights, folded, r)
+    if layer is None:
+        return None
+    channels = geometry["out_c"]
+    names = {name for name, _ in PARAMS_3X3.fields}
+    params = PARAMS_3X3.pack(
+        **{name: value for name, value in geometry.items() if name in names},
+        channels=channels,
+        input_zero_point=zero,
+        output_zero_point=r.zero_point,
+        act_min=r.act_min,
+        act_max=r.act_max,
+    )
+    laid = np.zeros(
+        channels, np.dtype([("weights", "i1", 9), ("zero", "i1", 3), ("bias", "<i4"), ("scale", "<i4", 2)])
+    )
+    laid["weights"], laid["bias"], laid["scale"] = layer.weights, layer.bias, layer.scale
+    return Step(KERNEL_3X3, (op.inputs[0],), op.outputs, block(params, laid), 2 * 9 * channels, macs)
 
 
 OP = OpType("depthwise_conv_2d", Window, shapes, reference, steps, macs)
