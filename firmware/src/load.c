@@ -251,7 +251,10 @@ static ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, 
         room = m->state_bytes;
         break;
     case OFR_FB_MEMORY_INPUT:
-        room = t->offset == 0 && t->bound < OFR_MAX_CALLER_INPUTS ? caller_room[t->bound] : 0;
+        if (t->bound >= OFR_MAX_CALLER_INPUTS) {
+            return ofr_blame(fault, OFR_E_TENSOR, t->bound, OFR_MAX_CALLER_INPUTS);
+        }
+        room = t->offset == 0 ? caller_room[t->bound] : 0;
         break;
     default:
         return ofr_blame(fault, OFR_E_MEMORY_KIND, t->memory, OFR_FB_MEMORY_INPUT);

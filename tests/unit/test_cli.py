@@ -180,6 +180,17 @@ def test_what_goes_to_a_pipe_is_not_cut(printed: Any, folder: Path, monkeypatch:
     assert any(digest in line for line in printed("inspect", "m.ofr").splitlines())
 
 
+def test_inspect_lists_the_kernels_as_a_table_of_them_wants_them(printed: Any) -> None:
+    printed("pack", "m.tflite", "--board", "mps2_an386", "--kernels", "cmsis_nn")
+    found = json.loads(printed("inspect", "m.ofr", "--json"))
+    kernels = found["kernels"]
+    assert [k["id"] for k in kernels] == sorted({k["id"] for k in kernels})
+    assert {k["kernel"] for k in kernels} == {step["kernel"] for step in found["steps"]}
+    shown = printed("inspect", "m.ofr")
+    places = [shown.index(k["symbol"]) for k in kernels]
+    assert places == sorted(places) and shown.count("ofr_kernel_") == len(kernels)
+
+
 def test_inspect_says_which_inputs_are_the_callers(printed: Any) -> None:
     """And counts them into the arena, as bench does."""
     found = {}

@@ -36,7 +36,7 @@ def elves(request: pytest.FixtureRequest) -> dict[str, ELFFile]:
         found = compiled(boards.load(request.param))
     except UserError as error:
         pytest.skip(error.message)
-    return {source.path.name: ELFFile(path.open("rb")) for path, source in found.items()}
+    return {str(source.path): ELFFile(path.open("rb")) for path, source in found.items()}
 
 
 def symbols(elf: ELFFile) -> list[tuple[str, bool]]:

@@ -11,7 +11,9 @@ import typer
 
 from offramp.blob import read
 from offramp.blob.memory import arena_map
+from offramp.blob.read import Blob
 from offramp.build.blob_image import caller_bytes
+from offramp.build.firmware import kernels_named
 from offramp.cli.blob_file import is_blob, read_file
 from offramp.cli.licenses import licenses_of
 from offramp.cli.options import Json
@@ -63,10 +65,17 @@ def of_blob(path: Path) -> dict[str, Any]:
         "inputs": [asdict(port) for port in blob.inputs],
         "outputs": [asdict(port) for port in blob.outputs],
         "steps": [asdict(step) for step in blob.steps],
+        "kernels": of_kernels(blob),
         "arena": [asdict(extent) for extent in arena_map(data)],
         "labels": list(blob.labels),
         "metadata": blob.metadata,
     }
+
+
+def of_kernels(blob: Blob) -> list[dict[str, Any]]:
+    """What a table of linked kernels must hold, in its order."""
+    kernels = sorted(kernels_named([step.kernel for step in blob.steps]), key=lambda k: k.id)
+    return [{"id": k.id, "kernel": f"{k.set}/{k.name}", "symbol": k.symbol} for k in kernels]
 
 
 def of_graph(path: Path) -> dict[str, Any]:
@@ -158,6 +167,8 @@ def show(found: dict[str, Any]) -> None:
     columns = ("", "kernel" if packed else "op", "name", "MACs", "bytes", *([] if packed else ["output"]))
     print_table("\nsteps" if packed else "\nops", columns, steps)
     if packed:
+        kernels = [(f"{k['id']:#06x}", k["symbol"]) for k in found["kernels"]]
+        print_table("\nkernels, in the order of a table of linked kernels", ("id", "symbol"), kernels)
         show_arena(found["arena"], len(found["steps"]))
     if found["labels"]:
         print_facts("\nlabels", [(str(i), label) for i, label in enumerate(found["labels"])])
