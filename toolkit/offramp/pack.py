@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,6 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     UserError where the model cannot be read, an op has no kernel, or flash or RAM do not hold it.
     """
     graph = load_model(model) if isinstance(model, Path) else model
-    check_caller_inputs(graph, options)
     if options.passes:
         graph = with_passes(graph)
     plan = make_plan(with_short_names(graph), replace(board, arena=arena_region(board)), options)
@@ -66,17 +64,6 @@ def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
         digest = hashlib.sha256(data).hexdigest()
         found |= {"source": model.name, "source_bytes": str(len(data)), "source_sha256": digest}
     return found
-
-
-def check_caller_inputs(graph: Graph, options: Options) -> None:
-    names = [graph.tensors[i].name for i in graph.inputs]
-    for name in options.caller_inputs:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.3) or names[:1]
-            raise UserError(
-                f"{graph.name} has no input {name}; it has {', '.join(names)}",
-                f"try --input {near[0]}=caller",
-            )
 
 
 def check_flash(name: str, blob_bytes: int, board: Board) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -108,7 +109,11 @@ def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
     names = [graph.tensors[i].name for i in graph.inputs]
     for name in wanted:
         if name not in names:
-            raise UserError(f"{graph.name} has no input {name}", f"its inputs: {', '.join(names)}")
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.3) or names[:1]
+            raise UserError(
+                f"{graph.name} has no input {name}; it has {', '.join(names)}",
+                f"try --input {near[0]}=caller",
+            )
     if len(wanted) > MAX_CALLER_INPUTS:
         raise UserError(
             f"{len(wanted)} inputs in the caller's memory, at most {MAX_CALLER_INPUTS}",
