@@ -10,7 +10,7 @@ from offramp import boards
 from offramp.build import cmsis_nn as library
 from offramp.errors import UserError
 from offramp.frontends import tflite
-from offramp.kernels import cmsis_nn, steps_for
+from offramp.kernels import candidates, cmsis_nn
 from offramp.ops import GENERIC
 from tests.oracle.case import SAME, Case, Grid
 from tests.oracle.cases import OPS
@@ -19,7 +19,7 @@ from tests.oracle.weighted import conv_case
 
 def kernel_of(case: Case, board: str, sets: tuple[str, ...] = ("cmsis_nn", "generic")) -> str:
     graph = tflite.load(case.model, case.name)
-    [step] = steps_for(graph, graph.ops[0], boards.load(board).core, sets)
+    [step] = next(candidates(graph, graph.ops[0], boards.load(board).core, sets))
     return f"{step.kernel.set}/{step.kernel.name}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from offramp.boards import Core
 from offramp.errors import UserError
@@ -11,10 +11,14 @@ from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import cmsis_nn, dsp, mve
 from offramp.ops import GENERIC, OPS, Kernel, Step
 
-# Which kernel calls serve an op on a core; None: another set serves it better or alone. The best set first.
-Chooser = Callable[[Op, list[Tensor | None], list[Tensor], Core], list[Step] | None]
-CHOOSERS: dict[str, Chooser] = {"mve": mve.steps, "dsp": dsp.steps, "cmsis_nn": cmsis_nn.steps}
-SETS = (*CHOOSERS, "generic")  # generic serves what the others leave
+# The ways in which a set serves an op on a core, each a list of kernel calls; none: another set serves it.
+Candidates = Callable[[Op, list[Tensor | None], list[Tensor], Core], list[list[Step]]]
+CANDIDATES: dict[str, Candidates] = {
+    "mve": mve.candidates,
+    "dsp": dsp.candidates,
+    "cmsis_nn": cmsis_nn.candidates,
+}
+SETS = (*CANDIDATES, "generic")  # generic serves what the others leave
 ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS, *dsp.KERNELS, *mve.KERNELS)
 
 
@@ -33,18 +37,17 @@ def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((wanted, "generic")))
 
 
-def steps_for(graph: Graph, op: Op, core: Core, sets: tuple[str, ...]) -> list[Step]:
-    """The op's kernel calls from the first set that takes it."""
+def candidates(graph: Graph, op: Op, core: Core, sets: tuple[str, ...]) -> Iterator[list[Step]]:
+    """The ways of serving the op, each a list of kernel calls: set by set, generic last. UserError: there is none."""
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
     for name in sets:
-        steps = CHOOSERS[name](op, inputs, outputs, core) if name in CHOOSERS else None
-        if steps is not None:
-            return steps
+        if name in CANDIDATES:
+            yield from CANDIDATES[name](op, inputs, outputs, core)
     steps = OPS[op.kind].steps(op, inputs, outputs)
     if steps is None:
         types = [t.dtype for t in (*inputs, *outputs) if t]
         raise UserError(
             f"{op.kind} ({op.name}) has no kernel for types {', '.join(types)}", "quantize the model to int8"
         )
-    return steps
+    yield steps

@@ -72,13 +72,13 @@ def metadata(kernels: Iterable[Kernel]) -> dict[str, str]:
     return {"cmsis_nn_version": VERSION} if any(k.set == "cmsis_nn" for k in kernels) else {}
 
 
-def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[Step] | None:
-    """The op's kernel calls, or None where another set serves it better or alone."""
+def candidates(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[list[Step]]:
+    """The ways of serving the op; none where another set serves it better or alone."""
     lower = LOWER.get(op.kind)
     if lower is None or any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
-        return None
+        return []
     step = lower(op, inputs, outputs, isa_of(core))
-    return None if step is None else [step]
+    return [] if step is None else [[step]]
 
 
 # ---- which shapes are worth it ----

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
-from offramp.kernels import choose_sets, steps_for
+from offramp.kernels import candidates, choose_sets
 from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.ops.strided_copy import copy_step
@@ -154,7 +154,7 @@ class Planner:
         if OPS[op.kind].is_view:
             return [copy_step(op.inputs[0], op.outputs[0], self.graph.tensors[op.inputs[0]])]
         try:
-            return steps_for(self.graph, op, self.board.core, sets)
+            return next(candidates(self.graph, op, self.board.core, sets))
         except ShapeError as error:
             raise UserError(
                 f"{self.graph.name}: {op.kind} ({op.name}): {error}",

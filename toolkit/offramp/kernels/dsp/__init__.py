@@ -13,19 +13,19 @@ KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS, *depthwise.KERNELS, *pointwise.KER
 
 Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
 
-LOWER: dict[str, Lower] = {
-    "conv_2d": gemm.lower_conv_2d,
-    "depthwise_conv_2d": depthwise.lower,
-    "add": pointwise.lower_add,
-    "average_pool_2d": pointwise.lower_average,
-    "fully_connected": gemm.lower_fully_connected,
+# The ways of serving an op; each gives None where a precondition of its kernel does not hold.
+LOWER: dict[str, tuple[Lower, ...]] = {
+    "conv_2d": (gemm.lower_conv_2d,),
+    "depthwise_conv_2d": (depthwise.lower,),
+    "add": (pointwise.lower_add,),
+    "average_pool_2d": (pointwise.lower_average,),
+    "fully_connected": (gemm.lower_fully_connected,),
 }
 
 
-def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[Step] | None:
-    """The op's kernel call, or None where a precondition does not hold: the next set is asked then."""
-    lower = LOWER.get(op.kind)
-    if lower is None or any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
-        return None
-    step = lower(op, inputs, outputs)
-    return None if step is None else [step]
+def candidates(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[list[Step]]:
+    """The ways of serving the op; none: the next set is asked."""
+    if any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
+        return []
+    found = (lower(op, inputs, outputs) for lower in LOWER.get(op.kind, ()))
+    return [[step] for step in found if step is not None]

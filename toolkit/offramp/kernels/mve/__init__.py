@@ -21,12 +21,12 @@ LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]]
 }
 
 
-def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[Step] | None:
-    """The op's kernel calls, or None where another set serves it better or alone."""
+def candidates(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[list[Step]]:
+    """The ways of serving the op; none where another set serves it better or alone."""
     lower = LOWER.get(op.kind)
     if lower is None or "mve" not in core.features:
-        return None
+        return []
     if any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
-        return None
+        return []
     step = lower(op, inputs, outputs)
-    return None if step is None else [step]
+    return [] if step is None else [[step]]
