@@ -1,7 +1,7 @@
 /* Bilinear resize, int8: source positions and weights in 1/1024 come in the parameter block. */
 #include "kernel.h"
 
-enum { ONE = 1024 };
+enum { BITS = 10, ONE = 1 << BITS };
 
 typedef struct tap { /* of one output row or column */
     uint16_t lower, upper; /* source index */
@@ -53,18 +53,18 @@ static void run(const ofr_call *call) {
     const tap *rows = taps(call), *cols = rows + p->out_rows;
     const int8_t *in = (const int8_t *)call->in[0].data;
     int8_t *out = (int8_t *)call->out[0].data;
-    const uint32_t pitch = p->cols * p->channels;
+    const uint32_t channels = p->channels, pitch = p->cols * channels;
     for (uint32_t y = 0; y < p->out_rows; y++) {
         const int8_t *top = in + rows[y].lower * pitch, *bottom = in + rows[y].upper * pitch;
         const int32_t down = rows[y].weight;
         for (uint32_t x = 0; x < p->out_cols; x++) {
-            const uint32_t left = cols[x].lower * p->channels, right = cols[x].upper * p->channels;
-            const int32_t across = cols[x].weight;
-            for (uint32_t c = 0; c < p->channels; c++) {
-                const int32_t above = top[left + c] * (ONE - across) + top[right + c] * across;
-                const int32_t below = bottom[left + c] * (ONE - across) + bottom[right + c] * across;
-                const int32_t sum = above * (ONE - down) + below * down; /* |sum| <= 2^27 */
-                *out++ = (int8_t)((sum + (sum > 0 ? ONE * ONE / 2 : -ONE * ONE / 2)) / (ONE * ONE));
+            const int8_t *a = top + cols[x].lower * channels, *b = top + cols[x].upper * channels;
+            const int8_t *c = bottom + cols[x].lower * channels, *d = bottom + cols[x].upper * channels;
+            const int32_t across = cols[x].weight, of_d = across * down;
+            const int32_t of_a = (ONE - across) * (ONE - down), of_b = across * ONE - of_d, of_c = down * ONE - of_d;
+            for (const int8_t *end = out + channels; out != end;) {
+                const int32_t sum = *a++ * of_a + *b++ * of_b + *c++ * of_c + *d++ * of_d; /* |sum| <= 2^27 */
+                *out++ = (int8_t)((sum + ONE * ONE / 2 + (sum >> 31)) >> (2 * BITS)); /* halves away from zero */
             }
         }
     }

@@ -14,9 +14,14 @@ static void run(const ofr_call *call) {
     const ofr_table_params *p = call->params;
     const uint8_t *in = call->in[0].data;
     uint8_t *out = call->out[0].data;
-    const uint32_t n = call->out[0].bytes;
-    for (uint32_t i = 0; i < n; i++) {
-        out[i] = p->values[in[i]];
+    const uint8_t *end = out + (call->out[0].bytes & ~7u);
+    for (; out != end; in += 8, out += 8) {
+        for (uint32_t i = 0; i < 8; i++) {
+            out[i] = p->values[in[i]];
+        }
+    }
+    for (end += call->out[0].bytes & 7u; out != end;) {
+        *out++ = p->values[*in++];
     }
 }
 
