@@ -62,14 +62,26 @@
 #define OFR_PACKING_DSP_GATHER_CONV_2D 1u
 #define OFR_KERNEL_DSP_FULLY_CONNECTED 0x0304u
 #define OFR_PACKING_DSP_FULLY_CONNECTED 1u
+#define OFR_KERNEL_DSP_NARROW_CONV_2D 0x0321u
+#define OFR_PACKING_DSP_NARROW_CONV_2D 1u
 #define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3 0x0305u
 #define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3 1u
 #define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3_RELU 0x0306u
 #define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3_RELU 1u
+#define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D 0x0320u
+#define OFR_PACKING_DSP_DEPTHWISE_CONV_2D 1u
 #define OFR_KERNEL_DSP_ADD 0x0307u
 #define OFR_PACKING_DSP_ADD 1u
 #define OFR_KERNEL_DSP_AVERAGE_POOL_2D 0x0308u
 #define OFR_PACKING_DSP_AVERAGE_POOL_2D 1u
+#define OFR_KERNEL_DSP_ADD_TABLE 0x0322u
+#define OFR_PACKING_DSP_ADD_TABLE 1u
+#define OFR_KERNEL_DSP_MUL 0x0323u
+#define OFR_PACKING_DSP_MUL 1u
+#define OFR_KERNEL_DSP_MEAN 0x0324u
+#define OFR_PACKING_DSP_MEAN 1u
+#define OFR_KERNEL_DSP_MAX_POOL_2D 0x0325u
+#define OFR_PACKING_DSP_MAX_POOL_2D 1u
 #define OFR_KERNEL_MVE_POINTWISE_CONV_2D 0x0401u
 #define OFR_PACKING_MVE_POINTWISE_CONV_2D 1u
 #define OFR_KERNEL_MVE_POINTWISE_CONV_2D_SIGNED 0x0481u
@@ -406,6 +418,28 @@ typedef struct ofr_dsp_depthwise_params {
     uint8_t reserved[2];
 } ofr_dsp_depthwise_params;
 _Static_assert(sizeof(ofr_dsp_depthwise_params) == 32, "layout");
+
+typedef struct ofr_dsp_depthwise_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_dsp_depthwise_conv_2d_params;
+_Static_assert(sizeof(ofr_dsp_depthwise_conv_2d_params) == 36, "layout");
 
 typedef struct ofr_dsp_add_params {
     int32_t multiplier;

@@ -83,7 +83,8 @@ def test_random_shapes_equal_the_oracle(
 
 def test_every_kernel_is_used_and_equals_the_oracle(tmp_path: Path) -> None:
     board = boards.load(BOARD)
-    ops = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "AVERAGE_POOL_2D")
+    pooled = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN")
+    ops = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", *pooled)
     drawn = [case for op in ops for case in OPS[op](3)] + list(depthwise_cases(5, 20))
     cases = [from_oracle(case, board) for case in drawn]
     used = {kernel for case in cases for kernel in case.kernels if kernel.startswith("dsp/")}

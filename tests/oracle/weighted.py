@@ -154,6 +154,10 @@ def conv_2d(seed: int) -> Cases:
             (1, 1),
             padding,
         )
+    # Few channels, kernel rows of whole words.
+    for size, in_c, kernel, stride in (((13, 11), 1, (5, 8), (2, 2)), ((6, 9), 3, (2, 4), (1, 1))):
+        out = (window(size[0], kernel[0], stride[0], 1, SAME), window(size[1], kernel[1], stride[1], 1, SAME))
+        yield conv_case(grid, 0, size, in_c, 1, out, 8, kernel, stride, (1, 1), SAME)
 
 
 def conv_case(

@@ -1,28 +1,6 @@
 /* Mean over any axes, int8: the sum of a window, then one requantization that holds the division. */
-#include "broadcast.h"
 #include "fixed_point.h"
-
-static ofr_status check(const ofr_call *call) {
-    const ofr_mean_params *p = call->params;
-    const uint32_t kept = ofr_volume(p->kept, 2);
-    const uint32_t volume = ofr_times(kept, ofr_volume(p->reduced, 2));
-    if (volume == 0) {
-        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
-    }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
-    const uint32_t reach = ofr_plus(ofr_reach(p->kept, p->kept_strides, 2) - 1,
-                                    ofr_reach(p->reduced, p->reduced_strides, 2));
-    ofr_status status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p);
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, kept);
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, volume);
-    }
-    return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, reach);
-}
+#include "mean.h"
 
 static uint32_t sum(const ofr_mean_params *p, const int8_t *in) {
     uint32_t total = 0;
@@ -50,5 +28,5 @@ static void run(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_generic_mean = {
-    OFR_KERNEL_GENERIC_MEAN, OFR_PACKING_GENERIC_MEAN, sizeof(ofr_mean_params), 1, 1, 0, check, run,
+    OFR_KERNEL_GENERIC_MEAN, OFR_PACKING_GENERIC_MEAN, sizeof(ofr_mean_params), 1, 1, 0, ofr_check_mean, run,
 };

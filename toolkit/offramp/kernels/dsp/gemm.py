@@ -45,11 +45,13 @@ POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 1, CONV_PARAMS, SAME_STAR
 CONV = Kernel("dsp", "conv_2d", 0x0302, 1, CONV_PARAMS, SAME_START)
 GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 1, CONV_PARAMS, SAME_START)
 FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
-KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED)
+NARROW = Kernel("dsp", "narrow_conv_2d", 0x0321, 1, CONV_PARAMS, SAME_START)
+KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW)
 
 ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
 ACCUMULATOR_BOUND = 1 << 23  # sums are kept times 256
 MAX_TAPS = 65536
+NARROW_RUN, NARROW_BYTES = 8, 5120  # bytes of a kernel row that pay for a ring of windows, and its scratch
 PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 
 
@@ -115,7 +117,21 @@ def choose(g: dict[str, int]) -> tuple[Kernel, int]:
     row = span(g["out_cols"], g["stride_w"], g["kernel_w"], g["dilation_w"]) * g["in_c"]
     if g["in_c"] % 4 == 0 and g["groups"] == 1:
         return CONV, rows * row * 2 + taps
+    narrow = narrow_scratch(g, taps)
+    if narrow is not None:
+        return NARROW, narrow
     return GATHER, rows * with_rest(row) + PIXELS * with_rest(k * g["groups"]) + taps
+
+
+def narrow_scratch(g: dict[str, int], taps: int) -> int | None:
+    """Scratch of the kernel for kernel rows that are whole fours of bytes; None where another serves better."""
+    run = g["kernel_w"] * g["in_c"]
+    if run % 4 != 0 or run < NARROW_RUN or g["dilation_w"] != 1 or g["groups"] != 1:
+        return None
+    rows = (g["kernel_h"] - 1) * g["dilation_h"] + 1
+    line = span(g["out_cols"], g["stride_w"], g["kernel_w"], 1) * g["in_c"]
+    scratch = rows * g["out_cols"] * run * 2 + -(-line // 4) * 4 + taps
+    return scratch if scratch <= NARROW_BYTES else None
 
 
 def with_rest(n: int) -> int:
