@@ -1,4 +1,4 @@
-"""Calls the generic C kernels directly: compiled once with UBSan, operands fenced by pages that fault."""
+"""Calls C kernels on the host directly: compiled once with UBSan, operands fenced by pages that fault."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offramp.build import cmsis_nn
+from offramp.build.compilers import THIRD_PARTY
 from offramp.ir import DTYPES, Graph, Op
 from offramp.ops import OPS, Step
 from offramp.ops.strided_copy import copy_step
@@ -28,6 +30,12 @@ FLAGS = (
     "-fPIC",
     "-fsanitize=undefined",
     "-fno-sanitize-recover=undefined",
+)
+LIBRARY_PARTS = (
+    "ConvolutionFunctions",
+    "FullyConnectedFunctions",
+    "PoolingFunctions",
+    "NNSupportFunctions",
 )
 AREA = 1 << 20
 CANARY, CANARIES = 0xA5, 64
@@ -78,21 +86,38 @@ class Refused(Exception):
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
+def library(kernels: str = "generic") -> ctypes.CDLL:
+    """A kernel set that compiles here: generic, or cmsis_nn with the library's loops for cores without DSP."""
     firmware = root() / "firmware"
+    includes = [f"-I{firmware}/include", f"-I{firmware}/src"]
     with tempfile.TemporaryDirectory() as folder:
+        if kernels == "cmsis_nn":
+            includes += compile_cmsis_nn(Path(folder))
+        sources = [
+            *map(str, (firmware / "kernels" / kernels).glob("*.c")),
+            *map(str, Path(folder).glob("*.o")),
+        ]
         target = Path(folder) / "kernels.so"
-        sources = [str(p) for p in sorted((firmware / "kernels" / "generic").glob("*.c"))]
-        subprocess.run(
-            ["gcc", *FLAGS, f"-I{firmware}/include", f"-I{firmware}/src", *sources, "-o", str(target)],
-            check=True,
-        )
+        subprocess.run(["gcc", *FLAGS, *includes, *sources, "-o", str(target)], check=True)
         return ctypes.CDLL(str(target))
 
 
+def compile_cmsis_nn(folder: Path) -> list[str]:
+    """Arm's library as objects in `folder`, with UBSan too; the folders of its headers as gcc's options."""
+    found = cmsis_nn.find()
+    (folder / "arm_acle.h").write_text(
+        "#define __clz __builtin_clz\n"
+    )  # the one intrinsic of its plain loops
+    includes = [f"-isystem{path}" for path in (*found.include_dirs, folder)]
+    flags = [flag for flag in FLAGS if flag != "-shared"]
+    sources = [str(p) for p in found.sources if p.parent.name in LIBRARY_PARTS]
+    subprocess.run(["gcc", "-c", *flags, *THIRD_PARTY, *includes, *sources], cwd=folder, check=True)
+    return includes
+
+
 @functools.cache
-def row(symbol: str) -> KernelRow:
-    return KernelRow.in_dll(library(), symbol)
+def row(kernels: str, symbol: str) -> KernelRow:
+    return KernelRow.in_dll(library(kernels), symbol)
 
 
 @functools.cache
@@ -130,7 +155,7 @@ def call_kernel(
 
     `over_input`: the output lies on this input, as a planner may lay it.
     """
-    kernel = row(step.kernel.symbol)
+    kernel = row(step.kernel.set, step.kernel.symbol)
     assert kernel.id == step.kernel.id and kernel.in_place == step.kernel.in_place
     reads = [Fenced(f"input {i}", data) for i, (_, data) in enumerate(inputs)]
     params, scratch = Fenced("params", step.params), Fenced("scratch", bytes(step.scratch_bytes))

@@ -11,6 +11,7 @@ import pytest
 from offramp import boards
 from offramp.boards import Board
 from offramp.frontends import tflite
+from offramp.ops import GENERIC
 from offramp.reference import Reference
 from tests.emulator.grid import GridCase, failures, from_graph, from_oracle, run_grid
 from tests.oracle.cases import OPS, Case
@@ -34,6 +35,7 @@ def grid_case(case: Case, board: Board, kernels: str) -> GridCase:
 def test_all_operators_on_posix(tmp_path: Path) -> None:
     board = boards.load("posix")
     cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
+    assert {name for case in cases for name in case.kernels} == {f"generic/{k.name}" for k in GENERIC}
     assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
 
 
