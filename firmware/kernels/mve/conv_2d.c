@@ -129,7 +129,7 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
     int8_t *out = (int8_t *)call->out[0].data;
     uint8_t *const taps = call->scratch;
     ofr_mve_tile t;
-    ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
+    ofr_mve_begin(&t, k, p->add);
     t.x_step = 4u * column_step(p) * unit;
     ofr_mve_place(&t, 4, p->out_c);
     memset(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */

@@ -29,7 +29,7 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
     const uint32_t behind = (padded - k + k - 1u) / k;
     uint32_t tiles = p->pixels > behind ? (p->pixels - behind) / 4u : 0;
     ofr_mve_tile t;
-    ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
+    ofr_mve_begin(&t, k, p->add);
     ofr_mve_place(&t, 4, p->out_c);
     t.x_step = 4u * k;
     if (tiles != 0) {

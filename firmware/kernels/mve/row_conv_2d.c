@@ -12,7 +12,7 @@ typedef struct tiles {
     const uint8_t *taps; /* its left taps */
     const int8_t *end;   /* of the stream */
     uint32_t two;
-    uint32_t loops, skip; /* as of ofr_mve_tile */
+    uint32_t loops, skip; /* through the unrolled product behind the first step; of its steps, the first time */
     uint32_t tiles;       /* one behind the other */
     const int8_t *stream;
     uint32_t pitch; /* from one vector of a column to the next */
@@ -176,10 +176,9 @@ static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_sign
     const uint32_t whole = p->out_cols / TILE, pitch = pitch_of(p);
     const uint32_t parts = p->out_c % 2u ? 4 : 2;
     const int8_t *const stream = (const int8_t *)(p + 1);
-    ofr_mve_tile shared; /* for loops and places */
-    ofr_mve_begin(&shared, 16u * steps, UNROLLED, p->add);
+    ofr_mve_tile shared; /* for its places */
     ofr_mve_place(&shared, TILE, p->out_c);
-    tiles t = {.two = 2, .loops = shared.loops, .skip = shared.skip, .pitch = pitch, .out_step = 4u * p->out_c,
+    tiles t = {.two = 2, .loops = (steps - 1u) / UNROLLED + 1u, .skip = UNROLLED - (steps - 1u) % UNROLLED, .pitch = pitch, .out_step = 4u * p->out_c,
                .add = {p->add[0], p->add[1]}};
     memcpy(t.places, shared.places, sizeof t.places);
     memset(call->scratch, p->fill, rows_of(p) * (p->in_c / 16u) * pitch); /* columns beside the input stay so */

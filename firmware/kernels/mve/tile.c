@@ -6,13 +6,16 @@
 #include "requantize.h"
 #include "sizes.h"
 
-_Static_assert(offsetof(ofr_mve_tile, skip) == 20 && offsetof(ofr_mve_tile, end) == 28, "the code below");
-_Static_assert(offsetof(ofr_mve_tile, stream) == 44 && offsetof(ofr_mve_tile, places) == 48, "the code below");
+enum { UNROLLED = 4 }; /* steps of the product in the code */
 
-void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add) {
+_Static_assert(offsetof(ofr_mve_tile, loops) == 28 && offsetof(ofr_mve_tile, skip) == 40, "the code below");
+_Static_assert(offsetof(ofr_mve_tile, x_step) == 48 && offsetof(ofr_mve_tile, places) == 60, "the code below");
+
+void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, const uint16_t *add) {
     const uint32_t steps = (taps + 15u) / 16u - 1u; /* the first step is not part of the loop */
-    t->loops = steps / unrolled + 1u;
-    t->skip = unrolled - steps % unrolled;
+    t->loops = steps / UNROLLED + 1u;
+    t->skip = UNROLLED - steps % UNROLLED + (steps == 0);
+    t->two = 2;
     t->add[0] = add[0];
     t->add[1] = add[1];
 }
@@ -61,83 +64,92 @@ ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch) {
 }
 
 /* 16 taps: weights in q0 and q1; r0, r2, r4, r6 are the first channel's sums, r8, r10, r12, r14 the second's. */
-#define STEP(op)                 \
-    "vldrb.8 q0, [r9], #16\n"    \
-    "vldrb.8 q1, [r9], #16\n"    \
-    "vldrb.8 q2, [r1], #16\n"    \
-    op " r0, q0, q2\n"           \
-    op " r8, q1, q2\n"           \
-    "vldrb.8 q3, [r3], #16\n"    \
-    op " r2, q0, q3\n"           \
-    op " r10, q1, q3\n"          \
-    "vldrb.8 q2, [r5], #16\n"    \
-    op " r4, q0, q2\n"           \
-    op " r12, q1, q2\n"          \
-    "vldrb.8 q3, [r7], #16\n"    \
-    op " r6, q0, q3\n"           \
-    op " r14, q1, q3\n"
+#define PIXEL(op, x, first, second) op " " first ", q0, " x "\n" op " " second ", q1, " x "\n"
 
-/* On the stack: out, x[0], end, x[1] to x[3] and loops, all loaded at once; address of the first step; then the struct's
- * second half. q4 and q5 hold add[], q6 twos, q7 the places. */
-#define LOAD "ldm.w sp, {r0, r1, r2, r3, r5, r7, r11}\n"
+#define STEP                                             \
+    "vldrb.8 q0, [r9], #16\n"                            \
+    "vldrb.8 q1, [r9], #16\n"                            \
+    "vldrb.8 q2, [r1], #16\n"                            \
+    PIXEL("vmladava.s8", "q2", "r0", "r8")               \
+    "vldrb.8 q2, [r3], #16\n"                            \
+    PIXEL("vmladava.s8", "q2", "r2", "r10")              \
+    "vldrb.8 q2, [r5], #16\n"                            \
+    PIXEL("vmladava.s8", "q2", "r4", "r12")              \
+    "vldrb.8 q2, [r7], #16\n"                            \
+    PIXEL("vmladava.s8", "q2", "r6", "r14")
+
+/* The struct lies on the stack: the address of the step that follows the first in place of its number, x[] behind the
+ * first 16 taps, which q3 to q6 hold for all channels. q7: places. LOAD: out, x[], end, two, loops, add[]. */
+#define LOAD "ldm.w sp, {r0, r1, r3, r5, r7, r8, r10, r11, r12, lr}\n"
 
 #define PAIRS(scale, narrow)           \
     "push {r3-r11, lr}\n"              \
     "vpush {d8-d15}\n"                 \
-    "sub sp, #64\n"                    \
+    "sub sp, #80\n"                    \
+    "vldrw.32 q0, [r0]\n"              \
+    "vldrw.32 q1, [r0, #16]\n"         \
     "vldrw.32 q2, [r0, #32]\n"         \
-    "vldrw.32 q7, [r0, #48]\n"         \
-    "ldrd r1, r2, [r0, #64]\n"         \
-    "vdup.16 q4, r1\n"                 \
-    "vdup.16 q5, r2\n"                 \
-    "movs r1, #2\n"                    \
-    "vdup.16 q6, r1\n"                 \
-    "ldrd r11, r8, [r0, #16]\n"        \
+    "vldrw.32 q3, [r0, #48]\n"         \
+    "vldrw.32 q7, [r0, #60]\n"         \
+    "ldr r8, [r0, #40]\n"              \
+    "vstrw.32 q0, [sp]\n"              \
+    "vstrw.32 q1, [sp, #16]\n"         \
+    "vstrw.32 q2, [sp, #32]\n"         \
+    "vstrw.32 q3, [sp, #48]\n"         \
+    "vstrw.32 q7, [sp, #60]\n"         \
     "movs r2, #56\n"                   \
     "adr.w r12, 2f\n"                  \
+    "cmp r8, #4\n"                     \
     "mla r8, r8, r2, r12\n"            \
+    "it hi\n"                          \
+    "adrhi.w r8, 3f\n"                 \
     "orr r8, r8, #1\n"                 \
-    "ldr r2, [r0, #28]\n"              \
-    "ldr r4, [r0, #24]\n"              \
-    "ldm r0, {r1, r3, r5, r7}\n"       \
-    "mov r0, r4\n"                     \
-    "stm.w sp, {r0, r1, r2, r3, r5, r7, r11}\n" \
-    "str r8, [sp, #28]\n"              \
-    "vstrw.32 q2, [sp, #32]\n"         \
-    "vstrw.32 q7, [sp, #48]\n"         \
+    "str r8, [sp, #40]\n"              \
+    LOAD                               \
     "0:\n" /* a tile */                \
-    "ldr r9, [sp, #44]\n"              \
+    "vldrb.8 q3, [r1], #16\n"          \
+    "vldrb.8 q4, [r3], #16\n"          \
+    "vldrb.8 q5, [r5], #16\n"          \
+    "vldrb.8 q6, [r7], #16\n"          \
+    "stm.w sp, {r0, r1, r3, r5, r7}\n" \
+    "ldr r9, [sp, #56]\n"              \
     "1:\n" /* a pair of channels */    \
-    STEP("vmladav.s8")                 \
-    "ldr.w pc, [sp, #28]\n"            \
+    "vldrb.8 q0, [r9], #16\n"          \
+    "vldrb.8 q1, [r9], #16\n"          \
+    PIXEL("vmladav.s8", "q3", "r0", "r8")  \
+    PIXEL("vmladav.s8", "q4", "r2", "r10") \
+    PIXEL("vmladav.s8", "q5", "r4", "r12") \
+    PIXEL("vmladav.s8", "q6", "r6", "r14") \
+    "ldr.w pc, [sp, #40]\n"            \
     ".balign 4\n"                      \
     "2:\n"                             \
     ".rept 4\n"                        \
-    STEP("vmladava.s8")                \
+    STEP                               \
     ".endr\n"                          \
     "subs r11, #1\n"                   \
     "bne 2b\n"                         \
+    "3:\n"                             \
     OFR_MVE_COLLECT("q0", "q1")        \
     scale("q0", "q1", "q2")            \
     LOAD                               \
-    narrow("q0", "q1", "q4", "q5")     \
+    narrow("q0", "q1", "r12", "lr")    \
     "vstrb.16 q0, [r0, q7]\n"          \
-    "vadd.i16 q7, q7, q6\n"            \
-    "cmp r9, r2\n"                     \
+    "vadd.i16 q7, q7, r10\n"           \
+    "cmp r9, r8\n"                     \
     "bne 1b\n"                         \
-    "ldrd r4, r6, [sp, #32]\n"         \
-    "add r1, r6\n"                     \
-    "add r3, r6\n"                     \
-    "add r5, r6\n"                     \
-    "add r7, r6\n"                     \
-    "ldr r6, [sp, #40]\n"              \
-    "add r0, r6\n"                     \
-    "stm.w sp, {r0, r1, r2, r3, r5, r7}\n" \
-    "vldrw.32 q7, [sp, #48]\n"         \
-    "subs r4, #1\n"                    \
-    "str r4, [sp, #32]\n"              \
+    "ldrd r6, r4, [sp, #44]\n"         \
+    "subs r4, #16\n" /* x[] are so far ahead */ \
+    "add r1, r4\n"                     \
+    "add r3, r4\n"                     \
+    "add r5, r4\n"                     \
+    "add r7, r4\n"                     \
+    "ldr r4, [sp, #52]\n"              \
+    "add r0, r4\n"                     \
+    "vldrw.32 q7, [sp, #60]\n"         \
+    "subs r6, #1\n"                    \
+    "str r6, [sp, #44]\n"              \
     "bne.w 0b\n"                       \
-    "add sp, #64\n"                    \
+    "add sp, #80\n"                    \
     "vpop {d8-d15}\n"                  \
     "pop {r3-r11, pc}\n"
 

@@ -18,22 +18,22 @@ typedef struct ofr_mve_tile ofr_mve_tile;
 typedef void ofr_mve_pairs(const ofr_mve_tile *);
 
 enum {
-    OFR_MVE_PAIR_TAIL = 24, /* bytes of a pair behind its weights */
-    OFR_MVE_UNROLLED = 4    /* steps of the product in the code */
+    OFR_MVE_PAIR_TAIL = 24 /* bytes of a pair behind its weights */
 };
 
 struct ofr_mve_tile {
-    const int8_t *x[4];  /* taps of each pixel, a multiple of 16 of them readable */
-    uint32_t loops;      /* through the unrolled product */
-    uint32_t skip;       /* of its steps, the first time */
-    int8_t *out;         /* of the first pixel */
-    const int8_t *end;   /* of the stream */
-    uint32_t tiles;      /* one behind the other */
-    uint32_t x_step;     /* from the pixels of a tile to those of the next */
+    int8_t *out;        /* of the first pixel */
+    const int8_t *x[4]; /* taps of each pixel, a multiple of 16 of them readable */
+    const int8_t *end;  /* of the stream */
+    uint32_t two;
+    uint32_t loops;     /* through the unrolled product, which follows the first 16 taps */
+    uint32_t add[2];
+    uint32_t skip;      /* of its steps, the first time; more than there are: no such product */
+    uint32_t tiles;     /* one behind the other */
+    uint32_t x_step;    /* from the pixels of a tile to those of the next */
     uint32_t out_step;
     const int8_t *stream;
-    uint16_t places[8];  /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
-    uint32_t add[2];
+    uint16_t places[8]; /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
 };
 
 typedef struct ofr_mve_layer {
@@ -49,8 +49,8 @@ static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
     return ofr_plus(ofr_times(ofr_plus(taps, 15) / 16u, 32), OFR_MVE_PAIR_TAIL);
 }
 
-/* Prepares what all tiles of a layer have in common; taps > 0, `unrolled` steps of the product are in the code. */
-void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add);
+/* Prepares what all tiles of a layer have in common; taps > 0. */
+void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, const uint16_t *add);
 
 /* Where the outputs of the tile's `n` pixels go; the missing ones repeat the last. */
 void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c);
