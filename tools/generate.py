@@ -21,6 +21,7 @@ from flatbuffers import number_types
 from offramp import boards
 from offramp.kernels import ALL_KERNELS
 from offramp.ops import Params
+from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
 from offramp_host.status import statuses
 
@@ -166,6 +167,10 @@ def kernels_page() -> str:
     for k in ALL_KERNELS:
         in_place = [str(i) for i in range(4) if k.in_place >> i & 1]
         over = f" The output may lie on input {' or '.join(in_place)}." if in_place else ""
+        if k.in_place & SAME_START:
+            over += " The output may begin where input 0 begins."
+        if k.in_place & SCRATCH_ON_INPUT:
+            over += " Scratch may begin where input 0 begins."
         lines += [
             "",
             f"## {k.set}/{k.name}",
