@@ -140,21 +140,37 @@ def depthwise_cases(seed: int, count: int) -> Cases:
         )
 
 
-def add_cases(seed: int, count: int) -> Cases:
-    grid = Grid("ADD", seed)
+def arithmetic_cases(op: str) -> Callable[[int, int], Cases]:
+    """ADD, SUB and MUL of two tensors of one shape."""
+
+    def cases(seed: int, count: int) -> Cases:
+        grid = Grid(op, seed)
+        rng = grid.rng
+        for n in range(count):
+            shape = (1, *(int(rng.integers(1, 12)) for _ in range(3)))
+            a = grid.tensor("a", shape)
+            b = grid.tensor("b", shape, scale=float(np.float32(a.scale * 2.0 ** rng.uniform(-8, 8))))
+            reach = a.scale * b.scale * 2.0**6 if op == "MUL" else max(a.scale, b.scale)
+            scale = float(np.float32(reach * 2.0 ** rng.uniform(0, 2)))
+            yield grid.case(
+                f"{shape}",
+                [a, b],
+                [grid.tensor("output", shape, scale=scale)],
+                f"{op.capitalize()}Options",
+                FusedActivationFunction=(NONE, RELU, RELU6)[n % 3],
+            )
+
+    return cases
+
+
+def table_cases(seed: int, count: int) -> Cases:
+    grid = Grid("HARD_SWISH", seed)
     rng = grid.rng
-    for n in range(count):
+    for _ in range(count):
         shape = (1, *(int(rng.integers(1, 12)) for _ in range(3)))
-        a = grid.tensor("a", shape)
-        b = grid.tensor("b", shape, scale=float(np.float32(a.scale * 2.0 ** rng.uniform(-8, 8))))
-        scale = float(np.float32(max(a.scale, b.scale) * 2.0 ** rng.uniform(0, 2)))
-        yield grid.case(
-            f"{shape}",
-            [a, b],
-            [grid.tensor("output", shape, scale=scale)],
-            "AddOptions",
-            FusedActivationFunction=(NONE, RELU, RELU6)[n % 3],
-        )
+        source = grid.tensor("input", shape, scale=grid.scale(0.01, 0.3))
+        scale = float(np.float32(source.scale * 2.0 ** rng.uniform(-3, 3)))
+        yield grid.case(f"{shape}", [source], [grid.tensor("output", shape, scale=scale)])
 
 
 def pool_cases(op: str) -> Callable[[int, int], Cases]:
@@ -178,7 +194,10 @@ GRIDS: dict[str, Callable[[int, int], Cases]] = {
     "row_conv_2d": row_cases,
     "fully_connected": dense_cases,
     "depthwise_3x3": depthwise_cases,
-    "add": add_cases,
+    "add": arithmetic_cases("ADD"),
+    "sub": arithmetic_cases("SUB"),
+    "mul": arithmetic_cases("MUL"),
+    "table": table_cases,
     "average_pool_2d": pool_cases("AVERAGE_POOL_2D"),
     "max_pool_2d": pool_cases("MAX_POOL_2D"),
 }
@@ -218,11 +237,12 @@ def test_outputs_lie_over_inputs_in_a_share_of_the_shapes() -> None:
 @pytest.mark.parametrize("grid", GRIDS)
 def test_random_shapes_equal_the_oracle(grid: str, tmp_path: Path) -> None:
     used = check([grid], 2, 1800, tmp_path)
-    own = [count for name, count in used.items() if name.removesuffix("_signed").startswith(grid)]
+    kernel = {"sub": "add"}.get(grid, grid)
+    own = [count for name, count in used.items() if name.removesuffix("_signed").startswith(kernel)]
     assert min(own) >= 200, used
 
 
-@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"])
+@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL"])
 def test_layers_that_break_a_precondition_go_to_another_set(op: str, tmp_path: Path) -> None:
     """Multipliers above 1, clamps inside the range, groups, dilation, broadcasts are in the oracle's grid."""
     board = boards.load(BOARD)

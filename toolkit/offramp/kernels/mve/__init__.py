@@ -6,13 +6,25 @@ from collections.abc import Callable
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve import add, depthwise, pool, product
+from offramp.kernels.mve import depthwise, elementwise, pool, product, table
 from offramp.ops.op import Kernel, Step
 
-KERNELS: tuple[Kernel, ...] = (*product.KERNELS, *depthwise.KERNELS, *add.KERNELS, *pool.KERNELS)
+KERNELS: tuple[Kernel, ...] = (
+    *product.KERNELS,
+    *depthwise.KERNELS,
+    *elementwise.KERNELS,
+    *pool.KERNELS,
+    *table.KERNELS,
+)
 
 LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]] = {
-    "add": add.lower_add,
+    "add": elementwise.lower_add,
+    "sub": elementwise.lower_add,
+    "mul": elementwise.lower_mul,
+    **dict.fromkeys(
+        ("relu", "relu6", "leaky_relu", "hard_swish", "logistic", "tanh", "quantize", "table"),
+        table.lower_table,
+    ),
     "average_pool_2d": pool.lower_pool,
     "conv_2d": product.lower_conv_2d,
     "depthwise_conv_2d": depthwise.lower_depthwise_conv_2d,
