@@ -94,6 +94,10 @@
 #define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2 1u
 #define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 0x0486u
 #define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_CONV_2D 0x040cu
+#define OFR_PACKING_MVE_DEPTHWISE_CONV_2D 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_CONV_2D_SIGNED 0x048cu
+#define OFR_PACKING_MVE_DEPTHWISE_CONV_2D_SIGNED 1u
 #define OFR_KERNEL_MVE_ADD 0x0407u
 #define OFR_PACKING_MVE_ADD 2u
 #define OFR_KERNEL_MVE_ADD_SIGNED 0x0487u
@@ -466,6 +470,27 @@ typedef struct ofr_mve_depthwise_params {
     uint8_t reserved[2];
 } ofr_mve_depthwise_params;
 _Static_assert(sizeof(ofr_mve_depthwise_params) == 24, "layout");
+
+typedef struct ofr_mve_depthwise_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t multiplier;
+    int16_t fill;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_depthwise_conv_2d_params;
+_Static_assert(sizeof(ofr_mve_depthwise_conv_2d_params) == 36, "layout");
 
 typedef struct ofr_mve_add_params {
     uint32_t elements;

@@ -140,6 +140,41 @@ def depthwise_cases(seed: int, count: int) -> Cases:
         )
 
 
+def any_depthwise_cases(seed: int, count: int) -> Cases:
+    """Other windows, strides, dilations, multipliers than the kernels for 3x3 take."""
+    grid = Grid("DEPTHWISE_CONV_2D", seed + 1000)
+    rng = grid.rng
+    for n in range(count):
+        kernel = [int(rng.integers(1, 8)) for _ in range(2)]
+        stride, dilation = (
+            [int(rng.integers(1, 4)) for _ in range(2)],
+            [int(rng.integers(1, 3)) for _ in range(2)],
+        )
+        padding = (SAME, VALID)[int(rng.integers(2))]
+        size = [int(rng.integers(1, 14)) for _ in range(2)]
+        if padding == VALID:
+            size = [max(s, (k - 1) * d + 1) for s, k, d in zip(size, kernel, dilation, strict=True)]
+        in_c, multiplier = int(rng.integers(1, 20)), int(grid.pick((1, 1, 2, 3, 8)))
+        pairs = zip(size, kernel, stride, dilation, strict=True)
+        out = [window(s, k, t, d, padding) for s, k, t, d in pairs]
+        source, out_c = grid.tensor("input", (1, *size, in_c)), in_c * multiplier
+        regime = ("usual", "usual", "usual", "tiny")[n % 4]
+        drawn = layer(grid, source, (1, *kernel, out_c), 3, (1, *out, out_c), regime, n % 5 != 0, n % 7 != 0)
+        yield grid.case(
+            f"{size}x{in_c}_k{kernel}_s{stride}_d{dilation}_m{multiplier}_p{padding}_{regime}",
+            [source, drawn.weights] + ([drawn.bias] if drawn.bias else []),
+            [drawn.output],
+            "DepthwiseConv2DOptions",
+            Padding=padding,
+            StrideH=stride[0],
+            StrideW=stride[1],
+            DilationHFactor=dilation[0],
+            DilationWFactor=dilation[1],
+            DepthMultiplier=multiplier,
+            FusedActivationFunction=(NONE, RELU, RELU6)[n // 2 % 3],
+        )
+
+
 def arithmetic_cases(op: str) -> Callable[[int, int], Cases]:
     """ADD, SUB and MUL of two tensors of one shape."""
 
@@ -194,6 +229,7 @@ GRIDS: dict[str, Callable[[int, int], Cases]] = {
     "row_conv_2d": row_cases,
     "fully_connected": dense_cases,
     "depthwise_3x3": depthwise_cases,
+    "depthwise_conv_2d": any_depthwise_cases,
     "add": arithmetic_cases("ADD"),
     "sub": arithmetic_cases("SUB"),
     "mul": arithmetic_cases("MUL"),

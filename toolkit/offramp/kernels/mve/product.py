@@ -56,6 +56,7 @@ FEW_ROWS = 3  # that are cheaper one by one than four together
 
 MAX_OUT_C = 16383  # offsets of outputs have 16 bits
 STRIP_BYTES = 2048  # of scratch that a second row of a strip may take
+EVEN_FIRST = np.array([0, 2, 4, 6, 1, 3, 5, 7])  # channels of which narrowing makes eight in order
 COPY_BYTES = 1792  # of scratch for pixels that lie under their outputs
 ROW_STRIP_BYTES = 4096  # the same for kernels three columns wide
 
@@ -86,7 +87,7 @@ def stream_of_eights(weights: Array, bias: Array, s: Scaling) -> bytes:
     words = np.pad(np.stack([bias.astype(np.int32), s.multiplier, s.exponent]), ((0, 0), (0, missing)))
     out = b""
     for first in range(0, out_c, 8):
-        eight = first + np.array([0, 2, 4, 6, 1, 3, 5, 7])
+        eight = first + EVEN_FIRST
         out += padded[eight].transpose(1, 0, 2).tobytes() + words[:, eight].astype(np.int32).tobytes()
     return out
 
