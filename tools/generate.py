@@ -19,7 +19,7 @@ import flatbuffers
 from flatbuffers import number_types
 
 from offramp import boards
-from offramp.kernels import ALL_KERNELS
+from offramp.kernels import ALL_KERNELS, LEFT_TO
 from offramp.ops import Params
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
@@ -181,6 +181,17 @@ def kernels_page() -> str:
         lines += ["`" + "`, `".join(f"{kind} {field}" for field, kind in k.params.fields) + "`"]
         if k.tables:
             lines += ["", f"Then {k.tables}."]
+    lines += [
+        "",
+        "## Left to other sets",
+        "",
+        "Figures are instructions an element of the output, unless said otherwise, on the set's own cores.",
+        "",
+        "| set | op | served by | why |",
+        "|---|---|---|---|",
+    ]
+    for name, left in LEFT_TO.items():
+        lines += [f"| {name} | {op} | {by} | {why} |" for op, (by, why) in left.items()]
     return "\n".join([*lines, ""])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from offramp import boards
+from offramp import ops as offramp_ops
 from offramp.blob import write
 from offramp.boards import Board
 from offramp.frontends import tflite
@@ -286,6 +287,17 @@ def test_layers_that_break_a_precondition_go_to_another_set(op: str, tmp_path: P
     sets = {kernel.split("/")[0] for case in cases for kernel in case.kernels}
     assert sets & {"cmsis_nn", "generic"}
     assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+def test_every_operator_is_served_or_left_with_a_reason() -> None:
+    views_and_state = {
+        kind for kind, row in offramp_ops.OPS.items() if row.is_view or kind.endswith("_variable")
+    }
+    assert set(mve.LOWER) | set(mve.LEFT_TO) == set(offramp_ops.OPS) - views_and_state
+    assert not set(mve.LOWER) & set(mve.LEFT_TO)
+    for served_by, reason in mve.LEFT_TO.values():
+        assert served_by in ("generic", "cmsis_nn")
+        assert any(c.isdigit() for c in reason)
 
 
 def test_hostile_blocks_stay_inside(tmp_path: Path) -> None:
