@@ -28,7 +28,8 @@ static uint32_t taps_of(const ofr_mve_depthwise_conv_2d_params *p) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_depthwise_conv_2d_params *p = call->params;
-    if (p->in_c == 0 || p->multiplier == 0 || p->kernel_h == 0 || p->kernel_w == 0 || p->out_rows == 0 || p->out_cols == 0) {
+    if (p->in_c == 0 || p->multiplier == 0 || p->kernel_h == 0 || p->kernel_w == 0 || p->out_rows == 0 ||
+        p->out_cols == 0) {
         return ofr_refuse(call, OFR_E_VALUE, 0, 1);
     }
     if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) ||
@@ -136,7 +137,8 @@ static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_sign
     layer l = {p, taps_of(p), call->scratch, NULL, NULL, is_signed};
     uint16_t *places = (uint16_t *)(void *)(l.taps + l.n), *end = places;
     if (p->multiplier > 1) {
-        for (uint32_t i = 0; i < ((out_c + LANES - 1) & ~(LANES - 1u)); i++) { /* missing channels read the first one's */
+        const uint32_t padded = (out_c + LANES - 1) & ~(LANES - 1u); /* missing channels read the first one's */
+        for (uint32_t i = 0; i < padded; i++) {
             *end++ = (uint16_t)(i < out_c ? i / p->multiplier : 0);
         }
         l.places = places;
@@ -167,9 +169,11 @@ static void run_signed(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_mve_depthwise_conv_2d = {
-    OFR_KERNEL_MVE_DEPTHWISE_CONV_2D, OFR_PACKING_MVE_DEPTHWISE_CONV_2D, sizeof(ofr_mve_depthwise_conv_2d_params), 1, 1, 0, check, run_relu,
+    OFR_KERNEL_MVE_DEPTHWISE_CONV_2D, OFR_PACKING_MVE_DEPTHWISE_CONV_2D, sizeof(ofr_mve_depthwise_conv_2d_params),
+    1, 1, 0, check, run_relu,
 };
 
 const ofr_kernel ofr_kernel_mve_depthwise_conv_2d_signed = {
-    OFR_KERNEL_MVE_DEPTHWISE_CONV_2D_SIGNED, OFR_PACKING_MVE_DEPTHWISE_CONV_2D_SIGNED, sizeof(ofr_mve_depthwise_conv_2d_params), 1, 1, 0, check, run_signed,
+    OFR_KERNEL_MVE_DEPTHWISE_CONV_2D_SIGNED, OFR_PACKING_MVE_DEPTHWISE_CONV_2D_SIGNED, sizeof(ofr_mve_depthwise_conv_2d_params),
+    1, 1, 0, check, run_signed,
 };

@@ -71,7 +71,8 @@ static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_sign
             for (uint32_t j = 0; j < 4; j++) {
                 t.x[j] = x + (first + (tiles != 0 || j < here ? j : here - 1)) * pitch;
             }
-            ofr_mve_run(&t, &l, (int8_t *)call->out[0].data + (begin + first) * p->out_c, tiles != 0 ? tiles : 1, is_signed);
+            int8_t *out = (int8_t *)call->out[0].data + (begin + first) * p->out_c;
+            ofr_mve_run(&t, &l, out, tiles != 0 ? tiles : 1, is_signed);
         }
     }
 }
