@@ -200,13 +200,13 @@ def arithmetic_cases(op: str) -> Callable[[int, int], Cases]:
 
 
 def table_cases(seed: int, count: int) -> Cases:
-    grid = Grid("HARD_SWISH", seed)
+    grid = Grid("QUANTIZE", seed)
     rng = grid.rng
     for _ in range(count):
         shape = (1, *(int(rng.integers(1, 12)) for _ in range(3)))
         source = grid.tensor("input", shape, scale=grid.scale(0.01, 0.3))
         scale = float(np.float32(source.scale * 2.0 ** rng.uniform(-3, 3)))
-        yield grid.case(f"{shape}", [source], [grid.tensor("output", shape, scale=scale)])
+        yield grid.case(f"{shape}", [source], [grid.tensor("output", shape, scale=scale)], "QuantizeOptions")
 
 
 def pool_cases(op: str) -> Callable[[int, int], Cases]:
