@@ -19,8 +19,9 @@ import flatbuffers
 from flatbuffers import number_types
 
 from offramp import boards
-from offramp.kernels import ALL_KERNELS
+from offramp.kernels import ALL_KERNELS, LEFT_TO
 from offramp.ops import Params
+from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
 from offramp_host.status import statuses
 
@@ -166,6 +167,10 @@ def kernels_page() -> str:
     for k in ALL_KERNELS:
         in_place = [str(i) for i in range(4) if k.in_place >> i & 1]
         over = f" The output may lie on input {' or '.join(in_place)}." if in_place else ""
+        if k.in_place & SAME_START:
+            over += " The output may begin where input 0 begins."
+        if k.in_place & SCRATCH_ON_INPUT:
+            over += " Scratch may begin where input 0 begins."
         lines += [
             "",
             f"## {k.set}/{k.name}",
@@ -176,6 +181,17 @@ def kernels_page() -> str:
         lines += ["`" + "`, `".join(f"{kind} {field}" for field, kind in k.params.fields) + "`"]
         if k.tables:
             lines += ["", f"Then {k.tables}."]
+    lines += [
+        "",
+        "## Left to other sets",
+        "",
+        "Figures are instructions an element of the output, unless said otherwise, on the set's own cores.",
+        "",
+        "| set | op | served by | why |",
+        "|---|---|---|---|",
+    ]
+    for name, left in LEFT_TO.items():
+        lines += [f"| {name} | {op} | {by} | {why} |" for op, (by, why) in left.items()]
     return "\n".join([*lines, ""])
 
 

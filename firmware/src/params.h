@@ -106,14 +106,24 @@
 #define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2 1u
 #define OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 0x0486u
 #define OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_CONV_2D 0x040cu
+#define OFR_PACKING_MVE_DEPTHWISE_CONV_2D 1u
+#define OFR_KERNEL_MVE_DEPTHWISE_CONV_2D_SIGNED 0x048cu
+#define OFR_PACKING_MVE_DEPTHWISE_CONV_2D_SIGNED 1u
 #define OFR_KERNEL_MVE_ADD 0x0407u
-#define OFR_PACKING_MVE_ADD 1u
+#define OFR_PACKING_MVE_ADD 2u
 #define OFR_KERNEL_MVE_ADD_SIGNED 0x0487u
-#define OFR_PACKING_MVE_ADD_SIGNED 1u
+#define OFR_PACKING_MVE_ADD_SIGNED 2u
+#define OFR_KERNEL_MVE_MUL 0x040bu
+#define OFR_PACKING_MVE_MUL 1u
+#define OFR_KERNEL_MVE_MUL_SIGNED 0x048bu
+#define OFR_PACKING_MVE_MUL_SIGNED 1u
 #define OFR_KERNEL_MVE_AVERAGE_POOL_2D 0x0408u
 #define OFR_PACKING_MVE_AVERAGE_POOL_2D 1u
 #define OFR_KERNEL_MVE_MAX_POOL_2D 0x0409u
 #define OFR_PACKING_MVE_MAX_POOL_2D 1u
+#define OFR_KERNEL_MVE_TABLE 0x040au
+#define OFR_PACKING_MVE_TABLE 1u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -495,14 +505,45 @@ typedef struct ofr_mve_depthwise_params {
 } ofr_mve_depthwise_params;
 _Static_assert(sizeof(ofr_mve_depthwise_params) == 24, "layout");
 
+typedef struct ofr_mve_depthwise_conv_2d_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t multiplier;
+    int16_t fill;
+    uint16_t add[2];
+    uint8_t reserved[2];
+} ofr_mve_depthwise_conv_2d_params;
+_Static_assert(sizeof(ofr_mve_depthwise_conv_2d_params) == 36, "layout");
+
 typedef struct ofr_mve_add_params {
     uint32_t elements;
+    int32_t factor;
     int32_t multiplier;
     int32_t exponent;
     uint16_t exact;
     uint16_t add[2];
     uint8_t reserved[2];
 } ofr_mve_add_params;
-_Static_assert(sizeof(ofr_mve_add_params) == 20, "layout");
+_Static_assert(sizeof(ofr_mve_add_params) == 24, "layout");
+
+typedef struct ofr_mve_mul_params {
+    uint32_t elements;
+    int32_t multiplier;
+    int32_t exponent;
+    int16_t zero_point[2];
+    uint16_t add[2];
+} ofr_mve_mul_params;
+_Static_assert(sizeof(ofr_mve_mul_params) == 20, "layout");
 
 #endif

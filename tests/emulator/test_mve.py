@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from offramp import boards
+from offramp import ops as offramp_ops
 from offramp.blob import write
 from offramp.boards import Board
 from offramp.frontends import tflite
@@ -140,21 +141,72 @@ def depthwise_cases(seed: int, count: int) -> Cases:
         )
 
 
-def add_cases(seed: int, count: int) -> Cases:
-    grid = Grid("ADD", seed)
+def any_depthwise_cases(seed: int, count: int) -> Cases:
+    """Other windows, strides, dilations, multipliers than the kernels for 3x3 take."""
+    grid = Grid("DEPTHWISE_CONV_2D", seed + 1000)
     rng = grid.rng
     for n in range(count):
-        shape = (1, *(int(rng.integers(1, 12)) for _ in range(3)))
-        a = grid.tensor("a", shape)
-        b = grid.tensor("b", shape, scale=float(np.float32(a.scale * 2.0 ** rng.uniform(-8, 8))))
-        scale = float(np.float32(max(a.scale, b.scale) * 2.0 ** rng.uniform(0, 2)))
-        yield grid.case(
-            f"{shape}",
-            [a, b],
-            [grid.tensor("output", shape, scale=scale)],
-            "AddOptions",
-            FusedActivationFunction=(NONE, RELU, RELU6)[n % 3],
+        kernel = [int(rng.integers(1, 8)) for _ in range(2)]
+        stride, dilation = (
+            [int(rng.integers(1, 4)) for _ in range(2)],
+            [int(rng.integers(1, 3)) for _ in range(2)],
         )
+        padding = (SAME, VALID)[int(rng.integers(2))]
+        size = [int(rng.integers(1, 14)) for _ in range(2)]
+        if padding == VALID:
+            size = [max(s, (k - 1) * d + 1) for s, k, d in zip(size, kernel, dilation, strict=True)]
+        in_c, multiplier = int(rng.integers(1, 20)), int(grid.pick((1, 1, 2, 3, 8)))
+        pairs = zip(size, kernel, stride, dilation, strict=True)
+        out = [window(s, k, t, d, padding) for s, k, t, d in pairs]
+        source, out_c = grid.tensor("input", (1, *size, in_c)), in_c * multiplier
+        regime = ("usual", "usual", "usual", "tiny")[n % 4]
+        drawn = layer(grid, source, (1, *kernel, out_c), 3, (1, *out, out_c), regime, n % 5 != 0, n % 7 != 0)
+        yield grid.case(
+            f"{size}x{in_c}_k{kernel}_s{stride}_d{dilation}_m{multiplier}_p{padding}_{regime}",
+            [source, drawn.weights] + ([drawn.bias] if drawn.bias else []),
+            [drawn.output],
+            "DepthwiseConv2DOptions",
+            Padding=padding,
+            StrideH=stride[0],
+            StrideW=stride[1],
+            DilationHFactor=dilation[0],
+            DilationWFactor=dilation[1],
+            DepthMultiplier=multiplier,
+            FusedActivationFunction=(NONE, RELU, RELU6)[n // 2 % 3],
+        )
+
+
+def arithmetic_cases(op: str) -> Callable[[int, int], Cases]:
+    """ADD, SUB and MUL of two tensors of one shape."""
+
+    def cases(seed: int, count: int) -> Cases:
+        grid = Grid(op, seed)
+        rng = grid.rng
+        for n in range(count):
+            shape = (1, *(int(rng.integers(1, 12)) for _ in range(3)))
+            a = grid.tensor("a", shape)
+            b = grid.tensor("b", shape, scale=float(np.float32(a.scale * 2.0 ** rng.uniform(-8, 8))))
+            reach = a.scale * b.scale * 2.0**6 if op == "MUL" else max(a.scale, b.scale)
+            scale = float(np.float32(reach * 2.0 ** rng.uniform(0, 2)))
+            yield grid.case(
+                f"{shape}",
+                [a, b],
+                [grid.tensor("output", shape, scale=scale)],
+                f"{op.capitalize()}Options",
+                FusedActivationFunction=(NONE, RELU, RELU6)[n % 3],
+            )
+
+    return cases
+
+
+def table_cases(seed: int, count: int) -> Cases:
+    grid = Grid("QUANTIZE", seed)
+    rng = grid.rng
+    for _ in range(count):
+        shape = (1, *(int(rng.integers(1, 12)) for _ in range(3)))
+        source = grid.tensor("input", shape, scale=grid.scale(0.01, 0.3))
+        scale = float(np.float32(source.scale * 2.0 ** rng.uniform(-3, 3)))
+        yield grid.case(f"{shape}", [source], [grid.tensor("output", shape, scale=scale)], "QuantizeOptions")
 
 
 def pool_cases(op: str) -> Callable[[int, int], Cases]:
@@ -178,7 +230,11 @@ GRIDS: dict[str, Callable[[int, int], Cases]] = {
     "row_conv_2d": row_cases,
     "fully_connected": dense_cases,
     "depthwise_3x3": depthwise_cases,
-    "add": add_cases,
+    "depthwise_conv_2d": any_depthwise_cases,
+    "add": arithmetic_cases("ADD"),
+    "sub": arithmetic_cases("SUB"),
+    "mul": arithmetic_cases("MUL"),
+    "table": table_cases,
     "average_pool_2d": pool_cases("AVERAGE_POOL_2D"),
     "max_pool_2d": pool_cases("MAX_POOL_2D"),
 }
@@ -199,15 +255,31 @@ def test_a_share_of_random_shapes_equals_the_oracle(tmp_path: Path) -> None:
     assert min(used.values()) >= 5, used
 
 
+def test_outputs_lie_over_inputs_in_a_share_of_the_shapes() -> None:
+    """The grids run each kernel in place too, strips and ends included."""
+    board = boards.load(BOARD)
+    over: dict[str, int] = {}
+    for case in (case for grid in GRIDS for case in GRIDS[grid](1, 60)):
+        plan = make_plan(tflite.load(case.model, case.name), board, Options(kernels="mve"))
+        for step in plan.steps:
+            source, target = plan.tensors[step.inputs[0]], plan.tensors[step.outputs[0]]
+            if step.kernel.set == "mve" and source.offset == target.offset:
+                name = step.kernel.name.removesuffix("_signed")
+                over[name] = over.get(name, 0) + 1
+    assert set(over) == {k.name.removesuffix("_signed") for k in mve.KERNELS if k.in_place}
+    assert min(over.values()) >= 5, over
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("grid", GRIDS)
 def test_random_shapes_equal_the_oracle(grid: str, tmp_path: Path) -> None:
     used = check([grid], 2, 1800, tmp_path)
-    own = [count for name, count in used.items() if name.removesuffix("_signed").startswith(grid)]
+    kernel = {"sub": "add"}.get(grid, grid)
+    own = [count for name, count in used.items() if name.removesuffix("_signed").startswith(kernel)]
     assert min(own) >= 200, used
 
 
-@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"])
+@pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL"])
 def test_layers_that_break_a_precondition_go_to_another_set(op: str, tmp_path: Path) -> None:
     """Multipliers above 1, clamps inside the range, groups, dilation, broadcasts are in the oracle's grid."""
     board = boards.load(BOARD)
@@ -215,6 +287,17 @@ def test_layers_that_break_a_precondition_go_to_another_set(op: str, tmp_path: P
     sets = {kernel.split("/")[0] for case in cases for kernel in case.kernels}
     assert sets & {"cmsis_nn", "generic"}
     assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+def test_every_operator_is_served_or_left_with_a_reason() -> None:
+    views_and_state = {
+        kind for kind, row in offramp_ops.OPS.items() if row.is_view or kind.endswith("_variable")
+    }
+    assert set(mve.LOWER) | set(mve.LEFT_TO) == set(offramp_ops.OPS) - views_and_state
+    assert not set(mve.LOWER) & set(mve.LEFT_TO)
+    for served_by, reason in mve.LEFT_TO.values():
+        assert served_by in ("generic", "cmsis_nn")
+        assert any(c.isdigit() for c in reason)
 
 
 def test_hostile_blocks_stay_inside(tmp_path: Path) -> None:

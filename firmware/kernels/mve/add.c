@@ -1,27 +1,17 @@
-/* Addition, int8, of two tensors of one shape on Helium.
+/* Addition and subtraction, int8, of two tensors of one shape on Helium.
  *
- * Of the two inputs brought to a common scale, the one of the larger scale is its value times 2^19 exactly; the other
- * comes from a table of 256 words, with both zero points in it. Eight elements at a time. */
+ * Of the two inputs brought to a common scale, the one of the larger scale is its value times 2^19 exactly, or less
+ * that; the other comes from a table of 256 words, with both zero points in it. Eight elements at a time. */
 #pragma GCC optimize("Os")
 
-#include "kernel.h"
+#include "elementwise.h"
 
 static ofr_status check(const ofr_call *call) {
     const ofr_mve_add_params *p = call->params;
-    if (p->elements == 0 || p->exact > 1) {
+    if (p->exact > 1) {
         return ofr_refuse(call, OFR_E_VALUE, p->exact, 1);
     }
-    ofr_status status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + 1024);
-    for (uint32_t i = 0; i < 2 && status == OFR_OK; i++) {
-        status = ofr_expect(call, OFR_E_DTYPE, call->in[i].dtype, OFR_S8);
-        if (status == OFR_OK) {
-            status = ofr_expect(call, OFR_E_SHAPE, call->in[i].bytes, p->elements);
-        }
-    }
-    if (status == OFR_OK) {
-        status = ofr_expect(call, OFR_E_DTYPE, call->out[0].dtype, OFR_S8);
-    }
-    return status == OFR_OK ? ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, p->elements) : status;
+    return ofr_mve_check_elements(call, p->elements, sizeof *p + 1024);
 }
 
 /* As requantize.h has them, for sums in q2 and q3. */
@@ -49,6 +39,7 @@ static ofr_status check(const ofr_call *call) {
     "vqmovnb.s16 q3, q3\n"
 
 #define EIGHTS(round, narrow)                                                                             \
+    const ofr_mve_add_params *p = params;                                                                 \
     __asm__ volatile("dls lr, %[n]\n"                                                                     \
                      "1: vldrb.u32 q0, [%[x]], #4\n"                                                      \
                      "vldrb.u32 q1, [%[x]], #4\n"                                                         \
@@ -56,8 +47,8 @@ static ofr_status check(const ofr_call *call) {
                      "vldrw.u32 q3, [%[table], q1, uxtw #2]\n"                                            \
                      "vldrb.s32 q0, [%[y]], #4\n"                                                         \
                      "vldrb.s32 q1, [%[y]], #4\n"                                                         \
-                     "vmla.s32 q2, q0, %[one]\n"                                                          \
-                     "vmla.s32 q3, q1, %[one]\n"                                                          \
+                     "vmla.s32 q2, q0, %[factor]\n"                                                          \
+                     "vmla.s32 q3, q1, %[factor]\n"                                                          \
                      "vqrdmulh.s32 q2, q2, %[multiplier]\n"                                               \
                      "vqrdmulh.s32 q3, q3, %[multiplier]\n" round                                         \
                      "vrshl.s32 q2, %[exponent]\n"                                                        \
@@ -66,36 +57,21 @@ static ofr_status check(const ofr_call *call) {
                      "vstrb.32 q3, [%[out]], #4\n"                                                        \
                      "le lr, 1b\n"                                                                        \
                      : [x] "+l"(x), [y] "+l"(y), [out] "+l"(out)                                          \
-                     : [n] "r"(n), [table] "r"(p + 1), [one] "r"(1 << 19), [multiplier] "r"(p->multiplier), \
+                     : [n] "r"(n), [table] "r"(p + 1), [factor] "r"(p->factor), [multiplier] "r"(p->multiplier), \
                        [exponent] "r"(p->exponent), [add0] "r"(p->add[0]), [add1] "r"(p->add[1])          \
                      : "q0", "q1", "q2", "q3", "lr", "memory")
 
-/* n eights, n > 0. */
-typedef void eights(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n);
-
-static void eights_relu(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
+static void eights_relu(const void *params, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
     EIGHTS(ROUND_RELU, NARROW_RELU);
 }
 
-static void eights_signed(const ofr_mve_add_params *p, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
+static void eights_signed(const void *params, const uint8_t *x, const uint8_t *y, uint8_t *out, uint32_t n) {
     EIGHTS(ROUND_SIGNED, NARROW_SIGNED);
 }
 
-static __attribute__((noinline)) void run(const ofr_call *call, eights *add_eights) {
+static void run(const ofr_call *call, ofr_mve_eights *eights) {
     const ofr_mve_add_params *p = call->params;
-    const uint8_t *x = call->in[1u - p->exact].data, *y = call->in[p->exact].data;
-    const uint32_t whole = p->elements / 8u, rest = p->elements % 8u;
-    uint8_t *out = call->out[0].data;
-    if (whole != 0) {
-        add_eights(p, x, y, out, whole);
-    }
-    if (rest != 0) {
-        uint8_t last[2][8] = {{0}};
-        memcpy(last[0], x + 8u * whole, rest);
-        memcpy(last[1], y + 8u * whole, rest);
-        add_eights(p, last[0], last[1], last[0], 1);
-        memcpy(out + 8u * whole, last[0], rest);
-    }
+    ofr_mve_elements(call, call->in[1u - p->exact].data, call->in[p->exact].data, eights);
 }
 
 static void run_relu(const ofr_call *call) {

@@ -38,7 +38,7 @@ static void sum(int16_t *sums, const int8_t *in, uint32_t channels, uint32_t row
 }
 
 /* One output position. */
-static void average(const ofr_pool *p, const int8_t *in, ofr_range y, ofr_range x, int8_t *out) {
+static __attribute__((noinline)) void average(const ofr_pool *p, const int8_t *in, ofr_range y, ofr_range x, int8_t *out) {
     const int32_t rows = y.last - y.first, cols = x.last - x.first, count = rows * cols;
     in += ((uint32_t)y.first * p->cols + (uint32_t)x.first) * p->channels;
     for (uint32_t c = 0, n; c < p->channels; c += n) {

@@ -116,12 +116,12 @@ static void bring(const ofr_mve_conv_2d_params *p, const spread *s, const uint8_
 }
 
 /* The taps of output `i` of a strip. */
-static const int8_t *taps_of(const ofr_mve_conv_2d_params *p, const uint8_t *taps, uint32_t i, uint32_t unit) {
+static __attribute__((noinline)) const int8_t *taps_of(const ofr_mve_conv_2d_params *p, const uint8_t *taps, uint32_t i, uint32_t unit) {
     const uint32_t row = i / p->out_cols, col = i - row * p->out_cols;
     return (const int8_t *)taps + (row * columns(p) + col * column_step(p)) * unit;
 }
 
-static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *pairs) {
+static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_signed) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t unit = (uint32_t)p->kernel_h * p->in_c, k = unit * p->kernel_w, row = columns(p) * unit;
     const ofr_mve_layer l = {(const int8_t *)(p + 1), p->out_c, ofr_mve_pair_bytes(k)};
@@ -129,10 +129,10 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
     int8_t *out = (int8_t *)call->out[0].data;
     uint8_t *const taps = call->scratch;
     ofr_mve_tile t;
-    ofr_mve_begin(&t, k, OFR_MVE_UNROLLED, p->add);
+    ofr_mve_begin(&t, k, p->out_c, p->add);
     t.x_step = 4u * column_step(p) * unit;
     ofr_mve_place(&t, 4, p->out_c);
-    memset(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */
+    ofr_mve_fill(taps, p->fill, p->strip * row + 16); /* columns beside the input stay so */
     for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
         const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
         const uint32_t pixels = rows * p->out_cols;
@@ -149,7 +149,7 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
             for (uint32_t i = 0; i < 4; i++) {
                 t.x[i] = taps_of(p, taps, done + (i < n ? i : n - 1), unit);
             }
-            ofr_mve_run(&t, &l, out, tiles, pairs);
+            ofr_mve_run(&t, &l, out, tiles, is_signed);
             if (n < 4) {
                 ofr_mve_place(&t, 4, p->out_c);
             }
@@ -159,17 +159,17 @@ static __attribute__((noinline)) void run(const ofr_call *call, ofr_mve_pairs *p
 }
 
 static void run_relu(const ofr_call *call) {
-    run(call, ofr_mve_pairs_relu);
+    run(call, 0);
 }
 
 static void run_signed(const ofr_call *call) {
-    run(call, ofr_mve_pairs_signed);
+    run(call, 1);
 }
 
 const ofr_kernel ofr_kernel_mve_conv_2d = {
-    OFR_KERNEL_MVE_CONV_2D, OFR_PACKING_MVE_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_relu,
+    OFR_KERNEL_MVE_CONV_2D, OFR_PACKING_MVE_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run_relu,
 };
 
 const ofr_kernel ofr_kernel_mve_conv_2d_signed = {
-    OFR_KERNEL_MVE_CONV_2D_SIGNED, OFR_PACKING_MVE_CONV_2D_SIGNED, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_signed,
+    OFR_KERNEL_MVE_CONV_2D_SIGNED, OFR_PACKING_MVE_CONV_2D_SIGNED, sizeof(ofr_mve_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run_signed,
 };

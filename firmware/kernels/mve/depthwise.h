@@ -104,21 +104,23 @@ _Static_assert(offsetof(ofr_mve_planes, places) == 64 && offsetof(ofr_mve_planes
     round                                       \
     "vrshl.s32 " q ", r10\n"
 
-/* Bytes of a row and of all rows of a plane. */
+/* Eight planes in scratch: bytes of a row, rows, bytes behind the last plane that are read with its last rows. */
 typedef struct ofr_mve_plane {
-    uint32_t pitch, rows;
+    uint32_t pitch, rows, behind;
 } ofr_mve_plane;
 
-/* Sizes and types; plane as the stride has it. */
-ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane);
+/* Sizes and types; scratch has `more` bytes behind the planes. */
+ofr_status ofr_mve_check_depthwise(const ofr_call *call, ofr_mve_plane plane, uint32_t more);
 
-/* Spreads `channels` channels of the input from `first` on, rows from y0 on, into the planes. */
-void ofr_mve_spread(const ofr_call *call, ofr_mve_plane plane, int32_t y0, uint32_t first, uint32_t channels);
+/* Brings `channels` channels of the input from `first` on into the planes' rows [begin, end), of which the first holds
+ * input row y0. */
+void ofr_mve_spread(const ofr_call *call, ofr_mve_plane plane, int32_t y0, uint32_t first, uint32_t channels,
+                    uint32_t begin, uint32_t end);
 
 /* What all calls of a layer have in common: add, plane_bytes and patch. */
 void ofr_mve_begin_planes(ofr_mve_planes *t, const ofr_call *call, ofr_mve_plane plane);
 
-/* Points t at the channel's parameters and at its first output in row oy. */
-void ofr_mve_at_channel(ofr_mve_planes *t, const ofr_call *call, uint32_t oy, uint32_t channel);
+/* Points t at the channel's parameters and, in `out`, at its first output. */
+void ofr_mve_at_channel(ofr_mve_planes *t, const ofr_call *call, uint8_t *out, uint32_t channel);
 
 #endif

@@ -2,6 +2,7 @@
 #pragma GCC optimize("Os")
 
 #include "depthwise.h"
+#include "tile.h"
 
 /* q3: the patch; q4 to q7: weights of the upper left, lower left, upper right and lower right output; r7: the lower
  * patch. */
@@ -57,8 +58,11 @@ static __attribute__((naked, noinline)) void planes_signed(const ofr_mve_planes 
     __asm__ volatile(OFR_MVE_DEPTHWISE("", WEIGHTS, BEGIN_ROW, GROUP_SIGNED, STORE, ADVANCE, STORE_EDGE));
 }
 
+enum { HALO = 2 }; /* rows that strips share */
+
 static ofr_mve_plane plane_of(const ofr_mve_depthwise_params *p) {
-    return (ofr_mve_plane){((p->out_cols + 1u) & ~1u) + 2u, ((p->strip + 3u) & ~3u) + 2u};
+    const uint32_t pitch = ((p->out_cols + 1u) & ~1u) + 2u;
+    return (ofr_mve_plane){pitch, p->strip + HALO, -(uint32_t)p->strip % 4u * pitch};
 }
 
 /* Row and column of lane i of a group: even lanes are the upper patch's. */
@@ -79,7 +83,7 @@ static ofr_status check(const ofr_call *call) {
     if (ofr_times(3u * p->out_cols + 1u, p->channels) > UINT16_MAX) {
         return ofr_refuse(call, OFR_E_VALUE, reach, UINT16_MAX);
     }
-    return ofr_mve_check_depthwise(call, plane_of(p));
+    return ofr_mve_check_depthwise(call, plane_of(p), 0);
 }
 
 static __attribute__((noinline)) void run(const ofr_call *call, void planes(const ofr_mve_planes *)) {
@@ -97,18 +101,21 @@ static __attribute__((noinline)) void run(const ofr_call *call, void planes(cons
         places[i] = (uint16_t)(row_of(i) * row + col_of(i) * p->channels);
     }
     memcpy(t.places, places, sizeof t.places);
-    for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
-        const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
-        for (uint32_t c = 0; c < p->channels; c += OFR_MVE_PLANES) {
-            t.channels = p->channels - c < OFR_MVE_PLANES ? p->channels - c : OFR_MVE_PLANES;
-            ofr_mve_spread(call, plane, (int32_t)oy - p->pad_top, c, t.channels);
-            ofr_mve_at_channel(&t, call, oy, c);
+    for (uint32_t c = 0; c < p->channels; c += OFR_MVE_PLANES) { /* none needs what another has written over */
+        t.channels = p->channels - c < OFR_MVE_PLANES ? p->channels - c : OFR_MVE_PLANES;
+        for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
+            const uint32_t rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
+            uint8_t *plane_top = call->scratch, *out = call->out[0].data + oy * row;
+            for (uint32_t i = 0; oy != 0 && i < t.channels; i++, plane_top += t.plane_bytes) {
+                (void)ofr_mve_copy(plane_top, plane_top + p->strip * plane.pitch, HALO * plane.pitch);
+            }
+            ofr_mve_spread(call, plane, (int32_t)oy - p->pad_top, c, t.channels, oy != 0 ? HALO : 0, rows + HALO);
             for (uint32_t done = 0, n; done < rows; done += n) { /* whole groups, then what rows are left */
                 n = rows - done < 4 ? rows - done : (rows - done) & ~3u;
                 t.rows = (n + 3u) / 4u;
                 t.mask = mask_of_rows[n < 4 ? n : 4] * 0x101u;
                 t.edge = p->out_cols % 2u ? t.mask & 0xffu : 0;
-                ofr_mve_at_channel(&t, call, oy + done, c);
+                ofr_mve_at_channel(&t, call, out + done * row, c);
                 t.plane += done * plane.pitch;
                 planes(&t);
             }
@@ -125,9 +132,9 @@ static void run_signed(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_mve_depthwise_3x3 = {
-    OFR_KERNEL_MVE_DEPTHWISE_3X3, OFR_PACKING_MVE_DEPTHWISE_3X3, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_relu,
+    OFR_KERNEL_MVE_DEPTHWISE_3X3, OFR_PACKING_MVE_DEPTHWISE_3X3, sizeof(ofr_mve_depthwise_params), 1, 1, 1, check, run_relu,
 };
 
 const ofr_kernel ofr_kernel_mve_depthwise_3x3_signed = {
-    OFR_KERNEL_MVE_DEPTHWISE_3X3_SIGNED, OFR_PACKING_MVE_DEPTHWISE_3X3_SIGNED, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_signed,
+    OFR_KERNEL_MVE_DEPTHWISE_3X3_SIGNED, OFR_PACKING_MVE_DEPTHWISE_3X3_SIGNED, sizeof(ofr_mve_depthwise_params), 1, 1, 1, check, run_signed,
 };

@@ -2,6 +2,7 @@
 #pragma GCC optimize("Os")
 
 #include "depthwise.h"
+#include "tile.h"
 
 /* q3, q5, q6, q7: the four patches; q4: weights. */
 #define BEGIN                         \
@@ -50,11 +51,19 @@ static __attribute__((naked, noinline)) void planes_signed(const ofr_mve_planes 
 
 /* The fourth row of the last patch meets zeros. */
 static ofr_mve_plane plane_of(const ofr_mve_depthwise_params *p) {
-    return (ofr_mve_plane){2u * ((p->out_cols + 3u) & ~3u) + 2u, 2u * p->strip + 2u};
+    const uint32_t pitch = 2u * ((p->out_cols + 3u) & ~3u) + 2u;
+    return (ofr_mve_plane){pitch, 2u * p->strip + 1u, pitch};
+}
+
+/* Bytes of the first strip's outputs, which wait in scratch where they would lie over its input. */
+static uint32_t waiting_bytes(const ofr_call *call) {
+    const ofr_mve_depthwise_params *p = call->params;
+    const uint32_t rows = p->strip < p->out_rows ? p->strip : p->out_rows;
+    return call->in[0].data == call->out[0].data ? ofr_times(rows, ofr_times(p->out_cols, p->channels)) : 0;
 }
 
 static ofr_status check(const ofr_call *call) {
-    return ofr_mve_check_depthwise(call, plane_of(call->params));
+    return ofr_mve_check_depthwise(call, plane_of(call->params), waiting_bytes(call));
 }
 
 static __attribute__((noinline)) void run(const ofr_call *call, void planes(const ofr_mve_planes *)) {
@@ -70,13 +79,18 @@ static __attribute__((noinline)) void run(const ofr_call *call, void planes(cons
     t.out_step = row - t.groups * t.group_step;
     const uint32_t places[4] = {0, p->channels, 2u * p->channels, 3u * p->channels};
     memcpy(t.places, places, sizeof t.places);
+    const uint32_t waiting = waiting_bytes(call);
+    uint8_t *const wait = (uint8_t *)call->scratch + OFR_MVE_PLANES * t.plane_bytes + plane.behind;
     for (uint32_t oy = 0; oy < p->out_rows; oy += p->strip) {
         t.rows = p->out_rows - oy < p->strip ? p->out_rows - oy : p->strip;
         for (uint32_t c = 0; c < p->channels; c += OFR_MVE_PLANES) {
             t.channels = p->channels - c < OFR_MVE_PLANES ? p->channels - c : OFR_MVE_PLANES;
-            ofr_mve_spread(call, plane, (int32_t)(2u * oy) - p->pad_top, c, t.channels);
-            ofr_mve_at_channel(&t, call, oy, c);
+            ofr_mve_spread(call, plane, (int32_t)(2u * oy) - p->pad_top, c, t.channels, 0, 2u * t.rows + 1u);
+            ofr_mve_at_channel(&t, call, oy == 0 && waiting != 0 ? wait : call->out[0].data + oy * row, c);
             planes(&t);
+        }
+        if (oy == 0) {
+            (void)ofr_mve_copy(call->out[0].data, wait, waiting);
         }
     }
 }
@@ -90,9 +104,9 @@ static void run_signed(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_mve_depthwise_3x3_stride_2 = {
-    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2, OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_relu,
+    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2, OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2, sizeof(ofr_mve_depthwise_params), 1, 1, OFR_SAME_START(0), check, run_relu,
 };
 
 const ofr_kernel ofr_kernel_mve_depthwise_3x3_stride_2_signed = {
-    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED, OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED, sizeof(ofr_mve_depthwise_params), 1, 1, 0, check, run_signed,
+    OFR_KERNEL_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED, OFR_PACKING_MVE_DEPTHWISE_3X3_STRIDE_2_SIGNED, sizeof(ofr_mve_depthwise_params), 1, 1, OFR_SAME_START(0), check, run_signed,
 };

@@ -12,7 +12,7 @@ typedef struct tiles {
     const uint8_t *taps; /* its left taps */
     const int8_t *end;   /* of the stream */
     uint32_t two;
-    uint32_t loops, skip; /* as of ofr_mve_tile */
+    uint32_t loops, skip; /* through the unrolled product behind the first step; of its steps, the first time */
     uint32_t tiles;       /* one behind the other */
     const int8_t *stream;
     uint32_t pitch; /* from one vector of a column to the next */
@@ -153,15 +153,23 @@ static ofr_status check(const ofr_call *call) {
     return ofr_mve_check_conv_2d(call, ofr_times(ofr_times(rows_of(p), p->in_c / 16u), pitch_of(p)));
 }
 
+/* Rows of taps that a strip shares with the one before. */
+static uint32_t shared_rows(const ofr_mve_conv_2d_params *p) {
+    return p->dilation_h == 1 && p->kernel_h > p->stride_h ? (uint32_t)p->kernel_h - p->stride_h : 0;
+}
+
 /* Taps of the strip that begins with output row `oy`. */
 static void bring(const ofr_call *call, uint32_t oy) {
     const ofr_mve_conv_2d_params *p = call->params;
     const uint32_t room = p->out_cols + 2u - p->pad_left, n = p->cols < room ? p->cols : room;
-    uint8_t *dst = (uint8_t *)call->scratch + 16u * p->pad_left;
-    int32_t y = (int32_t)(oy * p->stride_h) - p->pad_top;
+    const uint32_t row = p->in_c / 16u * pitch_of(p), known = oy != 0 ? shared_rows(p) : 0;
+    uint8_t *dst = call->scratch;
+    (void)ofr_mve_copy(dst, dst + p->strip * p->stride_h * row, known * row); /* outputs may lie over their input by now */
+    dst += known * row + 16u * p->pad_left;
+    int32_t y = (int32_t)(oy * p->stride_h + known) - p->pad_top;
     uint8_t fill[16];
     memset(fill, p->fill, sizeof fill);
-    for (uint32_t r = 0; r < rows_of(p); r++, y += p->dilation_h) {
+    for (uint32_t r = known; r < rows_of(p); r++, y += p->dilation_h) {
         const uint8_t *src = call->in[0].data + (uint32_t)y * p->cols * p->in_c;
         for (uint32_t c = 0; c < p->in_c; c += 16, dst += pitch_of(p)) {
             const int inside = y >= 0 && y < p->rows;
@@ -176,13 +184,12 @@ static __attribute__((noinline)) void run(const ofr_call *call, uint32_t is_sign
     const uint32_t whole = p->out_cols / TILE, pitch = pitch_of(p);
     const uint32_t parts = p->out_c % 2u ? 4 : 2;
     const int8_t *const stream = (const int8_t *)(p + 1);
-    ofr_mve_tile shared; /* for loops and places */
-    ofr_mve_begin(&shared, 16u * steps, UNROLLED, p->add);
+    ofr_mve_tile shared; /* for its places */
     ofr_mve_place(&shared, TILE, p->out_c);
-    tiles t = {.two = 2, .loops = shared.loops, .skip = shared.skip, .pitch = pitch, .out_step = 4u * p->out_c,
+    tiles t = {.two = 2, .loops = (steps - 1u) / UNROLLED + 1u, .skip = UNROLLED - (steps - 1u) % UNROLLED, .pitch = pitch, .out_step = 4u * p->out_c,
                .add = {p->add[0], p->add[1]}};
     memcpy(t.places, shared.places, sizeof t.places);
-    memset(call->scratch, p->fill, rows_of(p) * (p->in_c / 16u) * pitch); /* columns beside the input stay so */
+    ofr_mve_fill(call->scratch, p->fill, rows_of(p) * (p->in_c / 16u) * pitch); /* columns beside the input stay so */
     for (uint32_t oy = 0; oy < p->out_rows; oy++) {
         int8_t *out = (int8_t *)call->out[0].data + oy * p->out_cols * p->out_c;
         const uint32_t in_strip = oy % p->strip;
@@ -214,9 +221,9 @@ static void run_signed(const ofr_call *call) {
 }
 
 const ofr_kernel ofr_kernel_mve_row_conv_2d = {
-    OFR_KERNEL_MVE_ROW_CONV_2D, OFR_PACKING_MVE_ROW_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_relu,
+    OFR_KERNEL_MVE_ROW_CONV_2D, OFR_PACKING_MVE_ROW_CONV_2D, sizeof(ofr_mve_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run_relu,
 };
 
 const ofr_kernel ofr_kernel_mve_row_conv_2d_signed = {
-    OFR_KERNEL_MVE_ROW_CONV_2D_SIGNED, OFR_PACKING_MVE_ROW_CONV_2D_SIGNED, sizeof(ofr_mve_conv_2d_params), 1, 1, 0, check, run_signed,
+    OFR_KERNEL_MVE_ROW_CONV_2D_SIGNED, OFR_PACKING_MVE_ROW_CONV_2D_SIGNED, sizeof(ofr_mve_conv_2d_params), 1, 1, OFR_SAME_START(0), check, run_signed,
 };

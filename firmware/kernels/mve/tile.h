@@ -12,29 +12,22 @@
 
 #include "kernel.h"
 
-typedef struct ofr_mve_tile ofr_mve_tile;
+enum { OFR_MVE_PAIR_TAIL = 24 }; /* bytes of a pair behind its weights */
 
-/* A loop over channels: its two forms are requantize.h's. */
-typedef void ofr_mve_pairs(const ofr_mve_tile *);
-
-enum {
-    OFR_MVE_PAIR_TAIL = 24, /* bytes of a pair behind its weights */
-    OFR_MVE_UNROLLED = 4    /* steps of the product in the code */
-};
-
-struct ofr_mve_tile {
-    const int8_t *x[4];  /* taps of each pixel, a multiple of 16 of them readable */
-    uint32_t loops;      /* through the unrolled product */
-    uint32_t skip;       /* of its steps, the first time */
-    int8_t *out;         /* of the first pixel */
-    const int8_t *end;   /* of the stream */
-    uint32_t tiles;      /* one behind the other */
-    uint32_t x_step;     /* from the pixels of a tile to those of the next */
+typedef struct ofr_mve_tile {
+    int8_t *out;        /* of the first pixel */
+    const int8_t *x[4]; /* taps of each pixel, a multiple of 16 of them readable */
+    const int8_t *end;  /* of the stream */
+    uint32_t two;
+    uint32_t loops;     /* through the unrolled product, which follows the first 16 taps */
+    uint32_t add[2];
+    uint32_t skip;      /* of its steps, the first time; more than there are: no such product */
+    uint32_t tiles;     /* one behind the other */
+    uint32_t x_step;    /* from the pixels of a tile to those of the next */
     uint32_t out_step;
     const int8_t *stream;
-    uint16_t places[8];  /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
-    uint32_t add[2];
-};
+    uint16_t places[8]; /* of pixel i from out: [2 i] first channel, [2 i + 1] second */
+} ofr_mve_tile;
 
 typedef struct ofr_mve_layer {
     const int8_t *stream;
@@ -42,24 +35,49 @@ typedef struct ofr_mve_layer {
 } ofr_mve_layer;
 
 /* All pairs from stream to end of all tiles, one pair's outputs behind the other's. */
-ofr_mve_pairs ofr_mve_pairs_relu, ofr_mve_pairs_signed;
+void ofr_mve_pairs(const ofr_mve_tile *tile, uint32_t is_signed);
 
 /* Bytes of a stream of `taps` products an output. */
 static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
     return ofr_plus(ofr_times(ofr_plus(taps, 15) / 16u, 32), OFR_MVE_PAIR_TAIL);
 }
 
-/* Prepares what all tiles of a layer have in common; taps > 0, `unrolled` steps of the product are in the code. */
-void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t unrolled, const uint16_t *add);
+/* Prepares what all tiles of a layer have in common, but x_step; taps > 0. */
+void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t out_c, const uint16_t *add);
 
 /* Where the outputs of the tile's `n` pixels go; the missing ones repeat the last. */
 void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c);
 
-/* All channels of `n` tiles whose outputs start at out; t->x and x_step are set. */
-void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, ofr_mve_pairs *pairs);
+/* All channels of `n` tiles, the first one's outputs from out on; t->x and x_step are set. */
+void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, uint32_t is_signed);
 
 /* What convolutions have in common: sizes, types, and that scratch has as many bytes. */
 ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch);
+
+/* Copies bytes and returns dst, which may lie before src in one piece with it. */
+static inline void *ofr_mve_copy(void *dst, const void *src, uint32_t bytes) {
+    void *const first = dst;
+    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
+                     "1: vldrb.8 q0, [%[src]], #16\n"
+                     "vstrb.8 q0, [%[dst]], #16\n"
+                     "letp lr, 1b\n"
+                     "2:\n"
+                     : [src] "+l"(src), [dst] "+l"(dst)
+                     : [bytes] "r"(bytes)
+                     : "q0", "lr", "memory");
+    return first;
+}
+
+static inline void ofr_mve_fill(void *dst, int32_t value, uint32_t bytes) {
+    __asm__ volatile("vdup.8 q0, %[value]\n"
+                     "wlstp.8 lr, %[bytes], 2f\n"
+                     "1: vstrb.8 q0, [%[dst]], #16\n"
+                     "letp lr, 1b\n"
+                     "2:\n"
+                     : [dst] "+l"(dst)
+                     : [value] "r"(value), [bytes] "r"(bytes)
+                     : "q0", "lr", "memory");
+}
 
 /* The first 16 bytes, or all of `bytes`, of n pieces; n > 0. */
 static inline void ofr_mve_copy_columns(uint8_t *dst, uint32_t dst_step, const uint8_t *src, uint32_t src_step, uint32_t n,

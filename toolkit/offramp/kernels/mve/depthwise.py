@@ -1,15 +1,18 @@
-"""Depthwise convolution 3x3 at strides 1 and 2, one multiplier: planes of eight channels in scratch."""
+"""Depthwise convolution: 3x3 at strides 1 and 2 by planes of eight channels in scratch, others tap by tap."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve.requantize import kernels, scaling
+from offramp.kernels.mve.product import EVEN_FIRST, conv_step
+from offramp.kernels.mve.requantize import Scaling, kernels, scaling
 from offramp.ops import depthwise_conv_2d
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Params, Step, block, constant, present
+from offramp.ops.op import SAME_START, Array, Params, Step, block, constant, present
 
 PARAMS = Params(
     "mve_depthwise",
@@ -26,29 +29,81 @@ PARAMS = Params(
         ("add", "u16[2]"),
     ],
 )
-STRIDE_1 = kernels("depthwise_3x3", 5, PARAMS)
-STRIDE_2 = kernels("depthwise_3x3_stride_2", 6, PARAMS)
-KERNELS = (*STRIDE_1, *STRIDE_2)
+STRIDE_1 = kernels("depthwise_3x3", 5, PARAMS, in_place=1)
+STRIDE_2 = kernels("depthwise_3x3_stride_2", 6, PARAMS, in_place=SAME_START)
+ANY = kernels(
+    "depthwise_conv_2d",
+    12,
+    Params(
+        "mve_depthwise_conv_2d",
+        [
+            *(
+                (name, "u16")
+                for name in ("rows", "cols", "in_c", "out_rows", "out_cols", "kernel_h", "kernel_w")
+            ),
+            *((name, "u16") for name in ("stride_h", "stride_w", "dilation_h", "dilation_w")),
+            ("pad_top", "u16"),
+            ("pad_left", "u16"),
+            ("multiplier", "u16"),  # output channels of each input channel
+            ("fill", "s16"),  # input zero point
+            ("add", "u16[2]"),
+        ],
+    ),
+)
+KERNELS = (*STRIDE_1, *STRIDE_2, *ANY)
 
 PLANES = 8
-SCRATCH_BYTES = 4096  # that a strip of more than two rows may take
+SCRATCH_BYTES = 2832  # that longer strips may take
 MAX_PLANE = 65535 // PLANES  # offsets have 16 bits
 
 
-def plane_bytes(stride: int, strip: int, out_cols: int) -> int:
+@dataclass(frozen=True)
+class Strips:
+    """Output rows whose input lies in scratch at once."""
+
+    rows: int
+    plane_bytes: int
+    scratch_bytes: int
+    over_input: bool
+
+
+def strips(stride: int, g: dict[str, int]) -> Strips:
+    """As many rows as scratch allows."""
+    out_rows = g["out_rows"]
+    choices = [strip_of(stride, g, n) for n in (*range(4 // stride**2, out_rows, 4 // stride**2), out_rows)]
+    return max(
+        (s for s in choices if s.scratch_bytes <= SCRATCH_BYTES),
+        key=lambda s: s.rows,
+        default=choices[0],
+    )
+
+
+def strip_of(stride: int, g: dict[str, int], n: int) -> Strips:
+    out_cols = g["out_cols"]
     if stride == 1:
-        return (out_cols + out_cols % 2 + 2) * (strip + -strip % 4 + 2)
-    return (2 * (out_cols + -out_cols % 4) + 2) * (2 * strip + 2)
+        pitch = out_cols + out_cols % 2 + 2
+        plane = pitch * (n + 2)
+        same = (g["rows"], g["cols"]) == (g["out_rows"], out_cols)
+        return Strips(n, plane, PLANES * plane + -n % 4 * pitch, same)
+    pitch = 2 * (out_cols + -out_cols % 4) + 2
+    plane = pitch * (2 * n + 1)
+    y = np.arange(n, g["out_rows"], n)
+    written = np.minimum(y + n, g["out_rows"]) * out_cols
+    over = bool((written <= np.maximum(2 * y - g["pad_top"], 0) * g["cols"]).all())
+    return Strips(n, plane, PLANES * plane + pitch + over * n * out_cols * g["channels"], over)
 
 
-def strip_rows(stride: int, out_rows: int, out_cols: int) -> int:
-    """All rows if they fit, else as many fours, at least one."""
-    choices = [
-        n
-        for n in (*range(4, out_rows, 4), out_rows)
-        if plane_bytes(stride, n, out_cols) * PLANES <= SCRATCH_BYTES
-    ]
-    return max(choices, default=min(4, out_rows))
+@dataclass(frozen=True)
+class Layer:
+    """What all kernels need."""
+
+    op: Op
+    geometry: dict[str, int]  # channels: of the output
+    weights: Array  # [kernel_h, kernel_w, channels]
+    bias: Array  # with the input zero point
+    scaling: Scaling
+    zero: int
+    macs: int
 
 
 def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -56,35 +111,87 @@ def lower_depthwise_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[T
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     _, kh, kw, channels = weights.shape
     s = scaling(requantization(x, weights, out, a.activation), channels)
-    if s is None or (x.shape[0], x.shape[3]) != (1, channels) or (kh, kw) != (3, 3):
+    if s is None or x.shape[0] != 1:
         return None
-    if (a.dilation_h, a.dilation_w) != (1, 1) or (a.stride_h, a.stride_w) not in ((1, 1), (2, 2)):
-        return None
-    _, out_rows, out_cols, _ = out.shape
-    strip = strip_rows(a.stride_h, out_rows, out_cols)
-    plane = plane_bytes(a.stride_h, strip, out_cols)
-    if plane > MAX_PLANE or (3 * out_cols + 1) * channels > 65535:
-        return None
-    pad_top, pad_left = padding_of(a, x, weights, out)
-    params = PARAMS.pack(
-        rows=x.shape[1],
-        cols=x.shape[2],
-        channels=channels,
-        out_rows=out_rows,
-        out_cols=out_cols,
-        pad_top=pad_top,
-        pad_left=pad_left,
-        strip=strip,
-        fill=x.quant.zero_point,
-        add=s.add,
-    )
-    w = constant(weights).astype(np.int8).reshape(3, 3, channels)
+    w = constant(weights).reshape(kh, kw, channels)
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, channels)
     bias = bias - x.quant.zero_point * w.astype(np.int64).sum(axis=(0, 1))
-    words = np.stack([bias.astype(np.int32), s.multiplier, s.exponent], axis=1).astype(np.int32)
+    pad_top, pad_left = padding_of(a, x, weights, out)
+    g = {
+        "rows": x.shape[1],
+        "cols": x.shape[2],
+        "channels": channels,
+        "out_rows": out.shape[1],
+        "out_cols": out.shape[2],
+        "pad_top": pad_top,
+        "pad_left": pad_left,
+    }
+    layer = Layer(op, g, w, bias, s, x.quant.zero_point, depthwise_conv_2d.macs(a, inputs, outputs))
+    if x.shape[3] == 1 and a.dilation_w == 1:  # each output channel sees all inputs
+        return convolution(layer, a)
+    strides, dilations = (a.stride_h, a.stride_w), (a.dilation_h, a.dilation_w)
+    if (kh, kw, channels, dilations) == (3, 3, x.shape[3], (1, 1)) and strides in ((1, 1), (2, 2)):
+        found = planes(layer, a.stride_h)
+        if found is not None:
+            return found
+    return tap_by_tap(layer, a, x.shape[3])
+
+
+def convolution(layer: Layer, a: Window) -> Step:
+    g, weights = dict(layer.geometry), layer.weights.transpose(2, 0, 1)[..., np.newaxis]
+    out_c, kernel_h, kernel_w, _ = weights.shape
+    del g["channels"]
+    g |= {"in_c": 1, "out_c": out_c, "kernel_h": kernel_h, "kernel_w": kernel_w}
+    g |= {"stride_h": a.stride_h, "stride_w": a.stride_w, "dilation_h": a.dilation_h}
+    return conv_step(layer.op, g, layer.zero, weights, layer.bias, layer.scaling, layer.macs)
+
+
+def planes(layer: Layer, stride: int) -> Step | None:
+    """3x3; None where offsets would have more than 16 bits."""
+    g, s, channels = layer.geometry, layer.scaling, layer.geometry["channels"]
+    strip = strips(stride, g)
+    if strip.plane_bytes > MAX_PLANE or (3 * g["out_cols"] + 1) * channels > 65535:
+        return None
+    params = PARAMS.pack(**g, strip=strip.rows, fill=layer.zero, add=s.add)
+    words = np.stack([layer.bias.astype(np.int32), s.multiplier, s.exponent], axis=1).astype(np.int32)
     patches = np.zeros((channels, 4, 4), np.int8)
-    patches[:, :3, :3] = w.transpose(2, 0, 1)
-    data = block(params, words, bytes(16), patches)
-    kernel = (STRIDE_1 if a.stride_h == 1 else STRIDE_2)[s.is_signed]
-    macs = depthwise_conv_2d.macs(a, inputs, outputs)
-    return Step(kernel, (op.inputs[0],), op.outputs, data, plane * PLANES, macs)
+    patches[:, :3, :3] = layer.weights.transpose(2, 0, 1)
+    return Step(
+        (STRIDE_1 if stride == 1 else STRIDE_2)[s.is_signed],
+        (layer.op.inputs[0],),
+        layer.op.outputs,
+        block(params, words, bytes(16), patches),
+        strip.scratch_bytes,
+        layer.macs,
+        overlaps=0xFF if strip.over_input else 0,
+    )
+
+
+def tap_by_tap(layer: Layer, a: Window, in_c: int) -> Step:
+    """firmware/kernels/mve/depthwise_conv_2d.c: any window."""
+    kernel_h, kernel_w, channels = layer.weights.shape
+    g, s, taps = dict(layer.geometry), layer.scaling, kernel_h * kernel_w
+    g["in_c"] = in_c
+    g["multiplier"] = g.pop("channels") // in_c
+    params = ANY[0].params.pack(
+        **g,
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
+        stride_h=a.stride_h,
+        stride_w=a.stride_w,
+        dilation_h=a.dilation_h,
+        dilation_w=a.dilation_w,
+        fill=layer.zero,
+        add=s.add,
+    )
+    words = np.stack([layer.bias.astype(np.int32), s.multiplier, s.exponent])
+    words = np.pad(words, ((0, 0), (0, -channels % 8)))
+    weights = np.pad(layer.weights.reshape(taps, channels).astype(np.int8), ((0, 0), (0, -channels % 8)))
+    data = params
+    for first in range(0, channels, 8):
+        data += (
+            words[:, first + EVEN_FIRST].astype(np.int32).tobytes() + weights[:, first : first + 8].tobytes()
+        )
+    places = 2 * (channels + -channels % 8) if g["multiplier"] > 1 else 0
+    scratch = 4 * taps + places + in_c
+    return Step(ANY[s.is_signed], (layer.op.inputs[0],), layer.op.outputs, data, scratch, layer.macs)

@@ -8,7 +8,7 @@ from offramp.ir import Op, Tensor
 from offramp.kernels.mve.requantize import Scaling, kernels, scaling
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Array, Params, Step, constant, elements, present
+from offramp.ops.op import SAME_START, Array, Params, Step, constant, elements, present
 
 POINTWISE = kernels(
     "pointwise_conv_2d",
@@ -17,6 +17,7 @@ POINTWISE = kernels(
         "mve_pointwise",
         [("pixels", "u32"), ("in_c", "u32"), ("out_c", "u16"), ("add", "u16[2]")],
     ),
+    in_place=SAME_START,
 )
 CONV = kernels(
     "conv_2d",
@@ -42,9 +43,10 @@ CONV = kernels(
             ("add", "u16[2]"),
         ],
     ),
+    in_place=SAME_START,
 )
 FULLY_CONNECTED = kernels("fully_connected", 3, POINTWISE[0].params)
-ROW = kernels("row_conv_2d", 4, CONV[0].params)
+ROW = kernels("row_conv_2d", 4, CONV[0].params, in_place=SAME_START)
 KERNELS = (*POINTWISE, *CONV, *FULLY_CONNECTED, *ROW)
 
 # A classifier's last layer of so few outputs is left to the convolution, which the image holds anyway:
@@ -54,6 +56,8 @@ FEW_ROWS = 3  # that are cheaper one by one than four together
 
 MAX_OUT_C = 16383  # offsets of outputs have 16 bits
 STRIP_BYTES = 2048  # of scratch that a second row of a strip may take
+EVEN_FIRST = np.array([0, 2, 4, 6, 1, 3, 5, 7])  # channels of which narrowing makes eight in order
+COPY_BYTES = 1792  # of scratch for pixels that lie under their outputs
 ROW_STRIP_BYTES = 4096  # the same for kernels three columns wide
 
 
@@ -83,7 +87,7 @@ def stream_of_eights(weights: Array, bias: Array, s: Scaling) -> bytes:
     words = np.pad(np.stack([bias.astype(np.int32), s.multiplier, s.exponent]), ((0, 0), (0, missing)))
     out = b""
     for first in range(0, out_c, 8):
-        eight = first + np.array([0, 2, 4, 6, 1, 3, 5, 7])
+        eight = first + EVEN_FIRST
         out += padded[eight].transpose(1, 0, 2).tobytes() + words[:, eight].astype(np.int32).tobytes()
     return out
 
@@ -101,7 +105,10 @@ def pointwise_step(op: Op, pixels: int, weights: Array, bias: Array, s: Scaling,
             k + -k % 16 if k % 16 else 0,
             macs,
         )
-    scratch = 4 * (k + -k % 16) if k % 16 else 0
+    tile = 4 * (k + -k % 16)
+    # Pixels that are read again after their first outputs are written are copied first, where these lie over them.
+    tiles = min(max(1, COPY_BYTES // tile), -(-pixels // 4)) if k > 16 or out_c % 2 else 1
+    scratch = 0 if (k, out_c % 2, pixels % 4) == (16, 0, 0) else tiles * tile
     return Step(
         POINTWISE[s.is_signed], (op.inputs[0],), op.outputs, params + stream(weights, bias, s), scratch, macs
     )
@@ -134,7 +141,16 @@ def conv_step(
     strip = strip_rows(g["out_rows"], g["out_cols"], row)
     params = CONV[0].params.pack(**g, strip=strip, fill=zero, add=s.add)
     data = stream(weights.transpose(0, 2, 1, 3).reshape(g["out_c"], -1), bias, s)
-    return Step(CONV[s.is_signed], (op.inputs[0],), op.outputs, params + data, strip * row + 16, macs)
+    overlaps = SAME_START if strips_over_input(g, strip, 0) else 0
+    return Step(
+        CONV[s.is_signed],
+        (op.inputs[0],),
+        op.outputs,
+        params + data,
+        strip * row + 16,
+        macs,
+        overlaps=overlaps,
+    )
 
 
 def row_step(
@@ -149,9 +165,28 @@ def row_step(
     out_c, blocks = g["out_c"], g["in_c"] // 16
     ordered = weights.reshape(out_c, g["kernel_h"], 3, blocks, 16).transpose(0, 1, 3, 2, 4).reshape(out_c, -1)
     scratch = row_taps(g, strip) * row
+    shared = max(0, g["kernel_h"] - g["stride_h"]) if g["dilation_h"] == 1 else 0
+    overlaps = SAME_START if strips_over_input(g, strip, shared) else 0
     return Step(
-        ROW[s.is_signed], (op.inputs[0],), op.outputs, params + stream(ordered, bias, s), scratch, macs
+        ROW[s.is_signed],
+        (op.inputs[0],),
+        op.outputs,
+        params + stream(ordered, bias, s),
+        scratch,
+        macs,
+        overlaps=overlaps,
     )
+
+
+def strips_over_input(g: dict[str, int], strip: int, shared: int) -> bool:
+    """Whether each strip's outputs end before the first input row that the next one reads.
+
+    `shared` rows of its window are in scratch from the strip before.
+    """
+    y = np.arange(strip, g["out_rows"], strip)
+    read = np.clip(y * g["stride_h"] - g["pad_top"] + shared, 0, g["rows"])
+    written = y * g["out_cols"] * g["out_c"]
+    return bool(((read == g["rows"]) | (written <= read * g["cols"] * g["in_c"])).all())
 
 
 def row_taps(g: dict[str, int], strip: int) -> int:

@@ -20,11 +20,13 @@ class Scaling:
     exponent: Array  # int32[out_c], -31 to 0: a right shift
 
 
-def kernels(name: str, number: int, params: Params, in_place: int = 0) -> tuple[Kernel, Kernel]:
+def kernels(
+    name: str, number: int, params: Params, in_place: int = 0, packing: int = 1
+) -> tuple[Kernel, Kernel]:
     """One for each form: index with Scaling.is_signed."""
     return (
-        Kernel("mve", name, 0x0400 + number, 1, params, in_place),
-        Kernel("mve", f"{name}_signed", 0x0480 + number, 1, params, in_place),
+        Kernel("mve", name, 0x0400 + number, packing, params, in_place),
+        Kernel("mve", f"{name}_signed", 0x0480 + number, packing, params, in_place),
     )
 
 
