@@ -51,13 +51,13 @@ def leaky_relu(a: LeakyRelu, x: Tensor, out: Tensor, values: Array) -> Array:
 def hard_swish(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
     """x * relu6(x + 3) / 6 in 16-bit fixed point; names as in the specification's reference."""
     f32 = np.float32
-    hires_scale = f32(1 / 128) * f32(x.quant.scale)
-    multiplier, exponent = multiplier16(float(hires_scale / f32(out.quant.scale)))
+    hires_scale = float(f32(1 / 128) * f32(x.quant.scale))
+    multiplier, exponent = multiplier16(hires_scale / float(f32(out.quant.scale)))
     if exponent > 0:
         raise ShapeError(
             f"input scale {x.quant.scale:g} is over 128 times the output scale {out.quant.scale:g}"
         )
-    relu_multiplier, relu_exponent = multiplier16(float(hires_scale / f32(3 / 32768)))
+    relu_multiplier, relu_exponent = multiplier16(hires_scale / (3 / 32768))
     hires = (values - x.quant.zero_point) << 7
     preshift = high_mul16(hires, multiplier)
     reluish = hires
