@@ -21,16 +21,13 @@ const ofr_kernel *ofr_find_kernel(const ofr_kernels *kernels, uint32_t id) {
 }
 
 static const uint8_t *tensor_data(const ofr_model *m, const ofr_fb_blob_tensor *t) {
-    switch (t->memory) {
-    case OFR_FB_MEMORY_ARENA:
+    if (t->memory == OFR_FB_MEMORY_ARENA) {
         return m->arena + t->offset;
-    case OFR_FB_MEMORY_STATE:
-        return m->state + t->offset;
-    case OFR_FB_MEMORY_INPUT:
-        return m->bound[t->bound];
-    default:
-        return m->constants + t->offset;
     }
+    if (t->memory == OFR_FB_MEMORY_INPUT) {
+        return m->bound[t->bound];
+    }
+    return (t->memory == OFR_FB_MEMORY_STATE ? m->state : m->constants) + t->offset;
 }
 
 static ofr_operand operand(const ofr_model *m, uint32_t index) {

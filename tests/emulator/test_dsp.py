@@ -13,7 +13,7 @@ from offramp.frontends import tflite
 from offramp.kernels import dsp
 from offramp.plan import make_plan
 from tests.emulator.grid import failures, from_oracle, run_grid
-from tests.oracle.case import ACTIVATIONS, SAME, VALID, Case, Cases, Grid
+from tests.oracle.case import ACTIVATIONS, RELU, SAME, VALID, Case, Cases, Grid
 from tests.oracle.cases import OPS
 from tests.oracle.tflite_writer import Tensor
 from tests.oracle.weighted import conv_case, layer, window
@@ -96,7 +96,12 @@ def test_every_kernel_is_used_and_equals_the_oracle(tmp_path: Path) -> None:
 
 
 def built(
-    name: str, weights: np.ndarray, bias: list[int], multiplier: float, depthwise: bool = False
+    name: str,
+    weights: np.ndarray,
+    bias: list[int],
+    multiplier: float,
+    depthwise: bool = False,
+    activation: int = 0,
 ) -> Case:
     """A layer over 3x3 or 1x1 windows whose accumulators are scaled by `multiplier`."""
     grid = Grid("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", 1)
@@ -109,7 +114,7 @@ def built(
         Tensor("weights", weights.shape, "int8", ones, 0, axis, weights.astype(np.int8)),
         Tensor("bias", (out_c,), "int32", ones, 0, 0, np.array(bias, np.int32)),
     ]
-    strides = {"Padding": SAME, "StrideH": 1, "StrideW": 1}
+    strides = {"Padding": SAME, "StrideH": 1, "StrideW": 1, "FusedActivationFunction": activation}
     if depthwise:
         strides["DepthMultiplier"] = 1
     return grid.case(
@@ -150,6 +155,20 @@ def test_weights_that_break_a_precondition_take_another_kernel(tmp_path: Path) -
     cases = [from_oracle(case, board) for case, _ in expected]
     chosen = {case.name: case.kernels[0].split("/")[0] for case in cases}
     assert chosen == {case.name: wanted for case, wanted in expected}
+    assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+def test_the_linear_form_is_used_where_it_gives_the_same_bits(tmp_path: Path) -> None:
+    """After a ReLU, unless a scale is too large: the long form then."""
+    board, planes = boards.load(BOARD), weights_of((1, 3, 3, 4))
+    expected = [
+        (built("relu", planes, [0] * 4, 1 / 3000, True, RELU), "linear"),
+        (built("no relu", planes, [0] * 4, 1 / 3000, True), "3x3"),
+        (built("large scale", planes // 32, [0] * 4, 1 / 6, True, RELU), "3x3"),
+        (built("large bias", planes, [3 << 25] * 4, 2**-20.2, True, RELU), "linear"),
+    ]
+    cases = [from_oracle(case, board) for case, _ in expected]
+    assert [case.kernels[0].split("_")[-1] for case in cases] == [form for _, form in expected]
     assert failures(run_grid(board, cases, tmp_path)) == []
 
 

@@ -119,7 +119,7 @@ static void run(const ofr_call *call) {
                 gather(&r, y, x++, taps + place, 1);
             }
         }
-        (void)ofr_dsp_channels(stream, taps, groups, out_c, to);
+        (void)ofr_dsp_channels(stream, taps, to, out_c, groups, p->linear);
         if (x == p->out_cols && i + OFR_DSP_PIXELS < pixels) {
             x = 0;
             y++;

@@ -1,26 +1,26 @@
 /* Depthwise 3x3 lines of the dsp set, for Armv7E-M and Armv8-M with DSP: see depthwise.h. */
+#include "linear.h"
+
     .syntax unified
     .thumb
 
-/* Stack of the lines: M, c, e, then these. */
+/* Stack of the lines: M, c, e, then these; in the linear form M is at 8. */
     .equ STEP, 12 /* 0 for a last odd output */
     .equ BIAS, 16 /* twice */
     .equ END, 24
-    .equ LINE_BYTES, 28
-    .equ ODD, 32
-    .equ WHOLE_STEP, 36
-    .equ REWIND, 40
-    .equ OUT_LINE, 44
-    .equ LINES_LEFT, 48
-    .equ OUT, 52
-    .equ IN, 56
-    .equ PLANE, 60
-    .equ CHANNELS, 64
-    .equ BLOCK, 68
-    .equ FIRST_OUT, 72
-    .equ LINES, 76
-    .equ PITCH, 80
-    .equ FRAME, 84
+    .equ LINE_BYTES, 28 /* of the outputs in pairs */
+    .equ ODD, 32 /* STEP if an output is left behind them */
+    .equ REWIND, 36
+    .equ OUT_LINE, 40 /* from there to the next line */
+    .equ LINES_LEFT, 44
+    .equ IN, 48
+    .equ PLANE, 52
+    .equ CHANNELS, 56
+    .equ BLOCK, 60
+    .equ FIRST_OUT, 64
+    .equ LINES, 68
+    .equ PITCH, 72
+    .equ FRAME, 76
 
 /* One row of three weights, two outputs at stride 1. */
     .macro row_s1 row, w01, w12
@@ -41,7 +41,7 @@
     smlabt r12, r3, \w12, r12
     .endm
 
-    .macro lines name, row, advance, relu
+    .macro lines name, row, advance, linear
     .section .text.\name, "ax", %progbits
     .global \name
     .type \name, %function
@@ -56,13 +56,15 @@
     str r2, [sp, #IN]
     str r3, [sp, #PITCH]
     strd r5, r9, [sp, #FIRST_OUT]
-    str r6, [sp, #WHOLE_STEP]
-    str r7, [sp, #OUT_LINE]
+    str r6, [sp, #STEP]
     and r10, r8, #1
     lsr r11, r8, #1
     mul r12, r11, r6
     lsl r12, r12, #1
-    strd r12, r10, [sp, #LINE_BYTES]
+    sub r7, r7, r12
+    str r7, [sp, #OUT_LINE]
+    mul r7, r10, r6
+    strd r12, r7, [sp, #LINE_BYTES]
     add r11, r11, r10
     mov r12, #\advance
     mls r4, r11, r12, r4
@@ -70,22 +72,23 @@
 0:
     ldr lr, [sp, #BLOCK]
     ldmia lr!, {r5-r10}
+    .if \linear
+    ldmia lr!, {r3, r4} /* bias, M */
+    str r4, [sp, #8]
+    .else
     ldmia lr!, {r3, r4, r11, r12} /* bias, M, c, e */
-    str lr, [sp, #BLOCK]
-    strd r3, r3, [sp, #BIAS]
     strd r4, r11, [sp]
     str r12, [sp, #8]
+    .endif
+    str lr, [sp, #BLOCK]
+    strd r3, r3, [sp, #BIAS]
     ldr r0, [sp, #IN]
     ldr r3, [sp, #PITCH]
     add r1, r0, r3
     add r2, r1, r3
-    ldrd r3, r4, [sp, #FIRST_OUT]
-    str r3, [sp, #OUT]
+    ldrd lr, r4, [sp, #FIRST_OUT]
     str r4, [sp, #LINES_LEFT]
 1:
-    ldr lr, [sp, #OUT]
-    ldr r3, [sp, #WHOLE_STEP]
-    str r3, [sp, #STEP]
     ldr r3, [sp, #LINE_BYTES]
     add r4, lr, r3
     str r4, [sp, #END]
@@ -96,22 +99,25 @@
     \row r0, r5, r6
     \row r1, r7, r8
     \row r2, r9, r10
-    ldrd r3, r4, [sp]
-    .if \relu
-    smmlar r11, r11, r3, r4
-    smmlar r12, r12, r3, r4
+    .if \linear
+    ldrd r4, r3, [sp, #8]
+    smmul r11, r11, r4
+    smmul r12, r12, r4
+    ssat r11, #8, r11, asr #OFR_DSP_LINEAR_SHIFT
+    ssat r12, #8, r12, asr #OFR_DSP_LINEAR_SHIFT
     .else
+    ldrd r3, r4, [sp]
     add r4, r4, r11, asr #31
     smmlar r11, r11, r3, r4
     ldr r4, [sp, #4]
     add r4, r4, r12, asr #31
     smmlar r12, r12, r3, r4
-    .endif
     ldrd r4, r3, [sp, #8]
     asr r11, r11, r4
     asr r12, r12, r4
     ssat r11, #8, r11
     ssat r12, #8, r12
+    .endif
     strb r12, [lr, r3]
     strb r11, [lr]
     add lr, lr, r3, lsl #1
@@ -119,23 +125,20 @@
     cmp lr, r3
     bne 2b
 3:
-    ldrd r3, r4, [sp, #ODD - 4]
+    ldr r4, [sp, #ODD]
     cbz r4, 4f
-    ldr r3, [sp, #STEP]
-    cbz r3, 4f
-    movs r3, #0 /* the last output alone: its neighbour is written first, to the same place */
+    ldr r3, [sp, #STEP] /* the last output alone: its neighbour is written first, to the same place */
+    eor r3, r3, r4
     str r3, [sp, #STEP]
-    str lr, [sp, #END]
-    b 2b
+    cmp r3, #0
+    beq 2b
 4:
-    ldr r3, [sp, #REWIND]
+    ldrd r3, r4, [sp, #REWIND]
     add r0, r0, r3
     add r1, r1, r3
     add r2, r2, r3
-    ldrd r3, r4, [sp, #OUT_LINE]
-    ldr lr, [sp, #OUT]
-    add lr, lr, r3
-    str lr, [sp, #OUT]
+    add lr, lr, r4
+    ldr r4, [sp, #LINES_LEFT]
     subs r4, r4, #1
     str r4, [sp, #LINES_LEFT]
     bne 1b
@@ -156,8 +159,8 @@
 
     lines ofr_dsp_lines_s1, row_s1, 4, 0
     lines ofr_dsp_lines_s2, row_s2, 8, 0
-    lines ofr_dsp_lines_relu_s1, row_s1, 4, 1
-    lines ofr_dsp_lines_relu_s2, row_s2, 8, 1
+    lines ofr_dsp_lines_linear_s1, row_s1, 4, 1
+    lines ofr_dsp_lines_linear_s2, row_s2, 8, 1
 
 /* Four channels of two pixels, in r4 and r5, to a word of each plane. */
     .macro split

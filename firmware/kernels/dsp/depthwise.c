@@ -18,20 +18,21 @@ typedef struct layer {
     uint32_t plane;     /* words of a band of one channel */
     uint32_t before;    /* words of a line in front of the input */
     ofr_dsp_pixels pixels;
+    ofr_dsp_lines lines;
+    ofr_dsp_lines_run *run;
+    const uint32_t *blocks;
+    uint32_t block_words; /* of a channel */
 } layer;
 
-static layer open_layer(const ofr_dsp_depthwise_params *p) {
-    const axis rows = {p->rows,
-                       p->out_rows,
-                       p->stride_h,
-                       p->pad_top,
-                       (uint32_t)p->cols * p->channels,
-                       (uint32_t)p->out_cols * p->channels};
-    const axis cols = {p->cols, p->out_cols, p->stride_w, p->pad_left, p->channels, p->channels};
-    layer l = {.p = p, .along = p->transposed ? rows : cols, .across = p->transposed ? cols : rows};
-    l.words = (l.along.out + 1u) / 2u * l.along.stride + 1u;
-    l.plane = ofr_times(ofr_times(p->band - 1u, l.across.stride) + TAPS, l.words);
-    return l;
+/* The geometry; the rest is left as it is. */
+static void open_layer(layer *l, const ofr_dsp_depthwise_params *p) {
+    axis *const rows = p->transposed ? &l->along : &l->across, *const cols = p->transposed ? &l->across : &l->along;
+    const uint32_t c = p->channels;
+    *rows = (axis){p->rows, p->out_rows, p->stride_h, p->pad_top, p->cols * c, p->out_cols * c};
+    *cols = (axis){p->cols, p->out_cols, p->stride_w, p->pad_left, c, c};
+    l->p = p;
+    l->words = (l->along.out + 1u) / 2u * l->along.stride + 1u;
+    l->plane = ofr_times((p->band - 1u) * l->across.stride + TAPS, l->words);
 }
 
 /* How the pixels of a line fall into words. */
@@ -47,7 +48,7 @@ static void place_pixels(layer *l) {
     l->pixels.tail = (length - l->pixels.head) % 2 != 0 && pairs < pair_room;
 }
 
-ofr_status ofr_dsp_check_depthwise(const ofr_call *call) {
+ofr_status ofr_dsp_check_depthwise(const ofr_call *call, uint32_t words) {
     const ofr_dsp_depthwise_params *p = call->params;
     if (p->channels == 0 || p->out_rows == 0 || p->out_cols == 0 || p->transposed > 1 || p->band == 0) {
         return ofr_refuse(call, OFR_E_VALUE, 0, 1);
@@ -55,49 +56,35 @@ ofr_status ofr_dsp_check_depthwise(const ofr_call *call) {
     if (p->stride_h == 0 || p->stride_w == 0 || p->stride_h > 2 || p->stride_w > 2) {
         return ofr_refuse(call, OFR_E_VALUE, p->stride_w, 2);
     }
-    const layer l = open_layer(p);
+    layer l;
+    open_layer(&l, p);
     if (p->band > l.across.out || (p->transposed && (p->buffered || p->band != l.across.out))) {
         return ofr_refuse(call, OFR_E_VALUE, p->band, l.across.out);
     }
     ofr_status status = ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, p->channels),
                                                ofr_dsp_volume(p->out_rows, p->out_cols, p->channels));
     if (status == OFR_OK) {
-        const uint32_t blocks = p->channels * (4u * OFR_DSP_DEPTHWISE_WORDS);
+        const uint32_t blocks = p->channels * (4u * words);
         status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + blocks);
     }
     const uint32_t buffer = p->buffered ? ofr_times(p->band, l.across.out_step) : 0;
     return status != OFR_OK ? status : ofr_dsp_check_scratch(call, ofr_plus(ofr_times(l.plane, 4 * QUAD), buffer));
 }
 
-/* Words [first, last) of a line of four planes: padding. */
-static void fill_zero(const layer *l, uint32_t *planes, uint32_t first, uint32_t last) {
+/* n words of four planes: padding. */
+static void fill_zero(const layer *l, uint32_t *planes, uint32_t n) {
     const uint32_t zero = ((uint32_t)l->p->input_zero_point & 0xffffu) * 0x00010001u;
-    for (uint32_t *end = planes + last, *at = planes + first; at < end; at++) {
-        at[0] = zero;
-        at[l->plane] = zero;
-        at[2 * l->plane] = zero;
-        at[3 * l->plane] = zero;
+    for (uint32_t *end = planes + n; planes != end; planes++) {
+        planes[0] = zero;
+        planes[l->plane] = zero;
+        planes[2 * l->plane] = zero;
+        planes[3 * l->plane] = zero;
     }
 }
 
-/* One line of four channels; NULL: a line of padding. */
-static void fill_line(const layer *l, const int8_t *in, uint32_t *planes) {
-    if (in == NULL) {
-        fill_zero(l, planes, 0, l->words);
-        return;
-    }
-    ofr_dsp_pixels pixels = l->pixels;
-    pixels.in = in;
-    pixels.planes = planes + l->before;
-    ofr_dsp_planar(&pixels);
-    fill_zero(l, planes, 0, l->before);
-    fill_zero(l, planes, l->before + pixels.head + pixels.pairs + pixels.tail, l->words);
-}
-
-/* The same for the last 1 to 3 channels, so that nothing behind the input is read. */
+/* A line of the last 1 to 3 channels, so that nothing behind the input is read. */
 static void fill_part(const layer *l, const int8_t *in, uint32_t n, uint32_t *planes) {
-    fill_zero(l, planes, 0, l->words);
-    for (uint32_t c = 0; c < n && in != NULL; c++, in++) {
+    for (uint32_t c = 0; c < n; c++, in++) {
         int16_t *line = (int16_t *)(void *)(planes + c * l->plane);
         for (uint32_t x = 0; x < l->along.length && x + l->along.pad < 2 * l->words; x++) {
             line[x + l->along.pad] = in[x * l->along.in_step];
@@ -105,69 +92,72 @@ static void fill_part(const layer *l, const int8_t *in, uint32_t n, uint32_t *pl
     }
 }
 
-/* The lines that output lines from `first` on need; `keep`: those shared with the band before are still there. */
-static void fill_band(const layer *l, const int8_t *in, uint32_t n, uint32_t *planes, uint32_t first, uint32_t lines,
-                      int keep) {
-    const uint32_t count = (lines - 1) * l->across.stride + TAPS, shared = keep ? TAPS - l->across.stride : 0;
-    const uint32_t moved = l->p->band * l->across.stride * l->words;
-    for (uint32_t plane = 0; plane < QUAD && shared != 0; plane++) {
+/* The lines that output lines from `first` on need; `keep`: those shared with the band before are still there. What
+ * stands in front of the input and behind it in a line is not touched: padding from the start. */
+static void fill_band(layer *l, const int8_t *in, uint32_t *planes, uint32_t first, int keep) {
+    const uint32_t count = (l->lines.lines - 1) * l->across.stride + TAPS, n = l->lines.channels;
+    const uint32_t shared = keep ? TAPS - l->across.stride : 0, moved = l->p->band * l->across.stride * l->words;
+    for (uint32_t plane = 0; plane < n; plane++) {
         uint32_t *to = planes + plane * l->plane;
-        for (uint32_t i = 0; i < shared * l->words; i++) {
-            to[i] = to[i + moved];
+        for (uint32_t i = 0; i < shared; i++, to += l->words) {
+            memcpy(to, to + moved, 4 * l->words);
         }
     }
-    for (uint32_t i = shared; i < count; i++) {
-        const uint32_t y = first * l->across.stride + i - l->across.pad; /* wraps in front of the input */
-        const int8_t *line = y < l->across.length ? in + y * l->across.in_step : NULL;
-        if (n == QUAD) {
-            fill_line(l, line, planes + i * l->words);
+    uint32_t y = first * l->across.stride + shared - l->across.pad; /* wraps in front of the input */
+    planes += shared * l->words;
+    for (uint32_t i = shared; i < count; i++, y++, planes += l->words) {
+        const int8_t *line = in + y * l->across.in_step;
+        if (y >= l->across.length) {
+            fill_zero(l, planes, l->words);
+        } else if (n == QUAD) {
+            l->pixels.in = line;
+            l->pixels.planes = planes + l->before;
+            ofr_dsp_planar(&l->pixels);
         } else {
-            fill_part(l, line, n, planes + i * l->words);
+            fill_part(l, line, n, planes);
         }
     }
 }
 
-/* Channels [c, c + 4), as far as there are, of output lines [first, first + lines), to `out` for the first line. */
-static void band(const layer *l, const ofr_call *call, uint32_t c, uint32_t first, uint32_t lines, int keep,
-                 int8_t *out, ofr_dsp_lines_run *run) {
-    const ofr_dsp_depthwise_params *p = l->p;
-    const uint32_t n = p->channels - c < QUAD ? p->channels - c : QUAD;
-    const uint32_t *blocks = (const uint32_t *)(const void *)(p + 1);
-    uint32_t *planes = call->scratch;
-    fill_band(l, (const int8_t *)call->in[0].data + c, n, planes, first, lines, keep);
-    const ofr_dsp_lines job = {planes,
-                               4 * l->words,
-                               4 * l->words * l->across.stride,
-                               out + c,
-                               l->along.out_step,
-                               l->across.out_step,
-                               l->along.out,
-                               lines,
-                               4 * l->plane,
-                               n};
-    run(&job, blocks + c * OFR_DSP_DEPTHWISE_WORDS);
+/* Channels [c, c + 4), as far as there are, of a band of output lines from `first` on, to `out` for the first line. */
+static void band(layer *l, const ofr_call *call, uint32_t c, uint32_t first, int keep, int8_t *out) {
+    const uint32_t channels = l->p->channels - c, lines = l->across.out - first;
+    l->lines.out = out + c;
+    l->lines.lines = lines < l->p->band ? lines : l->p->band;
+    l->lines.channels = channels < QUAD ? channels : QUAD;
+    fill_band(l, (const int8_t *)call->in[0].data + c, call->scratch, first, keep);
+    l->run(&l->lines, l->blocks + c * l->block_words);
 }
 
-void ofr_dsp_depthwise(const ofr_call *call, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2) {
+void ofr_dsp_depthwise(const ofr_call *call, uint32_t words, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2) {
     const ofr_dsp_depthwise_params *p = call->params;
-    layer l = open_layer(p);
+    layer l;
+    open_layer(&l, p);
     place_pixels(&l);
-    ofr_dsp_lines_run *run = l.along.stride == 1 ? s1 : s2;
+    l.run = l.along.stride == 1 ? s1 : s2;
+    l.blocks = (const uint32_t *)(const void *)(p + 1);
+    l.block_words = words;
+    l.lines = (ofr_dsp_lines){.in = call->scratch,
+                              .pitch = 4 * l.words,
+                              .next = 4 * l.words * l.across.stride,
+                              .step = l.along.out_step,
+                              .line_step = l.across.out_step,
+                              .outputs = l.along.out,
+                              .plane = 4 * l.plane};
+    fill_zero(&l, call->scratch, l.plane);
     int8_t *out = (int8_t *)call->out[0].data;
     if (p->buffered) { /* lines leave when all their channels are there */
         int8_t *buffer = (int8_t *)call->scratch + l.plane * 4 * QUAD;
         for (uint32_t y = 0; y < l.across.out; y += p->band) {
-            const uint32_t left = l.across.out - y, lines = left < p->band ? left : p->band;
             for (uint32_t c = 0; c < p->channels; c += QUAD) {
-                band(&l, call, c, y, lines, 0, buffer, run);
+                band(&l, call, c, y, 0, buffer);
             }
-            memcpy(out + y * l.across.out_step, buffer, lines * l.across.out_step);
+            memcpy(out + y * l.across.out_step, buffer, l.lines.lines * l.across.out_step);
         }
     } else {
         for (uint32_t c = 0; c < p->channels; c += QUAD) {
             for (uint32_t y = 0; y < l.across.out; y += p->band) {
-                const uint32_t left = l.across.out - y, lines = left < p->band ? left : p->band;
-                band(&l, call, c, y, lines, y != 0, out + y * l.across.out_step, run);
+                band(&l, call, c, y, y != 0, out + y * l.across.out_step);
             }
         }
     }

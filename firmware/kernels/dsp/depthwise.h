@@ -7,7 +7,7 @@
 
 #include "layer.h"
 
-enum { OFR_DSP_DEPTHWISE_WORDS = 10 }; /* of one channel's block */
+enum { OFR_DSP_DEPTHWISE_WORDS = 10, OFR_DSP_DEPTHWISE_LINEAR_WORDS = 8 }; /* of one channel's block */
 
 /* Output lines of several channels, each with its block and next to the one before. in: two int16 a word; lengths and
  * distances in bytes but for the counts. */
@@ -25,10 +25,10 @@ typedef struct ofr_dsp_lines {
 } ofr_dsp_lines;
 
 /* Channel block: for each of three lines (w0, w1) and (w1, w2), twice the weights; then twice the bias, M, c and e as
- * in multiply.h. The relu forms leave out the correction of negative sums: the host uses them where act_min is not
- * below the output's zero point. */
+ * in multiply.h. In the linear form, see linear.h, a power of two up to 256 times weights and bias, an offset in the
+ * bias, and M. */
 typedef void ofr_dsp_lines_run(const ofr_dsp_lines *lines, const uint32_t *block);
-ofr_dsp_lines_run ofr_dsp_lines_s1, ofr_dsp_lines_s2, ofr_dsp_lines_relu_s1, ofr_dsp_lines_relu_s2;
+ofr_dsp_lines_run ofr_dsp_lines_s1, ofr_dsp_lines_s2, ofr_dsp_lines_linear_s1, ofr_dsp_lines_linear_s2;
 
 /* A line of four channels: `zero` and the first pixel if `head`, pairs of pixels, the last pixel and `zero` if `tail`,
  * each two a word of two int16 to each of four planes. */
@@ -42,9 +42,10 @@ typedef struct ofr_dsp_pixels {
 } ofr_dsp_pixels;
 void ofr_dsp_planar(const ofr_dsp_pixels *pixels);
 
-ofr_status ofr_dsp_check_depthwise(const ofr_call *call);
+/* `words` of one channel's block. */
+ofr_status ofr_dsp_check_depthwise(const ofr_call *call, uint32_t words);
 
 /* The whole layer by the loops for stride 1 and for stride 2. */
-void ofr_dsp_depthwise(const ofr_call *call, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2);
+void ofr_dsp_depthwise(const ofr_call *call, uint32_t words, ofr_dsp_lines_run *s1, ofr_dsp_lines_run *s2);
 
 #endif

@@ -1,36 +1,52 @@
-/* Convolution of any window, channel count and groups, int8: padded input rows in a ring, taps gathered as bytes. */
+/* Convolution of any window, channel count and groups, int8: padded input rows as bytes, taps widened as they are
+ * gathered. */
 /* The time goes into multiply.S and its like: what is left is compiled for size. */
 #pragma GCC optimize("Os")
 
 #include "layer.h"
 
-typedef struct ring {
+/* The rows that the windows of three neighbouring outputs need, in order. */
+typedef struct band {
     const ofr_dsp_conv_2d_params *p;
     const int8_t *in;
     int8_t *rows;
-    uint32_t n, bytes;            /* rows in the ring, bytes of one */
-    uint32_t next;                /* first row not yet read, counted from the upper padding */
-    uint32_t left, cols;          /* positions in front of the input's, and those of the input */
-    uint32_t group_c, group_out;  /* channels of a group */
-    uint32_t k, groups, distance; /* taps of an output, fours of them, bytes of a gathered pixel */
-    ofr_dsp_window window;
-} ring;
+    uint32_t n, bytes;   /* rows of the band, bytes of one */
+    uint32_t top;        /* first row, counted from the upper padding */
+    uint32_t left, cols; /* bytes in front of the input's, and those of the input */
+} band;
 
-static uint32_t ring_rows(const ofr_dsp_conv_2d_params *p) {
-    return (p->kernel_h - 1u) * p->dilation_h + 1u;
+/* Output rows in which three neighbouring pixels lie. */
+static uint32_t rows_of_three(uint32_t out_cols) {
+    return out_cols == 1 ? 3 : out_cols % OFR_DSP_PIXELS == 0 ? 1 : 2;
 }
 
-/* Copies go by words: up to 3 bytes behind a run are read and written. */
+static uint32_t band_rows(const ofr_dsp_conv_2d_params *p) {
+    return (p->kernel_h - 1u) * p->dilation_h + 1u + (rows_of_three(p->out_cols) - 1u) * p->stride_h;
+}
+
+/* Up to 3 bytes behind a run are read or written. */
 static uint32_t with_rest(uint32_t bytes) {
     return ofr_plus(bytes, 6) & ~3u;
 }
 
 static uint32_t row_bytes(const ofr_dsp_conv_2d_params *p) {
-    return with_rest(ofr_times(ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w), p->in_c));
+    return ofr_times(ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w), p->in_c);
 }
 
-static uint32_t pixel_bytes(const ofr_dsp_conv_2d_params *p) {
-    return with_rest((uint32_t)p->kernel_h * p->kernel_w * p->in_c);
+/* Runs of taps that lie together. */
+static ofr_dsp_window open_window(const ofr_dsp_conv_2d_params *p, uint32_t bytes) {
+    const uint32_t group_c = (uint32_t)p->in_c / p->groups, jump = p->dilation_h * bytes;
+    ofr_dsp_window w = {.rows = 1, .runs = p->kernel_h, .step = jump};
+    uint32_t run = p->kernel_w * group_c;
+    if (p->dilation_w != 1 || p->groups != 1) {
+        w = (ofr_dsp_window){
+            .rows = p->kernel_h, .jump = jump, .runs = p->kernel_w, .step = (uint32_t)p->dilation_w * p->in_c};
+        run = group_c;
+    }
+    w.fours = run / 4;
+    w.rest = run % 4;
+    w.rest_bytes = with_rest(w.rows * w.runs * w.rest);
+    return w;
 }
 
 static uint32_t groups_of(const ofr_dsp_conv_2d_params *p) {
@@ -43,95 +59,92 @@ static ofr_status check(const ofr_call *call) {
     if (status != OFR_OK) {
         return status;
     }
-    const uint32_t all_taps = ofr_dsp_volume(p->kernel_h, p->kernel_w, p->in_c);
-    if (all_taps > 1u << 24) {
-        return ofr_refuse(call, OFR_E_VALUE, all_taps, 1u << 24);
-    }
-    const uint32_t ring_bytes = ofr_times(ring_rows(p), row_bytes(p));
-    const uint32_t taps = OFR_DSP_PIXELS * pixel_bytes(p) + OFR_DSP_TAP_BYTES * groups_of(p);
-    return ofr_dsp_check_scratch(call, ofr_plus(ring_bytes, taps));
+    const uint32_t bytes = row_bytes(p), band_bytes = with_rest(ofr_times(band_rows(p), bytes));
+    const uint32_t taps = OFR_DSP_PIXELS * open_window(p, bytes).rest_bytes + OFR_DSP_TAP_BYTES * groups_of(p);
+    return ofr_dsp_check_scratch(call, ofr_plus(band_bytes, taps));
 }
 
-/* Reads rows on until the window of output row y is there. */
-static void advance(ring *r, uint32_t y) {
-    const ofr_dsp_conv_2d_params *p = r->p;
-    const uint32_t first = y * p->stride_h;
-    if (r->next < first) {
-        r->next = first;
-    }
-    for (; r->next < first + r->n; r->next++) {
-        int8_t *row = r->rows + r->next % r->n * r->bytes + r->left * p->in_c;
-        const uint32_t inside = r->next - p->pad_top; /* wraps above the input */
-        if (inside < p->rows) {
-            memcpy(row, r->in + inside * p->cols * p->in_c, r->cols * p->in_c);
+/* Moves the band down to the window of output row y. */
+static void slide(band *b, uint32_t y) {
+    const ofr_dsp_conv_2d_params *p = b->p;
+    const uint32_t moved = y * p->stride_h - b->top, bytes = b->bytes;
+    int8_t *row = b->rows;
+    b->top += moved;
+    for (uint32_t i = 0; i < b->n; i++, row += bytes) {
+        const uint32_t inside = b->top + i - p->pad_top; /* wraps above the input */
+        if (i + moved < b->n) {
+            memcpy(row, row + moved * bytes, bytes);
+        } else if (inside < p->rows) {
+            memcpy(row + b->left, b->in + inside * p->cols * p->in_c, b->cols);
         } else {
-            memset(row, p->input_zero_point, r->cols * p->in_c);
+            memset(row + b->left, p->input_zero_point, b->cols);
         }
     }
 }
 
-/* Taps of one pixel, group after group. */
-static void gather(ring *r, uint32_t first, uint32_t x, int8_t *taps) {
-    const ofr_dsp_conv_2d_params *p = r->p;
-    const int8_t *column = r->rows + x * p->stride_w * p->in_c;
-    for (uint32_t g = p->groups; g != 0; g--, column += r->group_c) {
-        r->window.end = column + r->window.ring_bytes;
-        taps = ofr_dsp_gather(column + first * r->bytes, taps, &r->window);
-    }
-}
+/* What all pixels are multiplied with. */
+typedef struct layer {
+    const ofr_dsp_conv_2d_params *p;
+    uint32_t group_c, group_out, groups; /* channels of a group of the convolution; fours of its taps */
+    uint32_t rests;                      /* fours of bytes that runs leave */
+    uint32_t *taps;
+    ofr_dsp_window window;
+} layer;
 
-/* All groups of three gathered pixels. */
-static void multiply(const ring *r, const int8_t *bytes, uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS]) {
-    const uint32_t *stream = (const uint32_t *)(const void *)(r->p + 1);
-    uint32_t channel = 0;
-    for (uint32_t g = r->p->groups; g != 0; g--, bytes += r->k, channel += r->group_out) {
-        const int8_t *const from[OFR_DSP_PIXELS] = {bytes, bytes + r->distance, bytes + 2 * r->distance};
+/* All groups of the three pixels of the window. */
+static void multiply(layer *l, int8_t *const out[OFR_DSP_PIXELS]) {
+    const uint32_t *stream = (const uint32_t *)(const void *)(l->p + 1);
+    const int8_t *const rests = l->window.rests;
+    const int8_t *const rest[OFR_DSP_PIXELS] = {rests, rests + l->window.rest_bytes, rests + 2 * l->window.rest_bytes};
+    for (uint32_t channel = 0; channel < l->p->out_c; channel += l->group_out) {
+        uint32_t *end = ofr_dsp_gather(&l->window, l->taps);
+        if (l->rests != 0) {
+            (void)ofr_dsp_widen_three(rest, end, l->rests);
+        }
         int8_t *const to[OFR_DSP_PIXELS] = {out[0] + channel, out[1] + channel, out[2] + channel};
-        (void)ofr_dsp_widen_three(from, taps, r->groups);
-        stream = ofr_dsp_channels(stream, taps, r->groups, r->group_out, to);
+        stream = ofr_dsp_channels(stream, l->taps, to, l->group_out, l->groups, l->p->linear);
+        l->window.first += l->group_c;
     }
 }
 
 static void run(const ofr_call *call) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    ring r = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = ring_rows(p)};
-    const uint32_t span = ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w);
-    r.bytes = row_bytes(p);
-    r.left = p->pad_left < span ? p->pad_left : span;
-    r.group_c = (uint32_t)p->in_c / p->groups;
-    r.group_out = (uint32_t)p->out_c / p->groups;
-    r.k = (uint32_t)p->kernel_h * p->kernel_w * r.group_c;
-    r.groups = groups_of(p);
-    r.distance = pixel_bytes(p);
-    const uint32_t dense = p->dilation_w == 1 && p->groups == 1;
-    r.window = (ofr_dsp_window){.rows = p->kernel_h,
-                                .jump = p->dilation_h * r.bytes,
-                                .ring_bytes = r.n * r.bytes,
-                                .run = dense ? p->kernel_w * r.group_c : r.group_c,
-                                .runs = dense ? 1u : p->kernel_w,
-                                .step = (uint32_t)p->dilation_w * p->in_c};
-    r.cols = p->cols < span - r.left ? p->cols : span - r.left;
-    int8_t *bytes = r.rows + r.n * r.bytes, *out = (int8_t *)call->out[0].data;
-    uint32_t *taps = (uint32_t *)(void *)(bytes + OFR_DSP_PIXELS * r.distance);
-    memset(r.rows, p->input_zero_point, r.n * r.bytes); /* the padding on the left and right stays */
-    int8_t *to[OFR_DSP_PIXELS] = {out, out, out};
-    uint32_t waiting = 0; /* pixels gathered and not yet multiplied */
-    for (uint32_t y = 0; y < p->out_rows; y++) {
-        advance(&r, y);
-        const uint32_t first = y * p->stride_h % r.n;
-        for (uint32_t x = 0; x < p->out_cols; x++, out += p->out_c) {
-            gather(&r, first, x, bytes + waiting * r.distance);
-            to[waiting++] = out;
-            if (waiting == OFR_DSP_PIXELS) {
-                multiply(&r, bytes, taps, to);
-                waiting = 0;
+    const uint32_t bytes = row_bytes(p), n = band_rows(p), left = (uint32_t)p->pad_left * p->in_c;
+    band b = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = n, .bytes = bytes};
+    b.left = left < bytes ? left : bytes;
+    b.cols = (uint32_t)p->cols * p->in_c < bytes - b.left ? (uint32_t)p->cols * p->in_c : bytes - b.left;
+    b.top = 0u - n;
+    memset(b.rows, p->input_zero_point, n * bytes); /* the padding on the left and right stays */
+    layer l = {.p = p, .window = open_window(p, bytes), .groups = groups_of(p)};
+    l.group_c = (uint32_t)p->in_c / p->groups;
+    l.group_out = (uint32_t)p->out_c / p->groups;
+    l.rests = (l.window.rows * l.window.runs * l.window.rest + 3) / 4;
+    l.window.rests = b.rows + with_rest(n * bytes);
+    l.taps = (uint32_t *)(void *)(l.window.rests + OFR_DSP_PIXELS * l.window.rest_bytes);
+    int8_t *out = (int8_t *)call->out[0].data;
+    const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, step = p->stride_w * (uint32_t)p->in_c;
+    uint32_t x = 0, y = 0;
+    for (uint32_t i = 0; i < pixels; i += OFR_DSP_PIXELS) {
+        int8_t *to[OFR_DSP_PIXELS] = {out, out, out};
+        uint32_t at[OFR_DSP_PIXELS] = {0}, row = 0;
+        if (y * p->stride_h != b.top) {
+            slide(&b, y);
+        }
+        const uint32_t first = x * step;
+        for (uint32_t place = 0; place < OFR_DSP_PIXELS && i + place < pixels; place++) {
+            at[place] = row + x * step - first;
+            to[place] = out; /* where there are less, the first one again, which is written last */
+            out += p->out_c;
+            if (++x == p->out_cols) {
+                x = 0;
+                y++;
+                row += p->stride_h * bytes;
             }
         }
-    }
-    if (waiting != 0) {
-        to[1] = waiting == 2 ? to[1] : to[0];
-        to[2] = to[0]; /* which is written last */
-        multiply(&r, bytes, taps, to);
+        l.window.first = b.rows + first;
+        l.window.second = at[1];
+        l.window.third = at[2];
+        multiply(&l, to);
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }

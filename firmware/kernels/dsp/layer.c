@@ -6,10 +6,6 @@
 
 #include <arm_acle.h>
 
-uint32_t ofr_dsp_volume(uint32_t a, uint32_t b, uint32_t c) {
-    return ofr_times(ofr_times(a, b), c);
-}
-
 ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t out) {
     if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
         return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
@@ -40,22 +36,21 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call) {
         return ofr_refuse(call, OFR_E_VALUE, k, 65536);
     }
     const uint32_t pairs = (p->out_c / p->groups + 1u) / 2u * p->groups;
-    const uint32_t pair_bytes = 4u * OFR_DSP_PAIR_WORDS + 8u * ((k + 3u) / 4u);
+    const uint32_t pair_words = p->linear ? OFR_DSP_LINEAR_PAIR_WORDS : OFR_DSP_PAIR_WORDS;
+    const uint32_t pair_bytes = 4u * pair_words + 8u * ((k + 3u) / 4u);
     return ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
 }
 
-const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,
-                                 int8_t *const out[OFR_DSP_PIXELS]) {
+const uint32_t *ofr_dsp_odd_channels(const uint32_t *stream, const uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS],
+                                     uint32_t out_c, uint32_t groups, uint32_t linear) {
     if (out_c > 1) {
-        stream = ofr_dsp_multiply(stream, taps, out, out_c / 2, groups);
+        stream = ofr_dsp_multiply(stream, taps, out, out_c / 2, groups, linear);
     }
-    if (out_c & 1) { /* the host has filled the pair up */
-        int8_t last[OFR_DSP_PIXELS][2];
-        int8_t *const spare[OFR_DSP_PIXELS] = {last[0], last[1], last[2]};
-        stream = ofr_dsp_multiply(stream, taps, spare, 1, groups);
-        for (uint32_t i = OFR_DSP_PIXELS; i-- != 0;) {
-            out[i][out_c - 1] = last[i][0];
-        }
+    int8_t last[OFR_DSP_PIXELS][2]; /* the host has filled the pair up */
+    int8_t *const spare[OFR_DSP_PIXELS] = {last[0], last[1], last[2]};
+    stream = ofr_dsp_multiply(stream, taps, spare, 1, groups, linear);
+    for (uint32_t i = OFR_DSP_PIXELS; i-- != 0;) {
+        out[i][out_c - 1] = last[i][0];
     }
     return stream;
 }

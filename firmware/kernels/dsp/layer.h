@@ -5,16 +5,26 @@
 #include "multiply.h"
 
 /* a * b * c, or UINT32_MAX where that does not fit. */
-uint32_t ofr_dsp_volume(uint32_t a, uint32_t b, uint32_t c);
+static inline uint32_t ofr_dsp_volume(uint16_t a, uint16_t b, uint32_t c) {
+    return ofr_times((uint32_t)a * b, c);
+}
 
 /* Sizes, types and the length of the stream; the kernel adds its limits and its scratch. */
 ofr_status ofr_dsp_check_layer(const ofr_call *call);
 
 enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24 }; /* pixels multiplied at once, bytes of four taps of each */
 
-/* All channels of one group of three pixels. Returns the end of the group's stream. */
-const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps, uint32_t groups, uint32_t out_c,
-                                 int8_t *const out[OFR_DSP_PIXELS]);
+/* All channels of one group of three pixels, where their number is odd. Returns the end of the group's stream. */
+const uint32_t *ofr_dsp_odd_channels(const uint32_t *stream, const uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS],
+                                     uint32_t out_c, uint32_t groups, uint32_t linear);
+
+/* The same for any number. */
+static inline const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps,
+                                               int8_t *const out[OFR_DSP_PIXELS], uint32_t out_c, uint32_t groups,
+                                               uint32_t linear) {
+    return out_c & 1 ? ofr_dsp_odd_channels(stream, taps, out, out_c, groups, linear)
+                     : ofr_dsp_multiply(stream, taps, out, out_c / 2, groups, linear);
+}
 
 /* Positions along one axis that the windows of all outputs span, padding included. */
 static inline uint32_t ofr_dsp_span(uint32_t out, uint32_t stride, uint32_t taps, uint32_t dilation) {

@@ -1,26 +1,28 @@
 /* Inner products of the dsp kernels, for Armv7E-M and Armv8-M with DSP: see multiply.h for layouts and arithmetic. */
+#include "linear.h"
+
     .syntax unified
     .thumb
 
-/* Four taps by three pixels and two channels: r0 weights, r1 taps, r7 to r12 sums. Every instruction has four bytes. */
-    .macro three_by_two
+/* Two of four taps by three pixels and two channels, added to these. */
+    .macro six_products a, b, c, d, e, f
+    smlad r8, r5, r3, \b
+    smlad r9, r5, r4, \c
+    smlad r7, r5, r2, \a
+    smlad r11, r6, r3, \e
+    smlad r12, r6, r4, \f
+    smlad r10, r6, r2, \d
+    .endm
+
+/* Four taps: r0 weights, r1 taps, r7 to r12 sums, added to these. Every instruction has four bytes. */
+    .macro three_by_two a=r7, b=r8, c=r9, d=r10, e=r11, f=r12
     ldmia.w r1!, {r2-r4}
     ldmia.w r0!, {r5, r6}
-    smlad r7, r5, r2, r7
-    smlad r8, r5, r3, r8
-    smlad r9, r5, r4, r9
-    smlad r10, r6, r2, r10
-    smlad r11, r6, r3, r11
-    smlad r12, r6, r4, r12
+    six_products \a, \b, \c, \d, \e, \f
     ldmia.w r1!, {r2-r4}
     sxtb16 r5, r5
     sxtb16 r6, r6
-    smlad r7, r5, r2, r7
-    smlad r8, r5, r3, r8
-    smlad r9, r5, r4, r9
-    smlad r10, r6, r2, r10
-    smlad r11, r6, r3, r11
-    smlad r12, r6, r4, r12
+    six_products r7, r8, r9, r10, r11, r12
     .endm
 
 /* 256 times a sum to an output byte. */
@@ -32,52 +34,81 @@
     ssat \sum, #8, \sum
     .endm
 
-    .equ UNROLLED, 12 /* divides the groups of 3x3 windows over 16 channels and more */
+/* The same in the linear form. */
+    .macro linear sum, multiplier
+    smmul \sum, \sum, \multiplier
+    ssat \sum, #8, \sum, asr #OFR_DSP_LINEAR_SHIFT
+    .endm
+
+    .equ UNROLLED_BITS, 3
+    .equ UNROLLED, 1 << UNROLLED_BITS
     .equ GROUP_BYTES, 17 * 4
 
-/* Stack of ofr_dsp_multiply: taps, rounds, entry, b and c of the outputs less a, a, its end. */
+/* Stack of ofr_dsp_multiply: b of the outputs less a, end of a, c less a, a, taps, rounds, entry, requantization. */
     .section .text.ofr_dsp_multiply, "ax", %progbits
     .global ofr_dsp_multiply
     .type ofr_dsp_multiply, %function
     .thumb_func
 ofr_dsp_multiply:
     push {r4-r11, lr}
-    sub sp, sp, #28
-    ldr r5, [sp, #64] /* groups */
+    sub sp, sp, #32
+    ldrd r5, r10, [sp, #68] /* groups, linear */
     ldmia r2, {r6-r8}
     sub r7, r7, r6
     sub r8, r8, r6
     add r4, r6, r3, lsl #1
-    strd r7, r8, [sp, #12]
-    strd r6, r4, [sp, #20]
+    strd r7, r4, [sp]
+    strd r8, r6, [sp, #8]
     sub r5, r5, #1
-    mov r7, #UNROLLED
-    udiv r6, r5, r7
-    mls r5, r6, r7, r5
+    lsr r6, r5, #UNROLLED_BITS
     add r6, r6, #1
-    strd r1, r6, [sp]
-    rsb r5, r5, #UNROLLED - 1
-    mov r6, #GROUP_BYTES
+    strd r1, r6, [sp, #16]
+    and r5, r5, #UNROLLED - 1
+    rsb r5, r5, #UNROLLED
+    mov r8, #GROUP_BYTES
     ldr r7, =(2f + 1)
-    mla r5, r5, r6, r7
-    str r5, [sp, #8]
+    mla r5, r5, r8, r7
+    cmp r10, #0
+    ite ne
+    addne r10, r7, #3f - 2f
+    addeq r10, r7, #4f - 2f
+    strd r5, r10, [sp, #24]
 1:
     ldmia.w r0!, {r7, r10}
-    mov r8, r7
-    mov r9, r7
-    mov r11, r10
-    mov r12, r10
-    ldrd r1, lr, [sp]
-    ldr pc, [sp, #8]
+    ldrd r1, lr, [sp, #16]
+    three_by_two r7, r7, r7, r10, r10, r10
+    ldr pc, [sp, #24]
 2:
     .rept UNROLLED
     three_by_two
     .endr
     subs lr, lr, #1
     bne 2b
+    ldr pc, [sp, #28]
+3:
+    ldmia.w r0!, {r4, r5}
+    ldmia.w sp, {r1, r2, r6, lr}
+    linear r8, r4
+    strb r8, [lr, r1]
+    linear r9, r4
+    strb r9, [lr, r6]
+    linear r7, r4
+    strb r7, [lr], #1
+    linear r11, r5
+    strb r11, [lr, r1]
+    linear r12, r5
+    strb r12, [lr, r6]
+    linear r10, r5
+    strb r10, [lr], #1
+5:
+    str lr, [sp, #12]
+    cmp lr, r2
+    bne 1b
+    add sp, sp, #32
+    pop {r4-r11, pc}
+4:
+    ldmia.w sp, {r1, r2, r6, lr}
     ldmia.w r0!, {r2-r4}
-    ldrd r1, r6, [sp, #12]
-    ldr lr, [sp, #20]
     requantize r8, r2, r3, r4, r5
     strb r8, [lr, r1]
     requantize r9, r2, r3, r4, r5
@@ -91,12 +122,8 @@ ofr_dsp_multiply:
     strb r12, [lr, r6]
     requantize r10, r2, r3, r4, r5
     strb r10, [lr], #1
-    str lr, [sp, #20]
-    ldr r5, [sp, #24]
-    cmp lr, r5
-    bne 1b
-    add sp, sp, #28
-    pop {r4-r11, pc}
+    ldr r2, [sp, #4]
+    b 5b
     .size ofr_dsp_multiply, . - ofr_dsp_multiply
     .ltorg
 
@@ -108,6 +135,21 @@ ofr_dsp_multiply:
     .macro widen_y x, z
     and \x, lr, \x, lsl #8
     ssub16 \x, \x, \z
+    .endm
+
+/* Four taps of the three pixels at r0, r1 and r10 to r2 on. */
+    .macro widen_group
+    ldr r4, [r0], #4
+    ldr r5, [r1], #4
+    ldr r6, [r10], #4
+    widen_z r4, r7
+    widen_z r5, r8
+    widen_z r6, r9
+    stmia.w r2!, {r7-r9}
+    widen_y r4, r7
+    widen_y r5, r8
+    widen_y r6, r9
+    stmia.w r2!, {r4-r6}
     .endm
 
     .section .text.ofr_dsp_widen_three, "ax", %progbits
@@ -124,17 +166,7 @@ ofr_dsp_widen_three:
     mov r12, #0x007f007f
     mov lr, #0xff00ff00
 1:
-    ldr r4, [r0], #4
-    ldr r5, [r1], #4
-    ldr r6, [r10], #4
-    widen_z r4, r7
-    widen_z r5, r8
-    widen_z r6, r9
-    stmia.w r2!, {r7-r9}
-    widen_y r4, r7
-    widen_y r5, r8
-    widen_y r6, r9
-    stmia.w r2!, {r4-r6}
+    widen_group
     subs r3, r3, #1
     bne 1b
     mov r0, r2
@@ -306,39 +338,65 @@ ofr_dsp_multiply_row:
     .size ofr_dsp_multiply_row, . - ofr_dsp_multiply_row
     .ltorg
 
-/* r0 first tap, r1 where to, r2 ofr_dsp_window. */
+/* r0 ofr_dsp_window, r1 taps. Stack: run, runs left, row, rows left, place in the first pixel's rest. */
     .section .text.ofr_dsp_gather, "ax", %progbits
     .global ofr_dsp_gather
     .type ofr_dsp_gather, %function
     .thumb_func
 ofr_dsp_gather:
     push {r4-r11, lr}
-    ldmia r2, {r2-r8} /* rows, jump, end, ring, run, runs, step */
+    sub sp, sp, #20
+    mov r11, r0
+    mov r2, r1
+    ldr r4, [r11]
+    ldr r5, [r11, #12] /* rows */
+    ldr r6, [r11, #36] /* rests */
+    str r6, [sp, #16]
+    mov r12, #0x007f007f
+    mov lr, #0xff00ff00
 1:
-    mov r9, r0
-    mov r10, r7
+    strd r4, r5, [sp, #8]
+    ldr r5, [r11, #20] /* runs */
 2:
-    mov r11, r9
-    add r12, r1, r6
+    strd r4, r5, [sp]
+    mov r0, r4
+    ldrd r1, r10, [r11, #4] /* the other two pixels */
+    add r1, r1, r4
+    add r10, r10, r4
+    ldr r3, [r11, #28] /* fours */
+    cbz r3, 4f
 3:
-    ldr lr, [r11], #4
-    str lr, [r1], #4
-    cmp r1, r12
-    blo 3b
-    mov r1, r12
-    add r9, r9, r8
-    subs r10, r10, #1
+    widen_group
+    subs r3, r3, #1
+    bne 3b
+4:
+    ldr r7, [r11, #32] /* bytes behind them */
+    cbz r7, 5f
+    ldr r4, [r0]
+    ldr r5, [r1]
+    ldr r6, [r10]
+    ldr r3, [sp, #16]
+    ldr r8, [r11, #40]
+    str r4, [r3]
+    str r5, [r3, r8]
+    str r6, [r3, r8, lsl #1]
+    add r3, r3, r7
+    str r3, [sp, #16]
+5:
+    ldrd r4, r5, [sp]
+    ldr r6, [r11, #24] /* step */
+    add r4, r4, r6
+    subs r5, r5, #1
     bne 2b
-    add r0, r0, r3
-    cmp r0, r4
-    it hs
-    subhs r0, r0, r5
-    subs r2, r2, #1
+    ldrd r4, r5, [sp, #8]
+    ldr r6, [r11, #16] /* jump */
+    add r4, r4, r6
+    subs r5, r5, #1
     bne 1b
-    mov r0, r1
+    mov r0, r2
+    add sp, sp, #20
     pop {r4-r11, pc}
     .size ofr_dsp_gather, . - ofr_dsp_gather
-
 
 /* One element of ofr_dsp_add: bytes of r6 and r7 from bit 8 i on. */
     .macro add_one i

@@ -7,21 +7,23 @@
  *
  * Requantization: multiplier M, offset c = 2^(e-1) + (zero_point << e) and exponent e of each channel. The high word of
  * 2 sum * M, rounded, plus c, less one for a negative sum, arithmetically shifted by e, saturated to int8: gemmlowp's
- * two roundings for e in [1, 23] and multipliers not below 0. Any other numbers give some byte, nothing worse. */
+ * two roundings for e in [1, 23] and multipliers not below 0. In the linear form, see linear.h, the bias holds an
+ * offset and M stands alone. Any other numbers give some byte, nothing worse. */
 #ifndef OFR_DSP_MULTIPLY_H
 #define OFR_DSP_MULTIPLY_H
 
 #include "kernel.h"
 
-enum { OFR_DSP_PAIR_WORDS = 8 }; /* of a channel pair's stream, beside the weights */
+/* Of a channel pair's stream, beside the weights. */
+enum { OFR_DSP_PAIR_WORDS = 8, OFR_DSP_LINEAR_PAIR_WORDS = 4 };
 
 /* Multiplies `pairs` (at least 1) of channels by three pixels of 4 * groups taps, `groups` at least 1.
  *
  * taps: for each four z of the three pixels, then y of the three. Stream of a pair: 256 bias0, 256 bias1, W of channel
- * 0 and of channel 1 for each four taps, then M, c, e of each. out: where each pixel's channels go; where these are
- * equal the first pixel's stay. Returns the end of the stream. */
+ * 0 and of channel 1 for each four taps, then M, c, e of each, or M of each if `linear`. out: where each pixel's
+ * channels go; where these are equal the first pixel's stay. Returns the end of the stream. */
 const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, int8_t *const out[3], uint32_t pairs,
-                                 uint32_t groups);
+                                 uint32_t groups, uint32_t linear);
 
 /* Widens three pixels of 4 * groups bytes, groups at least 1, as ofr_dsp_multiply wants them; returns the end. */
 uint32_t *ofr_dsp_widen_three(const int8_t *const in[3], uint32_t *taps, uint32_t groups);
@@ -48,16 +50,21 @@ typedef struct ofr_dsp_row {
  * Stream of four channels: 256 bias of each, then W of each for each four taps. Returns the end of the stream. */
 const uint32_t *ofr_dsp_multiply_row(const uint32_t *stream, const uint32_t *taps, int8_t *out, const ofr_dsp_row *row);
 
-/* Where the taps of a pixel lie among rows of bytes in a ring. */
+/* Where the taps of three pixels lie among rows of bytes. Up to 3 bytes behind each run are read and, in the rests,
+ * written. */
 typedef struct ofr_dsp_window {
-    uint32_t rows, jump; /* kernel rows, bytes from one to the next */
-    const int8_t *end;   /* of the ring, as far right as the first tap */
-    uint32_t ring_bytes;
-    uint32_t run, runs, step; /* bytes that lie together, how often in a kernel row, bytes from one to the next */
+    const int8_t *first;    /* tap of the first pixel */
+    uint32_t second, third; /* bytes from there to those of the others */
+    uint32_t rows, jump;    /* of runs, and bytes from one to the next */
+    uint32_t runs, step;    /* of a row, and bytes from one to the next */
+    uint32_t fours, rest;   /* taps of a run that lie together: fours, and bytes behind them */
+    int8_t *rests;          /* where those go, for the first pixel */
+    uint32_t rest_bytes;    /* from one pixel's rests to the next */
 } ofr_dsp_window;
 
-/* Copies the taps, by words: up to 3 bytes behind each run are read and written. Returns the end of the taps. */
-int8_t *ofr_dsp_gather(const int8_t *first, int8_t *taps, const ofr_dsp_window *window);
+/* Widens the fours of all runs as ofr_dsp_multiply wants them, and puts the bytes left of each run one behind the
+ * other; returns the end of the taps. */
+uint32_t *ofr_dsp_gather(const ofr_dsp_window *window, uint32_t *taps);
 
 /* Adds `fours` (at least 1) times four elements; `params` with the table behind. Outputs may lie over an input. */
 void ofr_dsp_add(const uint8_t *exact, const uint8_t *other, uint8_t *out, uint32_t fours,

@@ -95,7 +95,7 @@ static void run(const ofr_call *call) {
                 to[waiting++] = out;
             }
             if (waiting == OFR_DSP_PIXELS) {
-                (void)ofr_dsp_channels(stream, taps, groups, p->out_c, to);
+                (void)ofr_dsp_channels(stream, taps, to, p->out_c, groups, p->linear);
                 waiting = 0;
             }
         }
@@ -103,7 +103,7 @@ static void run(const ofr_call *call) {
     if (waiting != 0) {
         to[1] = waiting == 2 ? to[1] : to[0];
         to[2] = to[0]; /* which is written last */
-        (void)ofr_dsp_channels(stream, taps, groups, p->out_c, to);
+        (void)ofr_dsp_channels(stream, taps, to, p->out_c, groups, p->linear);
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }

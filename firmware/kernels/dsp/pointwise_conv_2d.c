@@ -44,15 +44,17 @@ static void run(const ofr_call *call) {
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, in_c = p->in_c, out_c = p->out_c;
     const uint32_t dense = p->stride_h == 1 && p->stride_w == 1 && p->cols == p->out_cols;
-    for (uint32_t n = 0; n < pixels; n += OFR_DSP_PIXELS) {
-        const uint32_t left = pixels - n, count = left < OFR_DSP_PIXELS ? left : OFR_DSP_PIXELS;
-        uint32_t at = p->backwards ? left - count : n;
-        const int8_t *from[OFR_DSP_PIXELS];
-        int8_t *to[OFR_DSP_PIXELS];
-        for (uint32_t i = 0; i < OFR_DSP_PIXELS; i++) {
-            from[i] = dense ? in + at * in_c : pixel(p, in, at);
-            to[i] = out + at * out_c;
-            at += i + 1 < count; /* where there are less, the last one again */
+    for (uint32_t left = pixels; left != 0;) {
+        const uint32_t count = left < OFR_DSP_PIXELS ? left : OFR_DSP_PIXELS;
+        const uint32_t first = p->backwards ? left - count : pixels - left;
+        const uint32_t second = first + (count > 1), third = second + (count > 2); /* where there are less, again */
+        const int8_t *from[OFR_DSP_PIXELS] = {in + first * in_c, in + second * in_c, in + third * in_c};
+        int8_t *const to[OFR_DSP_PIXELS] = {out + first * out_c, out + second * out_c, out + third * out_c};
+        left -= count;
+        if (!dense) {
+            from[0] = pixel(p, in, first);
+            from[1] = pixel(p, in, second);
+            from[2] = pixel(p, in, third);
         }
         uint32_t *taps = call->scratch;
         if (in_c >= 4) {
@@ -61,7 +63,7 @@ static void run(const ofr_call *call) {
         if (in_c % 4 != 0) {
             widen_rest(from, in_c & ~3u, taps, in_c % 4);
         }
-        (void)ofr_dsp_channels(stream, call->scratch, (in_c + 3) / 4, out_c, to);
+        (void)ofr_dsp_channels(stream, call->scratch, to, out_c, (in_c + 3) / 4, p->linear);
     }
     ofr_dsp_clamp(out, pixels * out_c, p->act_min, p->act_max);
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.kernels.dsp.linear import Linear, linear
 from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, depthwise_conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
@@ -33,8 +34,8 @@ PARAMS = Params(
     ],
 )
 ANY = Kernel("dsp", "depthwise_conv_2d_3x3", 0x0305, 1, PARAMS, 1 | SAME_START)
-RELU = Kernel("dsp", "depthwise_conv_2d_3x3_relu", 0x0306, 1, PARAMS, 1 | SAME_START)
-KERNELS = (ANY, RELU)
+LINEAR = Kernel("dsp", "depthwise_conv_2d_3x3_linear", 0x0306, 2, PARAMS, 1 | SAME_START)
+KERNELS = (ANY, LINEAR)
 
 ACCUMULATOR_BOUND = 1 << 30  # sums are kept doubled
 BAND_BYTES = 2816  # scratch that longer bands may take
@@ -74,17 +75,27 @@ def direction(g: dict[str, int], transposed: bool, buffered: bool) -> Bands:
     return Bands(transposed, band, scratch(band))
 
 
-def blocks(c: Channels, transposed: bool) -> Array:
-    """The channel blocks of depthwise.h."""
-    w = 2 * c.weights.reshape(-1, 3, 3)
+def blocks(c: Channels, short: Linear | None, fraction: Array, transposed: bool) -> Array:
+    """The channel blocks of depthwise.h; with `short` in the linear form."""
+    scale = fraction if short is not None else np.full_like(fraction, 2)
+    w = scale[:, None, None] * c.weights.reshape(-1, 3, 3)
     w = w.transpose(0, 2, 1) if transposed else w
     low, high = w[:, :, :2] & 0xFFFF, w[:, :, 1:] & 0xFFFF
     pairs = np.stack([low[..., 0] | low[..., 1] << 16, high[..., 0] | high[..., 1] << 16], axis=2).reshape(
         -1, 6
     )
-    rest = np.stack([2 * c.bias, c.multiplier, c.offset, c.exponent], axis=1)
-    words: Array = (np.concatenate([pairs, rest], axis=1) & 0xFFFFFFFF).astype("<u4")
+    rest = [scale * c.bias, c.multiplier, c.offset, c.exponent]
+    if short is not None:
+        rest = [scale * c.bias + short.offset, short.multiplier]
+    words: Array = (np.concatenate([pairs, np.stack(rest, axis=1)], axis=1) & 0xFFFFFFFF).astype("<u4")
     return words
+
+
+def fractions(c: Channels, zero_point: int) -> Array:
+    """By how much each channel's weights are scaled: at most 256, so that sums and offset stay below 2^31."""
+    reach = np.maximum(abs(c.lowest), abs(c.highest)) + ((abs(zero_point) + 1) << (c.exponent + 1))
+    bits: Array = 1 << (30 - np.ceil(np.log2(reach + 1)).astype(np.int64)).clip(1, 8)
+    return bits
 
 
 def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -116,8 +127,10 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
         act_max=r.act_max,
     )
     macs = depthwise_conv_2d.macs(a, inputs, outputs)
-    data = block(params, blocks(c, b.transposed))
-    kernel = RELU if r.act_min >= r.zero_point else ANY
+    fraction = fractions(c, r.zero_point)
+    short = linear(c, r, fraction)
+    data = block(params, blocks(c, short, fraction, b.transposed))
+    kernel = ANY if short is None else LINEAR
     overlaps = 1 if not buffered else SAME_START if bands_over_input(g, b.band) else 0
     return Step(kernel, (op.inputs[0],), op.outputs, data, b.scratch_bytes, macs, overlaps=overlaps)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.kernels.dsp.linear import Linear, linear
 from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, fully_connected
-from offramp.ops.gemm import Window, bias_of, requantization
+from offramp.ops.gemm import Requantization, Window, bias_of, requantization
 from offramp.ops.op import (
     SAME_START,
     SCRATCH_ON_INPUT,
@@ -26,6 +29,7 @@ CONV_PARAMS = Params(
     [
         *(f for f in conv_2d.PARAMS.fields if f[0] not in ("per_channel", "output_zero_point")),
         ("backwards", "u16"),  # 1: pixels from last to first
+        ("linear", "u16"),  # 1: the stream's short form of requantization
     ],
 )
 FULLY_CONNECTED_PARAMS = Params(
@@ -41,31 +45,32 @@ FULLY_CONNECTED_PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 1, CONV_PARAMS, SAME_START)
-CONV = Kernel("dsp", "conv_2d", 0x0302, 1, CONV_PARAMS, SAME_START)
-GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 1, CONV_PARAMS, SAME_START)
+POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 2, CONV_PARAMS, SAME_START)
+CONV = Kernel("dsp", "conv_2d", 0x0302, 2, CONV_PARAMS, SAME_START)
+GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 2, CONV_PARAMS, SAME_START)
 FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
 NARROW = Kernel("dsp", "narrow_conv_2d", 0x0321, 1, CONV_PARAMS, SAME_START)
 KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW)
 
 ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
-ACCUMULATOR_BOUND = 1 << 23  # sums are kept times 256
+ACCUMULATOR_BOUND = 1 << 23  # sums are kept times FRACTION
 MAX_TAPS = 65536
+FRACTION = 256  # sums are kept times this
 NARROW_RUN, NARROW_BYTES = 8, 5120  # bytes of a kernel row that pay for a ring of windows, and its scratch
 PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 
 
 def radix(c: Channels) -> tuple[Array, Array] | None:
-    """(256 bias, words [out_c, k / 4]) of multiply.h as uint32; None where two weights do not fit a half word."""
+    """(256 bias, words [out_c, k / 4]) of multiply.h; None where two weights do not fit a half word."""
     out_c, k = c.weights.shape
     w = np.zeros((out_c, -(-k // 4) * 4), np.int64)
     w[:, :k] = c.weights
     halves = 256 * w[:, 1::2] + w[:, ::2]
     if abs(halves).max(initial=0) > 32767:
         return None
-    bias = 256 * (c.bias + 127 * w[:, 1::2].sum(axis=1))
+    bias = FRACTION * (c.bias + 127 * w[:, 1::2].sum(axis=1))
     words = (halves[:, ::2] & 0xFFFF) | (halves[:, 1::2] & 0xFFFF) << 16
-    return bias & 0xFFFFFFFF, words
+    return bias, words
 
 
 def fill_up(rows: Array, n: int) -> Array:
@@ -73,20 +78,22 @@ def fill_up(rows: Array, n: int) -> Array:
     return np.concatenate([rows, np.zeros((-len(rows) % n, *rows.shape[1:]), rows.dtype)])
 
 
-def pair_stream(c: Channels, groups: int) -> bytes | None:
-    """Channels in pairs, filled up in each group of the convolution."""
+def pair_stream(c: Channels, short: Linear | None, groups: int) -> bytes | None:
+    """Channels in pairs, filled up in each group of the convolution; with `short` in the linear form."""
     found = radix(c)
     if found is None:
         return None
+    sums, words = found
+    behind = [c.multiplier, c.offset, c.exponent]
+    if short is not None:
+        sums, behind = sums + short.offset, [short.multiplier]
     parts = []
     for rows in np.split(np.arange(len(c.bias)), groups):
-        bias, words, m, offset, e = (
-            fill_up(t[rows], 2) for t in (*found, c.multiplier, c.offset & 0xFFFFFFFF, c.exponent)
-        )
+        bias, weights, tail = (fill_up(t[rows], 2) for t in (sums, words, np.stack(behind, axis=1)))
         pairs = len(bias) // 2
-        weights = words.reshape(pairs, 2, -1).transpose(0, 2, 1).reshape(pairs, -1)
-        tail = np.stack([m, offset, e], axis=1).reshape(pairs, 6)
-        parts.append(np.concatenate([bias.reshape(pairs, 2), weights, tail], axis=1).astype("<u4").tobytes())
+        weights = weights.reshape(pairs, 2, -1).transpose(0, 2, 1).reshape(pairs, -1)
+        words_of = [bias.reshape(pairs, 2), weights, tail.reshape(pairs, -1)]
+        parts.append((np.concatenate(words_of, axis=1) & 0xFFFFFFFF).astype("<u4").tobytes())
     return b"".join(parts)
 
 
@@ -99,7 +106,7 @@ def quad_stream(c: Channels) -> bytes | None:
     quads = len(bias) // 4
     words = np.pad(words, ((0, 0), (0, words.shape[1] % 2)))
     weights = words.reshape(quads, 4, -1).transpose(0, 2, 1).reshape(quads, -1)
-    stream: Array = np.concatenate([bias.reshape(quads, 4), weights], axis=1).astype("<u4")
+    stream: Array = (np.concatenate([bias.reshape(quads, 4), weights], axis=1) & 0xFFFFFFFF).astype("<u4")
     return stream.tobytes()
 
 
@@ -120,7 +127,25 @@ def choose(g: dict[str, int]) -> tuple[Kernel, int]:
     narrow = narrow_scratch(g, taps)
     if narrow is not None:
         return NARROW, narrow
-    return GATHER, rows * with_rest(row) + PIXELS * with_rest(k * g["groups"]) + taps
+    runs, run = runs_of(g)
+    out_rows = 3 if g["out_cols"] == 1 else 1 if g["out_cols"] % PIXELS == 0 else 2  # of three neighbours
+    rows += (out_rows - 1) * g["stride_h"]
+    return GATHER, with_rest(rows * row) + PIXELS * with_rest(runs * (run % 4)) + taps
+
+
+def runs_of(g: dict[str, int]) -> tuple[int, int]:
+    """How many runs of taps lie together in a row of the input, and the taps of each."""
+    if (g["dilation_w"], g["groups"]) == (1, 1):
+        return g["kernel_h"], g["kernel_w"] * g["in_c"]
+    return g["kernel_h"] * g["kernel_w"], g["in_c"] // g["groups"]
+
+
+def gathered(weights: Array, runs: int, run: int) -> Array:
+    """Taps as GATHER widens them: the fours of all runs, then what each leaves."""
+    out_c, fours = len(weights), run // 4 * 4
+    by_run = weights.reshape(out_c, runs, run)
+    parts = [by_run[..., :fours].reshape(out_c, -1), by_run[..., fours:].reshape(out_c, -1)]
+    return np.concatenate(parts, axis=1)
 
 
 def narrow_scratch(g: dict[str, int], taps: int) -> int | None:
@@ -135,20 +160,26 @@ def narrow_scratch(g: dict[str, int], taps: int) -> int | None:
 
 
 def with_rest(n: int) -> int:
-    """Bytes of a run that is copied by words."""
+    """Room for bytes that are read or written by words."""
     return (n + 6) & ~3
 
 
-def conv_step(
-    op: Op, g: dict[str, int], c: Channels, zero: int, act: tuple[int, int], macs: int
-) -> Step | None:
-    stream = pair_stream(c, g["groups"])
+def conv_step(op: Op, g: dict[str, int], c: Channels, zero: int, r: Requantization, macs: int) -> Step | None:
+    kernel, scratch = choose(g)
+    if kernel is GATHER:
+        c = replace(c, weights=gathered(c.weights, *runs_of(g)))
+    short = linear(c, r, np.full(len(c.bias), FRACTION))
+    stream = pair_stream(c, short, g["groups"])
     if stream is None or c.weights.shape[1] > MAX_TAPS:
         return None
-    kernel, scratch = choose(g)
     over, backwards = pixels_over_input(g) if kernel is POINTWISE else (rows_over_input(g), False)
     params = CONV_PARAMS.pack(
-        **g, input_zero_point=zero, act_min=act[0], act_max=act[1], backwards=int(backwards)
+        **g,
+        input_zero_point=zero,
+        act_min=r.act_min,
+        act_max=r.act_max,
+        backwards=int(backwards),
+        linear=int(short is not None),
     )
     overlaps = SAME_START if over else 0
     return Step(kernel, (op.inputs[0],), op.outputs, block(params, stream), scratch, macs, overlaps=overlaps)
@@ -183,7 +214,7 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) ->
     if c is None:
         return None
     g = conv_2d.geometry_of(a, x, weights, out)
-    return conv_step(op, g, c, zero, (r.act_min, r.act_max), conv_2d.macs(a, inputs, outputs))
+    return conv_step(op, g, c, zero, r, conv_2d.macs(a, inputs, outputs))
 
 
 def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -204,7 +235,7 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
     ):
         ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
         sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-        return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, (r.act_min, r.act_max), macs)
+        return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, r, macs)
     stream = quad_stream(c)
     if stream is None or depth > MAX_TAPS:
         return None

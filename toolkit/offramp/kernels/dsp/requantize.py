@@ -21,6 +21,8 @@ class Channels:
 
     weights: Array
     bias: Array
+    lowest: Array  # accumulators, bias included
+    highest: Array
     multiplier: Array
     offset: Array
     exponent: Array
@@ -49,6 +51,8 @@ def channels(weights: Array, bias: Array, zero_point: int, r: Requantization, bo
     return Channels(
         np.where(fixed[:, None], 0, weights),
         np.where(fixed, 0, folded),
+        np.where(fixed, 0, lowest),
+        np.where(fixed, 0, highest),
         np.where(fixed, 0, multiplier),
         np.where(fixed, value << 1, (1 << exponent >> 1) + (r.zero_point << exponent)),
         exponent,

@@ -1,0 +1,10 @@
+/* The linear form of requantization, for C and assembly: ((sum * multiplier) >> 32) >> this, saturated to int8.
+ *
+ * The sum holds an offset and a power of two times the accumulator. The host uses the form after a ReLU where it has
+ * found an offset and a multiplier of each channel that give gemmlowp's results for every accumulator. */
+#ifndef OFR_DSP_LINEAR_H
+#define OFR_DSP_LINEAR_H
+
+#define OFR_DSP_LINEAR_SHIFT 11
+
+#endif
