@@ -14,6 +14,7 @@ from offramp.kernels import candidates, choose_sets
 from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import Buffer, aligned, alive, peak, place, place_greedily
+from offramp.plan.limit import within
 from offramp.plan.order import order, users_of
 from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
 
@@ -29,6 +30,7 @@ class Options:
     keep_inputs: bool = False  # inputs survive a run
     caller_inputs: tuple[str, ...] = ()  # names of inputs that stay in the caller's memory
     passes: bool = True  # graph passes run before planning
+    ram_limit: int | None = None  # bytes of arena; layers run in bands of rows where it asks for them
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Constants:
 def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
     """The plan of `graph` for `board`; UserError where an op has no kernel or the arena does not fit."""
     planner = Planner(graph.with_ops(tuple(graph.ops[i] for i in order(graph))), board, options).refined()
+    if options.ram_limit is not None:
+        planner = within(options.ram_limit, planner, lambda banded: Planner(banded, board, options))
     return planner.plan()
 
 
