@@ -21,6 +21,7 @@ from offramp.ops.variable import VariableName
 from offramp.plan import Options, Plan, make_plan
 from offramp.plan.arena import Buffer, aligned, greedy, peak, place, place_greedily
 from offramp.plan.order import dependencies, order
+from offramp.plan.plan import Planner
 
 QUANT = Quantization((0.5,), (0,))
 
@@ -235,6 +236,25 @@ def test_parts_that_do_not_lie_together_are_copied() -> None:
     )
     plan = make_plan(graph, boards.load("mps2_an386"))
     assert [s.op for s in plan.steps] == ["add", "concatenation", "concatenation"]
+
+
+def test_an_output_that_is_seen_in_a_part_stays_aligned() -> None:
+    """The runtime hands outputs out at multiples of 16; rows here have 4 bytes."""
+    shapes = ((1, 8, 4), (1, 5, 4), (5, 4), (1, 5, 4), (5, 4), (1, 10, 4), (1, 5, 4))
+    t = tuple(Tensor(f"t{i}", shape, "s8", QUANT) for i, shape in enumerate(shapes))
+    cut = StridedSlice((0, 3, 0), (1, 5, 4), (1, 1, 1), (1, 5, 4))
+    graph = chain(
+        Op("strided_slice", "cut", (0,), (1,), cut),
+        Op("reshape", "r", (1,), (2,), Reshape((5, 4))),
+        Op("add", "a", (1, 1), (3,), Add()),
+        Op("reshape", "s", (3,), (4,), Reshape((5, 4))),
+        Op("add", "b", (3, 3), (6,), Add()),
+        Op("concatenation", "c", (6, 3), (5,), Concatenation(1)),
+        tensors=t,
+        outputs=(2, 4, 5),
+    )
+    plan = Planner(graph, boards.load("mps2_an386"), Options()).plan()  # in this order of ops
+    assert all(plan.tensors[i].offset % 16 == 0 for i in plan.outputs)
 
 
 def test_what_does_not_fit_is_named() -> None:

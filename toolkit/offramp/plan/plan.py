@@ -13,7 +13,7 @@ from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import candidates, choose_sets
 from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.strided_copy import copy_step
-from offramp.plan.arena import Buffer, aligned, alive, peak, place, place_greedily
+from offramp.plan.arena import ALIGN, Buffer, aligned, alive, peak, place, place_greedily
 from offramp.plan.limit import within
 from offramp.plan.order import order, users_of
 from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
@@ -198,8 +198,8 @@ class Planner:
         parts = parts_of(self.graph, op)
         tensors = [part for part, _ in parts]
         whole = op.outputs[0] if op.kind == "concatenation" else op.inputs[0]
-        place = self.place_of(whole)
-        if not parts or not self.in_arena(place) or set(tensors) & {*self.graph.inputs, *self.graph.outputs}:
+        outputs = {*self.graph.outputs, *(self.place_of(t) for t in self.graph.outputs)}
+        if not parts or not self.in_arena(self.place_of(whole)) or outputs.intersection(tensors):
             return False
         if op.kind == "concatenation":
             made = {t for _, step in self.steps for t in step.outputs}
@@ -230,11 +230,12 @@ class Planner:
         return not values & set(self.graph.outputs) and all(last_user <= change for change in changes[:1])
 
     def crosses_ports(self, op: Op) -> bool:
-        """A view whose source is constant, state or another port must be a copy if it is an output."""
+        """A view whose source is constant, state, another port or an odd part must be a copy if it is an output."""
         if op.outputs[0] not in self.graph.outputs:
             return False
         source = self.place_of(op.inputs[0])
-        return source in self.graph.outputs or not self.in_arena(source)
+        odd = self.places.shift_of(op.inputs[0]) % ALIGN != 0
+        return odd or source in self.graph.outputs or not self.in_arena(source)
 
     def place_of(self, tensor: int) -> int:
         return self.places.of(tensor)
