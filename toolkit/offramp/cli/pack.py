@@ -59,6 +59,7 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
         "blob_bytes": len(blob),
         "constants_bytes": len(plan.constants),
         "arena_bytes": plan.arena_bytes,
+        "least_arena_bytes": plan.least_arena_bytes,
         "state_bytes": plan.state_bytes,
         "macs": plan.macs,
         "kernels": dict(Counter(f"{s.kernel.set}/{s.kernel.name}" for s in plan.steps)),
@@ -69,15 +70,18 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
 def show(summary: dict[str, Any], board: boards.Board) -> None:
     steps = ", ".join(f"{name} x{n}" if n > 1 else name for name, n in summary["kernels"].items())
     arena = arena_region(board)
+    placed = f"{summary['arena_bytes']:,} bytes (at least {summary['least_arena_bytes']:,})"
+    bands = [text for text in summary["metadata"].get("bands", "").split("; ") if text]
     passes = [text for text in summary["metadata"].get("passes", "").split("; ") if text]
     print_facts(
         f"{summary['file']}: {summary['model']} for {board.name} ({board.core.name})",
         [
             ("blob", f"{summary['blob_bytes']:,} bytes, of them constants {summary['constants_bytes']:,}"),
-            ("arena", f"{summary['arena_bytes']:,} bytes of {arena.size:,} in {arena.name}"),
+            ("arena", f"{placed} of {arena.size:,} in {arena.name}"),
             ("state", f"{summary['state_bytes']:,} bytes"),
             ("MACs", summary["macs"]),
             *(("pass", change) for change in passes),
+            *(("in bands", text) for text in bands),
             ("kernels", steps),
         ],
     )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import candidates, choose_sets
 from offramp.ops import OPS, Kernel, ShapeError, Step
-from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.ops.strided_copy import copy_step
-from offramp.plan.arena import Buffer, aligned, alive, peak, place
+from offramp.plan.arena import ALIGN, Buffer, aligned, alive, peak, place, place_greedily
+from offramp.plan.limit import within
 from offramp.plan.order import order, users_of
+from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
 
+MAX_SHARINGS = 100  # ways of sharing memory that are tried
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
 
 
@@ -27,6 +30,7 @@ class Options:
     keep_inputs: bool = False  # inputs survive a run
     caller_inputs: tuple[str, ...] = ()  # names of inputs that stay in the caller's memory
     passes: bool = True  # graph passes run before planning
+    ram_limit: int | None = None  # bytes of arena; layers run in bands of rows where it asks for them
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Plan:
     def macs(self) -> int:
         return sum(s.macs for s in self.steps)
 
+    @property
+    def least_arena_bytes(self) -> int:
+        """What lives at the worst step: no placement of these buffers takes less."""
+        return peak([b for b, _ in self.buffers])[0]
+
 
 class Constants:
     """The blob's constant block: 16-byte aligned pieces, equal ones stored once."""
@@ -102,7 +111,10 @@ class Constants:
 
 def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
     """The plan of `graph` for `board`; UserError where an op has no kernel or the arena does not fit."""
-    return Planner(graph, board, options).plan()
+    planner = Planner(graph.with_ops(tuple(graph.ops[i] for i in order(graph))), board, options).refined()
+    if options.ram_limit is not None:
+        planner = within(options.ram_limit, planner, lambda banded: Planner(banded, board, options))
+    return planner.plan()
 
 
 def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
@@ -122,37 +134,57 @@ def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
 
 
 class Planner:
-    """One planning run. `root` maps a tensor to the tensor whose memory it shares."""
+    """One planning run over ops in the order of their execution."""
 
     def __init__(self, graph: Graph, board: Board, options: Options) -> None:
         self.graph, self.board, self.options = graph, board, options
         check_caller_inputs(graph, options.caller_inputs)
         sets = choose_sets(options.kernels, board.kernels)
-        self.ops = [graph.ops[i] for i in order(graph)]
-        self.root: dict[int, int] = {}
+        self.places = Places()
         self.state = {v.name: v.initial for v in graph.variables}  # its initial tensor stands for the state
         self.steps: list[tuple[Op, Step]] = []
-        for op in self.ops:
+        for op in graph.ops:
             self.steps += [(op, step) for step in self.lower(op, sets)]
         self.last = self.last_uses()
-        self.share_memory()
+        self.write_state_directly()
+        self.apart = self.lives()
+        self.sharer = Sharer(self.graph, [s for _, s in self.steps], self.places, self.last, self.in_arena)
+        all_, some = (self.sharer.sharing(frozenset(), lengths) for lengths in (True, False))
+        self.take(min(some, all_, key=self.rank), place_greedily)
+
+    def refined(self) -> Planner:
+        """With fewer overlaps where that is smaller, and the best offsets: what takes longer."""
+        best, tries = self.sharing, MAX_SHARINGS
+        while better := self.better(best, tries):
+            best, tried = better
+            tries -= tried
+        self.take(best, place)
+        return self
+
+    def take(self, sharing: Sharing, place: Callable[[list[Buffer]], tuple[list[int], int]]) -> None:
+        self.use(sharing)
+        self.keyed = list(self.buffers())
+        offsets, self.arena_bytes = place([b for _, b in self.keyed])
+        self.offsets = {key: offset for (key, _), offset in zip(self.keyed, offsets, strict=True)}
 
     def lower(self, op: Op, sets: tuple[str, ...]) -> list[Step]:
         if op.kind == "read_variable":
             source = self.state[op.attributes.variable]
             if not self.may_read_in_place(op):
                 return [copy_step(source, op.outputs[0], self.graph.tensors[op.outputs[0]])]
-            self.root[op.outputs[0]] = source
+            self.places.put(op.outputs[0], source)
             return []
         if op.kind == "assign_variable":
             return [
                 copy_step(op.inputs[0], self.state[op.attributes.variable], self.graph.tensors[op.inputs[0]])
             ]
         if OPS[op.kind].is_view and not self.crosses_ports(op):
-            self.root[op.outputs[0]] = op.inputs[0]
+            self.places.put(op.outputs[0], op.inputs[0])
             return []
         if OPS[op.kind].is_view:
             return [copy_step(op.inputs[0], op.outputs[0], self.graph.tensors[op.inputs[0]])]
+        if self.takes_parts(op):
+            return []
         try:
             return next(candidates(self.graph, op, self.board.core, sets))
         except ShapeError as error:
@@ -161,9 +193,27 @@ class Planner:
                 "no kernel takes it: split or shrink the layer",
             ) from error
 
+    def takes_parts(self, op: Op) -> bool:
+        """Whether the op's parts now lie in its whole, so that nothing is left to do."""
+        parts = parts_of(self.graph, op)
+        tensors = [part for part, _ in parts]
+        whole = op.outputs[0] if op.kind == "concatenation" else op.inputs[0]
+        outputs = {*self.graph.outputs, *(self.place_of(t) for t in self.graph.outputs)}
+        if not parts or not self.in_arena(self.place_of(whole)) or outputs.intersection(tensors):
+            return False
+        if op.kind == "concatenation":
+            made = {t for _, step in self.steps for t in step.outputs}
+            if len(set(tensors)) < len(tensors) or not made.issuperset(tensors):
+                return False
+            if any(t in self.places.root for t in tensors):
+                return False
+        for part, shift in parts:
+            self.places.put(part, whole, shift)
+        return True
+
     def may_read_in_place(self, read: Op) -> bool:
         """Whether all who use the value, as it is or under another shape, run before the variable changes."""
-        position = {id(op): i for i, op in enumerate(self.ops)}
+        position = {id(op): i for i, op in enumerate(self.graph.ops)}
         users = users_of(self.graph, self.graph.ops.index(read), self.graph.consumers())
         values = {
             *read.outputs,
@@ -171,7 +221,7 @@ class Planner:
         }
         changes = [
             i
-            for i, op in enumerate(self.ops)
+            for i, op in enumerate(self.graph.ops)
             if op.kind == "assign_variable"
             and op.attributes.variable == read.attributes.variable
             and i > position[id(read)]
@@ -180,16 +230,15 @@ class Planner:
         return not values & set(self.graph.outputs) and all(last_user <= change for change in changes[:1])
 
     def crosses_ports(self, op: Op) -> bool:
-        """A view whose source is constant, state or another port must be a copy if it is an output."""
+        """A view whose source is constant, state, another port or an odd part must be a copy if it is an output."""
         if op.outputs[0] not in self.graph.outputs:
             return False
         source = self.place_of(op.inputs[0])
-        return source in self.graph.outputs or not self.in_arena(source)
+        odd = self.places.shift_of(op.inputs[0]) % ALIGN != 0
+        return odd or source in self.graph.outputs or not self.in_arena(source)
 
     def place_of(self, tensor: int) -> int:
-        while tensor in self.root:
-            tensor = self.root[tensor]
-        return tensor
+        return self.places.of(tensor)
 
     def in_arena(self, tensor: int) -> bool:
         t = self.graph.tensors[tensor]
@@ -210,47 +259,39 @@ class Planner:
                 last[self.place_of(t)] = len(self.steps)
         return last
 
-    def share_memory(self) -> None:
-        """Lays outputs over inputs that die with the step, where the kernel works in place.
+    def better(self, best: Sharing, tries: int) -> tuple[Sharing, int] | None:
+        """A sharing with one overlap less that is smaller, and how many were tried."""
+        most = self.rank(best)
+        for n, overlap in enumerate(self.at_peak(best)[:tries], 1):
+            other = self.sharer.sharing(best.refused | {overlap}, best.other_lengths)
+            if self.rank(other) < most:
+                return other, n
+        return None
 
-        Over inputs of other lengths too, if the arena gets smaller by it.
-        """
-        self.write_state_directly()
-        apart = (self.root, self.last)
-        arenas = []
-        for other_lengths in (False, True):
-            self.root, self.last = dict(apart[0]), dict(apart[1])
-            self.on_input: dict[int, int] = {}
-            self.lay_over(other_lengths)
-            _, arena_bytes = place([b for _, b in self.buffers()])
-            arenas.append((arena_bytes, other_lengths, self.root, self.last, self.on_input))
-        _, _, self.root, self.last, self.on_input = min(arenas, key=lambda a: a[:2])
+    def use(self, sharing: Sharing) -> None:
+        self.sharing = sharing
+        self.places, self.last, self.on_input = sharing.places, sharing.last, sharing.on_input
 
-    def lay_over(self, other_lengths: bool) -> None:
-        for i, (_, step) in enumerate(self.steps):
-            overlaps = step.kernel.in_place & step.overlaps
-            out = self.place_of(step.outputs[0])
-            for k, t in enumerate(step.inputs):
-                place = self.place_of(t)
-                same = self.graph.tensors[t].bytes == self.graph.tensors[step.outputs[0]].bytes
-                wanted = (1 << k if same else 0) | (
-                    SAME_START << k if k < 3 and (same or other_lengths) else 0
-                )
-                dies = self.last[place] == i and self.in_arena(place) and self.in_arena(out)
-                first = not any(out == self.place_of(o) for _, s in self.steps[:i] for o in s.outputs)
-                if overlaps & wanted and dies and first and place != out:
-                    self.last[place] = self.last[out]
-                    self.root[out] = place
-                    break
-                if k == 0 and overlaps & SCRATCH_ON_INPUT and dies and place != out:
-                    self.on_input[i] = place
+    def rank(self, sharing: Sharing) -> tuple[int, int]:
+        """Bytes of the arena, and of what lives at its peak."""
+        self.use(sharing)
+        buffers = [b for _, b in self.buffers()]
+        return place_greedily(buffers)[1], peak(buffers)[0]
+
+    def at_peak(self, sharing: Sharing) -> list[Overlap]:
+        """The overlaps on what lives when the most does."""
+        self.use(sharing)
+        keyed = list(self.buffers())
+        _, step = peak([b for _, b in keyed])
+        there = {key for key, b in keyed if b.first <= step <= b.last}
+        return [o for o in sharing.overlaps if sharing.places.of(o.over) in there]
 
     def write_state_directly(self) -> None:
         """A value made only to be assigned is written into the state, if nobody reads the old state later."""
         kept: list[tuple[Op, Step]] = []
         for i, (op, step) in enumerate(self.steps):
             if op.kind == "assign_variable" and self.made_for_state(i, step):
-                self.root[step.inputs[0]] = step.outputs[0]
+                self.places.put(step.inputs[0], step.outputs[0])
             else:
                 kept.append((op, step))
         self.steps = kept
@@ -259,7 +300,7 @@ class Planner:
     def made_for_state(self, i: int, step: Step) -> bool:
         value, state = step.inputs[0], step.outputs[0]
         if (
-            value in self.root
+            value in self.places.root
             or not self.in_arena(value)
             or value in (*self.graph.inputs, *self.graph.outputs)
         ):
@@ -273,32 +314,51 @@ class Planner:
         ]
         return len(makers) == 1 and users == [i] and all(j < makers[0] for j in touches)
 
+    def lives(self) -> dict[int, tuple[int, list[int]]]:
+        """Place -> its first step, and the bytes of it that live at each step from there on.
+
+        A place grows as its parts are written, and lives whole until it is touched last.
+        """
+        ends: dict[int, dict[int, int]] = {}
+        touches = [(0, t) for t in self.graph.inputs]
+        touches += [(i, t) for i, (_, s) in enumerate(self.steps) for t in (*s.inputs, *s.outputs)]
+        touches += [(len(self.steps), t) for t in self.graph.outputs]
+        for i, t in touches:
+            if self.in_arena(self.place_of(t)):
+                found = ends.setdefault(self.place_of(t), {})
+                end = self.places.shift_of(t) + self.graph.tensors[t].bytes
+                found[i] = max(found.get(i, 0), end)
+        lives = {}
+        for place_, found in ends.items():
+            first = min(found)
+            steps = range(first, max(self.last.get(place_, first), first) + 1)
+            lives[place_] = first, list(accumulate((found.get(i, 0) for i in steps), max))
+        return lives
+
     def buffers(self) -> Iterator[tuple[int, Buffer]]:
         """(place or -1 - step for scratch, buffer) of everything in the arena."""
-        first: dict[int, int] = {self.place_of(t): 0 for t in self.graph.inputs}
-        for i, (_, step) in enumerate(self.steps):
-            for t in (*step.inputs, *step.outputs):
-                first.setdefault(self.place_of(t), i)
-        for t in self.graph.outputs:
-            first.setdefault(self.place_of(t), len(self.steps))
-        most = {place_: self.graph.tensors[place_].bytes for place_ in first}
-        for t in self.root:
-            most[self.place_of(t)] = max(most.get(self.place_of(t), 0), self.graph.tensors[t].bytes)
-        scratch = {place_: self.steps[i][1].scratch_bytes for i, place_ in self.on_input.items()}
-        for place_, start in first.items():
-            if self.in_arena(place_):
-                source = self.graph.tensors[place_]
-                last = self.last.get(place_, start)
-                yield place_, Buffer(source.name, most[place_], start, last, scratch.get(place_, 0))
+        sizes: dict[int, dict[int, int]] = {}
+        for apart, (first, bytes_) in self.apart.items():
+            found = sizes.setdefault(self.place_of(apart), {})
+            for i, n in enumerate(bytes_, first):
+                found[i] = max(found.get(i, 0), n)
+        for i, place_ in self.on_input.items():
+            sizes[place_][i] = max(sizes[place_][i], self.steps[i][1].scratch_bytes)
+        for place_, found in sizes.items():
+            first, last = min(found), max(found)
+            bytes_ = [found[i] for i in range(first, last + 1)]
+            name = self.graph.tensors[place_].name
+            yield (
+                place_,
+                Buffer(name, max(bytes_), first, last, tuple(bytes_) if min(bytes_) < max(bytes_) else ()),
+            )
         for i, (op, step) in enumerate(self.steps):
             if step.scratch_bytes and i not in self.on_input:
                 yield -1 - i, Buffer(f"scratch of {op.name}", step.scratch_bytes, i, i)
 
     def plan(self) -> Plan:
-        keyed = list(self.buffers())
-        offsets, arena_bytes = place([b for _, b in keyed])
-        self.offsets = {key: offset for (key, _), offset in zip(keyed, offsets, strict=True)}
-        self.check_fit([b for _, b in keyed], arena_bytes)
+        arena_buffers = tuple((b, self.offsets[key]) for key, b in self.keyed)
+        self.check_fit([b for _, b in self.keyed])
         self.constants = Constants()
         initial = self.place_state()
         self.index: dict[int, int] = {}
@@ -315,11 +375,11 @@ class Planner:
             outputs,
             initial,
             bytes(self.constants.data),
-            arena_bytes,
+            self.arena_bytes,
             self.state_bytes,
             self.graph.labels,
             dict(self.graph.metadata),
-            tuple((b, offset) for (_, b), offset in zip(keyed, offsets, strict=True)),
+            arena_buffers,
         )
 
     def planned_step(self, i: int, op: Op, step: Step) -> PlannedStep:
@@ -369,17 +429,25 @@ class Planner:
         t, place_ = self.graph.tensors[tensor], self.place_of(tensor)
         source = self.graph.tensors[place_]
         if place_ in self.state.values():
-            return PlannedTensor(t, "state", self.offsets[place_])
+            return PlannedTensor(t, "state", self.offsets[place_] + self.places.shift_of(tensor))
         if source.data is not None:
             return PlannedTensor(t, "constant", self.constants.add(source.data.tobytes()))
         if source.name in self.options.caller_inputs:
             return PlannedTensor(t, "input", 0, self.options.caller_inputs.index(source.name))
-        return PlannedTensor(t, "arena", self.offsets[place_])
+        return PlannedTensor(t, "arena", self.offsets[place_] + self.places.shift_of(tensor))
 
-    def check_fit(self, buffers: list[Buffer], arena_bytes: int) -> None:
+    def bytes_during(self) -> list[int]:
+        """The most bytes that live while each op of the graph runs."""
+        most = {id(op): 0 for op in self.graph.ops}
+        for i, (op, _) in enumerate(self.steps):
+            now = sum(aligned(b.bytes_at(i)) for _, b in self.keyed if b.first <= i <= b.last)
+            most[id(op)] = max(most[id(op)], now)
+        return list(most.values())
+
+    def check_fit(self, buffers: list[Buffer]) -> None:
         region = self.board.arena
         state = sum(aligned(self.graph.tensors[v.initial].bytes) for v in self.graph.variables)
-        wanted = arena_bytes + state
+        wanted = self.arena_bytes + state
         if wanted <= region.size:
             return
         _, step = peak(buffers)
