@@ -32,7 +32,7 @@ static ofr_status check(const ofr_call *call) {
     if (p->groups != 1 || p->dilation_w != 1 || run % 4 != 0) {
         return ofr_refuse(call, OFR_E_VALUE, run, 4);
     }
-    const uint32_t ring_bytes = ofr_times(ofr_dsp_volume(ring_rows(p), p->out_cols, run), 2);
+    const uint32_t ring_bytes = ofr_times(ofr_times(ofr_times(ring_rows(p), p->out_cols), run), 2);
     const uint32_t taps = p->kernel_h * (run / 4) * OFR_DSP_TAP_BYTES;
     return ofr_dsp_check_scratch(call, ofr_plus(ofr_plus(ring_bytes, line_bytes(p)), taps));
 }

@@ -47,7 +47,7 @@ def as_convolution(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -
     r = requantization(x, weights, outputs[0], a.activation)
     g = conv_2d.geometry_of(a, x, depthwise_conv_2d.as_conv(weights), outputs[0]) | {"groups": 1}
     macs = depthwise_conv_2d.macs(a, inputs, outputs)
-    return gemm.conv_step(op, g, c, x.quant.zero_point, (r.act_min, r.act_max), macs)
+    return gemm.conv_step(op, g, c, x.quant.zero_point, r, macs)
 
 
 def layer(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], bound: int) -> Channels | None:
