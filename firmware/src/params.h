@@ -7,7 +7,7 @@
 #define OFR_KERNEL_GENERIC_CONV_2D 0x0101u
 #define OFR_PACKING_GENERIC_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_CONV_2D_PAIR 0x0112u
-#define OFR_PACKING_GENERIC_CONV_2D_PAIR 1u
+#define OFR_PACKING_GENERIC_CONV_2D_PAIR 2u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
 #define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D_3X3 0x0113u
@@ -148,8 +148,12 @@ typedef struct ofr_conv_2d_pair_params {
     int16_t output_zero_point;
     int16_t act_min;
     int16_t act_max;
+    uint16_t half_rows;
+    uint16_t half_cols;
+    uint16_t at_once;
+    uint8_t reserved[2];
 } ofr_conv_2d_pair_params;
-_Static_assert(sizeof(ofr_conv_2d_pair_params) == 40, "layout");
+_Static_assert(sizeof(ofr_conv_2d_pair_params) == 48, "layout");
 
 typedef struct ofr_depthwise_conv_2d_params {
     uint16_t rows;
