@@ -148,12 +148,10 @@ typedef struct ofr_conv_2d_pair_params {
     int16_t output_zero_point;
     int16_t act_min;
     int16_t act_max;
-    uint16_t half_rows;
-    uint16_t half_cols;
     uint16_t at_once;
     uint8_t reserved[2];
 } ofr_conv_2d_pair_params;
-_Static_assert(sizeof(ofr_conv_2d_pair_params) == 48, "layout");
+_Static_assert(sizeof(ofr_conv_2d_pair_params) == 44, "layout");
 
 typedef struct ofr_depthwise_conv_2d_params {
     uint16_t rows;

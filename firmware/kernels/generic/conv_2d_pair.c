@@ -14,8 +14,7 @@ typedef struct layer {
     const int8_t *weights;  /* [pairs][taps][2] */
     uint32_t taps;          /* of one output; its weights are rounded up to ROUND with zeros */
     uint32_t group_in, group_out;
-    uint32_t down, right; /* from a pixel in the first half to its partner in the other */
-    const int8_t *zero;   /* group_in zero points */
+    const int8_t *zero; /* group_in zero points */
 } layer;
 
 static inline uint32_t round_up(uint32_t n, uint32_t power_of_two) {
@@ -56,8 +55,6 @@ static layer open_layer(const ofr_call *call) {
     l.scale = (const ofr_scale *)(const void *)(l.bias + channels);
     l.weights = (const int8_t *)(const void *)(l.scale + (p->per_channel ? channels : 1u));
     l.zero = memset((int32_t *)call->scratch + words_of(p, p->at_once), p->input_zero_point, l.group_in);
-    l.down = (uint32_t)p->out_rows - p->half_rows;
-    l.right = (uint32_t)p->out_cols - p->half_cols;
     return l;
 }
 
@@ -82,9 +79,6 @@ static ofr_status check(const ofr_call *call) {
     if (taps_of(p) > 65536) {
         return ofr_refuse(call, OFR_E_VALUE, taps_of(p), 65536); /* 2^15 halves of 2^16 fit an int32 sum */
     }
-    if (p->half_rows > p->out_rows || p->half_cols > p->out_cols) {
-        return ofr_refuse(call, OFR_E_VALUE, p->half_rows, p->out_rows);
-    }
     if (p->at_once == 0 || (p->at_once > 1 && p->dilation_w > 1)) {
         return ofr_refuse(call, OFR_E_VALUE, p->at_once, 1);
     }
@@ -108,55 +102,57 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
+#if defined(__ARM_ARCH_6M__)
+/* What multiply_pair.S works on, in its order. */
+typedef struct ofr_generic_pair_job {
+    const int32_t *x, *end; /* taps rounded up to pairs */
+    const int8_t *weights;
+    uint32_t skip; /* bytes of weights behind end */
+    const int32_t *bias;
+    const ofr_scale *scale;
+    uint32_t step; /* bytes to the next channel's */
+    int8_t *out;
+    const int8_t *last;
+    uint32_t partner; /* from a pixel's output to the other's */
+    int32_t center;
+    uint32_t start; /* of sums, so that the lower halves' 2^15 leave it at 0 */
+    uint32_t relu;  /* whether the zero point is -128, so that negative accumulators give -128 */
+} ofr_generic_pair_job;
+
+void ofr_generic_multiply_pair(const ofr_generic_pair_job *job);
+void ofr_generic_pack_pair(int32_t *x, const int8_t *a, int32_t apart, uint32_t n, uint32_t columns, int32_t step,
+                           uint32_t pitch);
+
+/* All channels of a group for n neighbours and their partners, whose words are `pitch` apart. */
+static void multiply(const layer *l, uint32_t group, const int32_t *x, uint32_t pitch, uint32_t n, int8_t *out,
+                     uint32_t partner) {
+    const uint32_t first = even(l->group_out) * group, step = l->p->per_channel, stored = padded(l->taps);
+    ofr_generic_pair_job job = {
+        .weights = l->weights + first * stored,
+        .skip = 2 * (stored - even(l->taps)),
+        .bias = l->bias + first,
+        .scale = l->scale + first * step,
+        .step = step * (uint32_t)sizeof(ofr_scale),
+        .partner = partner,
+        .center = 2 * l->p->output_zero_point + 1,
+        .start = 0u - even(l->taps) / 2 * HALF,
+        .relu = l->p->output_zero_point == -128,
+    };
+    for (; n != 0; n--, x += pitch, out += l->p->out_c) {
+        job.x = x;
+        job.end = x + even(l->taps);
+        job.out = out;
+        job.last = out + l->group_out;
+        ofr_generic_multiply_pair(&job);
+    }
+}
+#else
 /* Of two pixels and two channels: `both` halves modulo 2^32, and the second pixel's alone. */
 typedef struct sums {
     uint32_t both0, both1;
     int32_t high0, high1;
 } sums;
 
-#if defined(__ARM_ARCH_6M__)
-/* Two taps of two channels: two products in r6 and r7, then apart. Offsets in registers load with the sign. */
-#define TWO_TAPS                                                                                                       \
-    "ldmia %[x]!, {r4, r5}\n\t"                                                                                        \
-    "ldrsb r6, [%[w], %[o0]]\n\t"                                                                                      \
-    "muls r6, r4\n\t"                                                                                                  \
-    "ldrsb r7, [%[w], %[o1]]\n\t"                                                                                      \
-    "muls r7, r4\n\t"                                                                                                  \
-    "adds %[w], #2\n\t"                                                                                                \
-    "ldrsb r4, [%[w], %[o0]]\n\t"                                                                                      \
-    "muls r4, r5\n\t"                                                                                                  \
-    "adds r6, r4\n\t"                                                                                                  \
-    "ldrsb r4, [%[w], %[o1]]\n\t"                                                                                      \
-    "muls r4, r5\n\t"                                                                                                  \
-    "adds r7, r4\n\t"                                                                                                  \
-    "adds %[w], #2\n\t"                                                                                                \
-    "add r6, %[half]\n\t"                                                                                              \
-    "add %[both0], r6\n\t"                                                                                             \
-    "asrs r6, #16\n\t"                                                                                                 \
-    "add %[high0], r6\n\t"                                                                                             \
-    "add r7, %[half]\n\t"                                                                                              \
-    "add %[both1], r7\n\t"                                                                                             \
-    "asrs r7, #16\n\t"                                                                                                 \
-    "add %[high1], r7\n\t"
-
-enum { ADDED = 2 }; /* a multiple of which taps are added */
-
-/* By hand, all sums in high registers: gcc takes half as many instructions more. */
-static inline const int8_t *add_taps(sums *s, const int32_t *x, const int32_t *end, const int8_t *w, uint32_t half) {
-    register uint32_t odd __asm__("r6") = (uint32_t)(end - x) << 30; /* negative: one TWO_TAPS more than pairs */
-    register const int32_t *last __asm__("r7") = end;
-    __asm__ volatile("mov lr, r7\n\t"
-                     "tst r6, r6\n\t"
-                     "bmi 2f\n"
-                     "1:\n\t" TWO_TAPS "2:\n\t" TWO_TAPS "cmp %[x], lr\n\t"
-                     "bne 1b"
-                     : [both0] "+h"(s->both0), [high0] "+h"(s->high0), [both1] "+h"(s->both1), [high1] "+h"(s->high1),
-                       [x] "+l"(x), [w] "+l"(w), "+r"(odd), "+r"(last)
-                     : [o0] "l"(0), [o1] "l"(1), [half] "h"(half)
-                     : "r4", "r5", "lr", "cc", "memory");
-    return w;
-}
-#else
 /* Two taps, and on to the next; half is HALF, in a register. The empty assembly keeps gcc from regrouping the
  * sums, which must stay chains of multiply-accumulate, and from loading what it has no registers for. */
 static inline void add_two(sums *s, const int32_t **x, const int8_t *w, uint32_t half) {
@@ -180,8 +176,6 @@ static inline void add_two(sums *s, const int32_t **x, const int8_t *w, uint32_t
     __asm__ volatile("" : "+r"(s->both0), "+r"(s->both1), "+r"(s->high0), "+r"(s->high1) : : "memory");
 }
 
-enum { ADDED = ROUND }; /* a multiple of which taps are added */
-
 static inline const int8_t *add_taps(sums *s, const int32_t *x, const int32_t *end, const int8_t *w, uint32_t half) {
     const uint32_t rest = (uint32_t)(end - x) & ROUND;
     for (end -= rest; x != end; w += 16) {
@@ -197,22 +191,21 @@ static inline const int8_t *add_taps(sums *s, const int32_t *x, const int32_t *e
     }
     return w;
 }
-#endif
 
 /* All channels of a group for two pixels; one pixel when out_a == out_b. */
-static __attribute__((noinline)) void multiply(const layer *l, uint32_t group, const int32_t *x, int8_t *out_a,
-                                               int8_t *out_b) {
+static __attribute__((noinline)) void multiply_two(const layer *l, uint32_t group, const int32_t *x, int8_t *out_a,
+                                                   int8_t *out_b) {
     const uint32_t first = even(l->group_out) * group, step = l->p->per_channel;
-    const uint32_t stored = padded(l->taps), taps = round_up(l->taps, ADDED), start = 0u - taps / 2 * HALF;
+    const uint32_t taps = padded(l->taps), start = 0u - taps / 2 * HALF;
     const int32_t *bias = l->bias + first;
     const ofr_scale *scale = l->scale + first * step;
-    const int8_t *w = l->weights + first * stored;
+    const int8_t *w = l->weights + first * taps;
     const int32_t center = 2 * l->p->output_zero_point + 1;
     uint32_t half = HALF;
     __asm__("" : "+r"(half));
     for (const int8_t *last = out_a + l->group_out; out_a < last; out_a += 2, out_b += 2, bias += 2) {
         sums s = {start, start, 0, 0};
-        w = add_taps(&s, x, x + taps, w, half) + 2 * (stored - taps);
+        w = add_taps(&s, x, x + taps, w, half);
         const uint32_t bias0 = (uint32_t)bias[0], bias1 = (uint32_t)bias[1];
         const ofr_doubled d0 = ofr_doubled_of(scale, center), d1 = ofr_doubled_of(scale + step, center);
         scale += 2 * step;
@@ -225,7 +218,22 @@ static __attribute__((noinline)) void multiply(const layer *l, uint32_t group, c
     }
 }
 
+/* All channels of a group for n neighbours and their partners, whose words are `pitch` apart. */
+static void multiply(const layer *l, uint32_t group, const int32_t *x, uint32_t pitch, uint32_t n, int8_t *out,
+                     uint32_t partner) {
+    for (; n != 0; n--, x += pitch, out += l->p->out_c) {
+        multiply_two(l, group, x, out, out + partner);
+    }
+}
+#endif
+
 /* Columns of n channels from two places; apart by `step` bytes there and `pitch` words here. */
+#if defined(__ARM_ARCH_6M__)
+static void pack(int32_t *x, const int8_t *a, const int8_t *b, uint32_t n, uint32_t columns, int32_t step,
+                 uint32_t pitch) {
+    ofr_generic_pack_pair(x, a, (int32_t)((uintptr_t)b - (uintptr_t)a), n, columns, step, pitch);
+}
+#else
 static __attribute__((noinline)) void pack(int32_t *restrict x, const int8_t *restrict a, const int8_t *restrict b,
                                            uint32_t n, uint32_t columns, int32_t step, uint32_t pitch) {
     if (step == (int32_t)n && pitch == n) {
@@ -247,6 +255,7 @@ static __attribute__((noinline)) void pack(int32_t *restrict x, const int8_t *re
         }
     }
 }
+#endif
 
 /* A row of the input, or NULL where it is beside. */
 static inline const int8_t *row_of(const layer *l, const int8_t *in, int32_t y) {
@@ -257,12 +266,12 @@ static inline const int8_t *tap_of(const layer *l, const int8_t *row, int32_t x)
     return row == NULL || x < 0 || x >= l->p->cols ? l->zero : row + (uint32_t)x * l->p->in_c;
 }
 
-/* The columns under neighbours whose first window begins at (y, x), and their partners' in the other half. `in` is
- * at the group's first channel. */
-static void gather(const layer *l, const int8_t *in, int32_t y, int32_t x, uint32_t columns, int32_t *words) {
+/* The columns under neighbours whose first window begins at (y, x), and their partners', which are `down` and
+ * `right` of them. `in` is at the group's first channel. */
+static void gather(const layer *l, const int8_t *in, int32_t y, int32_t x, int32_t down, int32_t right,
+                   uint32_t columns, int32_t *words) {
     const ofr_conv_2d_pair_params *p = l->p;
     const uint32_t n = l->group_in, pitch = p->kernel_h * n;
-    const int32_t right = (int32_t)l->right * p->stride_w, down = (int32_t)l->down * p->stride_h;
     const int inside = x >= 0 && x + ((int32_t)columns - 1) * p->dilation_w + right < p->cols;
     for (const int32_t *end = words + pitch; words != end; words += n, y += p->dilation_h) {
         const int8_t *row_a = row_of(l, in, y), *row_b = row_of(l, in, y + down);
@@ -278,32 +287,44 @@ static void gather(const layer *l, const int8_t *in, int32_t y, int32_t x, uint3
     }
 }
 
+/* A row of output pixels, and as many `down` and `right` of them. */
+typedef struct span {
+    uint32_t row, cols, down, right;
+} span;
+
 /* `n` neighbours and their partners, all channels. */
-static void run_pixels(const layer *l, const ofr_call *call, uint32_t row, uint32_t col, uint32_t n) {
+static void run_pixels(const layer *l, const ofr_call *call, span at, uint32_t col, uint32_t n) {
     const ofr_conv_2d_pair_params *p = l->p;
     int32_t *x = call->scratch;
     const int8_t *in = (const int8_t *)call->in[0].data;
-    const int32_t top = (int32_t)(row * p->stride_h) - p->pad_top, left = (int32_t)(col * p->stride_w) - p->pad_left;
+    const int32_t y = (int32_t)(at.row * p->stride_h) - p->pad_top, left = (int32_t)(col * p->stride_w) - p->pad_left;
     const uint32_t pitch = p->stride_w * p->kernel_h * l->group_in;
-    int8_t *out = (int8_t *)call->out[0].data + (row * p->out_cols + col) * p->out_c;
-    const uint32_t partner = (l->down * p->out_cols + l->right) * p->out_c;
+    int8_t *out = (int8_t *)call->out[0].data + (at.row * p->out_cols + col) * p->out_c;
+    const uint32_t partner = (at.down * p->out_cols + at.right) * p->out_c;
     for (uint32_t g = 0; g < p->groups; g++, in += l->group_in, out += l->group_out) {
-        gather(l, in, top, left, columns_of(p, n), x);
-        int8_t *to = out;
-        for (uint32_t i = 0; i < n; i++, to += p->out_c) {
-            multiply(l, g, x + i * pitch, to, to + partner);
-        }
+        gather(l, in, y, left, (int32_t)(at.down * p->stride_h), (int32_t)(at.right * p->stride_w), columns_of(p, n),
+               x);
+        multiply(l, g, x, pitch, n, out, partner);
+    }
+}
+
+static void run_row(const layer *l, const ofr_call *call, span at) {
+    const uint32_t most = l->p->at_once;
+    for (uint32_t col = 0; col < at.cols; col += most) {
+        const uint32_t left = at.cols - col;
+        run_pixels(l, call, at, col, left < most ? left : most);
     }
 }
 
 static void run(const ofr_call *call) {
     const layer l = open_layer(call);
     const ofr_conv_2d_pair_params *p = l.p;
-    for (uint32_t row = 0; row < p->half_rows; row++) {
-        for (uint32_t col = 0; col < p->half_cols; col += p->at_once) {
-            const uint32_t left = p->half_cols - col;
-            run_pixels(&l, call, row, col, left < p->at_once ? left : p->at_once);
-        }
+    const uint32_t half = p->out_rows / 2;
+    for (uint32_t row = 0; row < half; row++) {
+        run_row(&l, call, (span){row, p->out_cols, half, 0});
+    }
+    if (p->out_rows & 1) { /* the last row's halves; of an odd number they share a pixel */
+        run_row(&l, call, (span){2 * half, p->out_cols - p->out_cols / 2u, 0, p->out_cols / 2u});
     }
     ofr_clamp_s8((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }

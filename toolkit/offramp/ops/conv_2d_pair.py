@@ -15,8 +15,6 @@ SHARE = 2  # channels that lie interleaved
 
 
 OWN_FIELDS = [
-    ("half_rows", "u16"),  # the output's first half, whose pixels meet those at the end in one word
-    ("half_cols", "u16"),
     ("at_once", "u16"),  # neighbours whose columns are gathered together
 ]
 
@@ -66,19 +64,12 @@ def words(g: dict[str, int], n: int) -> int:
     return ((n - 1) * g["stride_w"] + g["kernel_w"]) * g["kernel_h"] * (g["in_c"] // g["groups"])
 
 
-def halves(rows: int, cols: int) -> tuple[int, int]:
-    """Rows and columns of the first half: cut along the axis where the halves need not share a line, or a short one."""
-    if cols % 2 and (rows % 2 == 0 or rows > cols):
-        return -(-rows // 2), cols
-    return rows, -(-cols // 2)
-
-
-def at_once(g: dict[str, int], cols: int) -> int:
+def at_once(g: dict[str, int]) -> int:
     """How many neighbours' windows are gathered together: where they share columns, what MOST_WORDS hold."""
     if g["dilation_w"] > 1 or g["stride_w"] > g["kernel_w"]:
         return 1
     more = (MOST_WORDS - words(g, 1)) // (words(g, 2) - words(g, 1))
-    return max(1, min(1 + more, cols))
+    return max(1, min(1 + more, g["out_cols"]))
 
 
 def pair_step(
@@ -107,12 +98,9 @@ def pair_step(
 
     laid = by_group(w).reshape(-1, SHARE, w.shape[1]).transpose(0, 2, 1)
     g = as_one_row(g)
-    half_rows, half_cols = halves(g["out_rows"], g["out_cols"])
-    n = at_once(g, half_cols)
+    n = at_once(g)
     params = kernel.params.pack(
         **g,
-        half_rows=half_rows,
-        half_cols=half_cols,
         at_once=n,
         per_channel=int(len(layer.scale) > 1),
         input_zero_point=zero,
