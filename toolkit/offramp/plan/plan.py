@@ -154,7 +154,7 @@ class Planner:
         if OPS[op.kind].is_view:
             return [copy_step(op.inputs[0], op.outputs[0], self.graph.tensors[op.inputs[0]])]
         try:
-            return next(candidates(self.graph, op, self.board.core, sets))
+            return next(candidates(self.graph, op, self.board.core, sets, self.options.kernels != "auto"))
         except ShapeError as error:
             raise UserError(
                 f"{self.graph.name}: {op.kind} ({op.name}): {error}",
