@@ -7,7 +7,7 @@
 #define OFR_KERNEL_GENERIC_CONV_2D 0x0101u
 #define OFR_PACKING_GENERIC_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_CONV_2D_PAIR 0x0112u
-#define OFR_PACKING_GENERIC_CONV_2D_PAIR 1u
+#define OFR_PACKING_GENERIC_CONV_2D_PAIR 2u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
 #define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D_3X3 0x0113u
@@ -124,6 +124,16 @@
 #define OFR_PACKING_MVE_MAX_POOL_2D 1u
 #define OFR_KERNEL_MVE_TABLE 0x040au
 #define OFR_PACKING_MVE_TABLE 1u
+#define OFR_KERNEL_ESP_NN_CONV_2D 0x0501u
+#define OFR_PACKING_ESP_NN_CONV_2D 258u
+#define OFR_KERNEL_ESP_NN_DEPTHWISE_CONV_2D 0x0502u
+#define OFR_PACKING_ESP_NN_DEPTHWISE_CONV_2D 258u
+#define OFR_KERNEL_ESP_NN_FULLY_CONNECTED 0x0503u
+#define OFR_PACKING_ESP_NN_FULLY_CONNECTED 258u
+#define OFR_KERNEL_ESP_NN_AVERAGE_POOL_2D 0x0504u
+#define OFR_PACKING_ESP_NN_AVERAGE_POOL_2D 258u
+#define OFR_KERNEL_ESP_NN_MAX_POOL_2D 0x0505u
+#define OFR_PACKING_ESP_NN_MAX_POOL_2D 258u
 
 typedef struct ofr_conv_2d_params {
     uint16_t rows;
@@ -170,8 +180,10 @@ typedef struct ofr_conv_2d_pair_params {
     int16_t output_zero_point;
     int16_t act_min;
     int16_t act_max;
+    uint16_t at_once;
+    uint8_t reserved[2];
 } ofr_conv_2d_pair_params;
-_Static_assert(sizeof(ofr_conv_2d_pair_params) == 40, "layout");
+_Static_assert(sizeof(ofr_conv_2d_pair_params) == 44, "layout");
 
 typedef struct ofr_depthwise_conv_2d_params {
     uint16_t rows;

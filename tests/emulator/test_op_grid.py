@@ -46,3 +46,14 @@ def test_a_share_on_emulated_boards(name: str, tmp_path: Path) -> None:
     board = boards.load(name)
     cases = [grid_case(case, board, "generic") for op in OPS for case in list(OPS[op](SEED))[::SHARE]]
     assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+def test_layers_on_a_core_without_long_multiplication(tmp_path: Path) -> None:
+    board = boards.load("microbit")
+    cases = [
+        from_oracle(case, board, "generic") for op in ("CONV_2D", "FULLY_CONNECTED") for case in OPS[op](SEED)
+    ]
+    assert sum("generic/conv_2d_pair" in case.kernels for case in cases) >= 100
+    assert failures(run_grid(board, cases, tmp_path)) == []

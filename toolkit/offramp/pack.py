@@ -13,7 +13,7 @@ from offramp.build.memory_map import arena_region, usable
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph
-from offramp.kernels import SETS, cmsis_nn
+from offramp.kernels import SETS, cmsis_nn, esp_nn
 from offramp.passes import optimize
 from offramp.plan import Options, Plan, make_plan
 
@@ -58,7 +58,7 @@ def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
         "board": board.name,
         "kernel_sets": ",".join(s for s in SETS if s in used),
     }
-    found |= cmsis_nn.metadata(kernels)
+    found |= cmsis_nn.metadata(kernels) | esp_nn.metadata(kernels)
     if isinstance(model, Path):
         data = model.read_bytes()
         digest = hashlib.sha256(data).hexdigest()

@@ -19,7 +19,7 @@ static ofr_status check(const ofr_call *call) {
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, block);
     }
-    return status == OFR_OK ? ofr_cmsis_nn_check_shifts(call, &p->shift, 1) : status;
+    return status == OFR_OK ? ofr_check_shifts(call, &p->shift, 1) : status;
 }
 
 static void run(const ofr_call *call) {

@@ -1,12 +1,10 @@
-/* What the adapters to Arm's CMSIS-NN share: argument structs, and the checks that the library leaves to its caller.
- *
- * All layers with per-channel weights have ofr_conv_2d_params, then int32 bias, multiplier and shift of each output
- * channel, then the int8 weights, then OFR_CMSIS_NN_OVERREAD zeros. For depthwise layers groups is in_c. */
+/* What the adapters to Arm's CMSIS-NN share: argument structs and checks. */
 #ifndef OFR_CMSIS_NN_LAYER_H
 #define OFR_CMSIS_NN_LAYER_H
 
 #include "kernel.h"
 #include "library.h"
+#include "library_layer.h"
 
 /* The Helium inner loops load 16 bytes past the weights; the other cores read none. */
 #ifdef ARM_MATH_MVEI
@@ -27,18 +25,13 @@ typedef struct ofr_cmsis_nn_layer {
 /* Views of a call's parts, as the library wants them. Its structs lack const; it writes to none of this. */
 ofr_cmsis_nn_layer ofr_cmsis_nn_open(const ofr_call *call);
 
-/* Whether windows along one axis stay within what the library computes with: each touches the input, and positions
- * fit its int16. The library clears whole rows of taps beside the input by their number and would clear too many. */
-int ofr_cmsis_nn_fits(uint32_t length, uint32_t out, uint32_t taps, uint32_t stride, uint32_t dilation, uint32_t pad);
+static inline ofr_status ofr_cmsis_nn_check_conv_2d(const ofr_call *call) {
+    return ofr_check_conv_2d_layer(call, OFR_CMSIS_NN_OVERREAD);
+}
 
-/* Sizes, types and ranges of a convolution: groups is 1, each output channel has kernel_h * kernel_w * in_c weights. */
-ofr_status ofr_cmsis_nn_check_conv_2d(const ofr_call *call);
-
-/* The same for a depthwise convolution: groups is in_c, each output channel has kernel_h * kernel_w weights. */
-ofr_status ofr_cmsis_nn_check_depthwise(const ofr_call *call);
-
-/* Refuses shifts outside [-31, 30], which C does not define. */
-ofr_status ofr_cmsis_nn_check_shifts(const ofr_call *call, const int32_t *shift, uint32_t n);
+static inline ofr_status ofr_cmsis_nn_check_depthwise(const ofr_call *call) {
+    return ofr_check_depthwise_layer(call, OFR_CMSIS_NN_OVERREAD);
+}
 
 /* Refuses scratch smaller than what the library asks for. */
 static inline ofr_status ofr_cmsis_nn_check_scratch(const ofr_call *call, int32_t wanted) {

@@ -30,8 +30,8 @@ static inline ofr_status ofr_cmsis_nn_check_pool(const ofr_call *call) {
     if (status != OFR_OK) {
         return status;
     }
-    if (!ofr_cmsis_nn_fits(p->rows, p->out_rows, p->filter_h, p->stride_h, 1, p->pad_top) ||
-        !ofr_cmsis_nn_fits(p->cols, p->out_cols, p->filter_w, p->stride_w, 1, p->pad_left)) {
+    if (!ofr_window_fits(p->rows, p->out_rows, p->filter_h, p->stride_h, 1, p->pad_top) ||
+        !ofr_window_fits(p->cols, p->out_cols, p->filter_w, p->stride_w, 1, p->pad_left)) {
         return ofr_refuse(call, OFR_E_VALUE, p->out_rows, p->rows);
     }
     return OFR_OK;

@@ -9,34 +9,52 @@ enum { HALF = 1 << 15, ROUND = 4 };
 
 typedef struct layer {
     const ofr_conv_2d_pair_params *p;
-    const int32_t *bias;   /* doubled, input zero point folded in; rounded up to pairs of a group's channels */
+    const int32_t *bias;    /* doubled, input zero point folded in; rounded up to pairs of a group's channels */
     const ofr_scale *scale; /* the same, or one for all */
-    const int8_t *weights; /* [pairs][taps][2] */
-    uint32_t taps;         /* of one output, rounded up to ROUND with zero weights */
+    const int8_t *weights;  /* [pairs][taps][2] */
+    uint32_t taps;          /* of one output; its weights are rounded up to ROUND with zeros */
     uint32_t group_in, group_out;
+    const int8_t *zero; /* group_in zero points */
 } layer;
 
-static uint32_t even(uint32_t n) {
-    return (n + 1) & ~1u;
+static inline uint32_t round_up(uint32_t n, uint32_t power_of_two) {
+    return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+static inline uint32_t even(uint32_t n) {
+    return round_up(n, 2);
 }
 
 static uint32_t taps_of(const ofr_conv_2d_pair_params *p) {
     return ofr_times(ofr_times(p->kernel_h, p->kernel_w), p->in_c / p->groups);
 }
 
-static uint32_t padded(uint32_t taps) {
-    return (taps + ROUND - 1) & ~(uint32_t)(ROUND - 1);
+static inline uint32_t padded(uint32_t taps) {
+    return round_up(taps, ROUND);
+}
+
+/* Columns of the input under the windows of n neighbours. */
+static uint32_t columns_of(const ofr_conv_2d_pair_params *p, uint32_t n) {
+    return (n - 1) * p->stride_w + p->kernel_w;
+}
+
+/* Words of those columns, and those that the last window's ROUND touches. */
+static uint32_t words_of(const ofr_conv_2d_pair_params *p, uint32_t n) {
+    const uint32_t column = p->kernel_h * ((uint32_t)p->in_c / p->groups);
+    return ofr_plus(ofr_times(columns_of(p, n), column), padded(taps_of(p)) - taps_of(p));
 }
 
 /* The parts of the parameter block, in order. */
-static layer open_layer(const ofr_conv_2d_pair_params *p) {
-    layer l = {.p = p, .taps = padded(taps_of(p))};
+static layer open_layer(const ofr_call *call) {
+    const ofr_conv_2d_pair_params *p = call->params;
+    layer l = {.p = p, .taps = taps_of(p)};
     l.group_in = p->in_c / p->groups;
     l.group_out = (uint32_t)p->out_c / p->groups;
     const uint32_t channels = even(l.group_out) * p->groups;
     l.bias = (const int32_t *)(const void *)(p + 1);
     l.scale = (const ofr_scale *)(const void *)(l.bias + channels);
     l.weights = (const int8_t *)(const void *)(l.scale + (p->per_channel ? channels : 1u));
+    l.zero = memset((int32_t *)call->scratch + words_of(p, p->at_once), p->input_zero_point, l.group_in);
     return l;
 }
 
@@ -61,13 +79,16 @@ static ofr_status check(const ofr_call *call) {
     if (taps_of(p) > 65536) {
         return ofr_refuse(call, OFR_E_VALUE, taps_of(p), 65536); /* 2^15 halves of 2^16 fit an int32 sum */
     }
+    if (p->at_once == 0 || (p->at_once > 1 && p->dilation_w > 1)) {
+        return ofr_refuse(call, OFR_E_VALUE, p->at_once, 1);
+    }
     const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->in_c);
     const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
     const uint32_t taps = padded(taps_of(p)), group_in = p->in_c / p->groups;
     const uint32_t channels = even((uint32_t)p->out_c / p->groups) * p->groups; /* at most 2^17 */
     const uint32_t words = channels + 2u * (p->per_channel ? channels : 1u);
     const uint32_t block = ofr_plus((uint32_t)sizeof *p + 4u * words, ofr_times(channels, taps));
-    const uint32_t scratch = 4u * taps + group_in;
+    const uint32_t scratch = ofr_plus(ofr_times(4, words_of(p, p->at_once)), group_in);
     ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
@@ -81,52 +102,57 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
+#if defined(__ARM_ARCH_6M__)
+/* What multiply_pair.S works on, in its order. */
+typedef struct ofr_generic_pair_job {
+    const int32_t *x, *end; /* taps rounded up to pairs */
+    const int8_t *weights;
+    uint32_t skip; /* bytes of weights behind end */
+    const int32_t *bias;
+    const ofr_scale *scale;
+    uint32_t step; /* bytes to the next channel's */
+    int8_t *out;
+    const int8_t *last;
+    uint32_t partner; /* from a pixel's output to the other's */
+    int32_t center;
+    uint32_t start; /* of sums, so that the lower halves' 2^15 leave it at 0 */
+    uint32_t relu;  /* whether the zero point is -128, so that negative accumulators give -128 */
+} ofr_generic_pair_job;
+
+void ofr_generic_multiply_pair(const ofr_generic_pair_job *job);
+void ofr_generic_pack_pair(int32_t *x, const int8_t *a, int32_t apart, uint32_t n, uint32_t columns, int32_t step,
+                           uint32_t pitch);
+
+/* All channels of a group for n neighbours and their partners, whose words are `pitch` apart. */
+static void multiply(const layer *l, uint32_t group, const int32_t *x, uint32_t pitch, uint32_t n, int8_t *out,
+                     uint32_t partner) {
+    const uint32_t first = even(l->group_out) * group, step = l->p->per_channel, stored = padded(l->taps);
+    ofr_generic_pair_job job = {
+        .weights = l->weights + first * stored,
+        .skip = 2 * (stored - even(l->taps)),
+        .bias = l->bias + first,
+        .scale = l->scale + first * step,
+        .step = step * (uint32_t)sizeof(ofr_scale),
+        .partner = partner,
+        .center = 2 * l->p->output_zero_point + 1,
+        .start = 0u - even(l->taps) / 2 * HALF,
+        .relu = l->p->output_zero_point == -128,
+    };
+    for (; n != 0; n--, x += pitch, out += l->p->out_c) {
+        job.x = x;
+        job.end = x + even(l->taps);
+        job.out = out;
+        job.last = out + l->group_out;
+        ofr_generic_multiply_pair(&job);
+    }
+}
+#else
 /* Of two pixels and two channels: `both` halves modulo 2^32, and the second pixel's alone. */
 typedef struct sums {
     uint32_t both0, both1;
     int32_t high0, high1;
 } sums;
 
-#if defined(__ARM_ARCH_6M__)
-/* Adds all taps from x to end. By hand, with the sums in high registers: gcc takes half as many instructions more. */
-static inline const int8_t *add_taps(sums *s, const int32_t *x, const int32_t *end, const int8_t *w, uint32_t half) {
-    uint32_t x0, x1, first, second;
-    __asm__ volatile("1:\n\t"
-                     "ldr %2, [%6]\n\t"
-                     "ldr %3, [%6, #4]\n\t"
-                     "ldrb %4, [%7, #0]\n\t"
-                     "sxtb %4, %4\n\t"
-                     "muls %4, %2\n\t"
-                     "add %4, %11\n\t"
-                     "ldrb %5, [%7, #2]\n\t"
-                     "sxtb %5, %5\n\t"
-                     "muls %5, %3\n\t"
-                     "adds %4, %5\n\t"
-                     "add %0, %4\n\t"
-                     "asrs %4, #16\n\t"
-                     "add %1, %4\n\t"
-                     "ldrb %4, [%7, #1]\n\t"
-                     "sxtb %4, %4\n\t"
-                     "muls %4, %2\n\t"
-                     "add %4, %11\n\t"
-                     "ldrb %5, [%7, #3]\n\t"
-                     "sxtb %5, %5\n\t"
-                     "muls %5, %3\n\t"
-                     "adds %4, %5\n\t"
-                     "add %8, %4\n\t"
-                     "asrs %4, #16\n\t"
-                     "add %9, %4\n\t"
-                     "adds %6, #8\n\t"
-                     "adds %7, #4\n\t"
-                     "cmp %6, %10\n\t"
-                     "bne 1b"
-                     : "+h"(s->both0), "+h"(s->high0), "=&l"(x0), "=&l"(x1), "=&l"(first), "=&l"(second), "+l"(x),
-                       "+l"(w), "+h"(s->both1), "+h"(s->high1)
-                     : "l"(end), "h"(half)
-                     : "cc", "memory");
-    return w;
-}
-#else
 /* Two taps, and on to the next; half is HALF, in a register. The empty assembly keeps gcc from regrouping the
  * sums, which must stay chains of multiply-accumulate, and from loading what it has no registers for. */
 static inline void add_two(sums *s, const int32_t **x, const int8_t *w, uint32_t half) {
@@ -150,7 +176,6 @@ static inline void add_two(sums *s, const int32_t **x, const int8_t *w, uint32_t
     __asm__ volatile("" : "+r"(s->both0), "+r"(s->both1), "+r"(s->high0), "+r"(s->high1) : : "memory");
 }
 
-/* Adds all taps from x to end, a multiple of ROUND; returns where the next pair's weights begin. */
 static inline const int8_t *add_taps(sums *s, const int32_t *x, const int32_t *end, const int8_t *w, uint32_t half) {
     const uint32_t rest = (uint32_t)(end - x) & ROUND;
     for (end -= rest; x != end; w += 16) {
@@ -166,13 +191,12 @@ static inline const int8_t *add_taps(sums *s, const int32_t *x, const int32_t *e
     }
     return w;
 }
-#endif
 
 /* All channels of a group for two pixels; one pixel when out_a == out_b. */
-static __attribute__((noinline)) void multiply(const layer *l, uint32_t group, const int32_t *x, int8_t *out_a,
-                                               int8_t *out_b) {
+static __attribute__((noinline)) void multiply_two(const layer *l, uint32_t group, const int32_t *x, int8_t *out_a,
+                                                   int8_t *out_b) {
     const uint32_t first = even(l->group_out) * group, step = l->p->per_channel;
-    const uint32_t taps = l->taps, start = 0u - (taps / 2) * HALF;
+    const uint32_t taps = padded(l->taps), start = 0u - taps / 2 * HALF;
     const int32_t *bias = l->bias + first;
     const ofr_scale *scale = l->scale + first * step;
     const int8_t *w = l->weights + first * taps;
@@ -194,83 +218,113 @@ static __attribute__((noinline)) void multiply(const layer *l, uint32_t group, c
     }
 }
 
-/* n taps of two pixels. */
-static __attribute__((noinline)) int32_t *pack(int32_t *restrict x, const int8_t *restrict a, const int8_t *restrict b, uint32_t n) {
-    for (; n >= 4; n -= 4, a += 4, b += 4, x += 4) {
-        x[0] = a[0] + b[0] * 65536;
-        x[1] = a[1] + b[1] * 65536;
-        x[2] = a[2] + b[2] * 65536;
-        x[3] = a[3] + b[3] * 65536;
+/* All channels of a group for n neighbours and their partners, whose words are `pitch` apart. */
+static void multiply(const layer *l, uint32_t group, const int32_t *x, uint32_t pitch, uint32_t n, int8_t *out,
+                     uint32_t partner) {
+    for (; n != 0; n--, x += pitch, out += l->p->out_c) {
+        multiply_two(l, group, x, out, out + partner);
     }
-    for (; n != 0; n--) {
-        *x++ = *a++ + *b++ * 65536;
-    }
-    return x;
 }
+#endif
 
-/* The top left corner of an output pixel's window. */
-typedef struct corner {
-    int32_t y, x;
-    uint32_t col; /* of the output */
-} corner;
-
-static corner next(const ofr_conv_2d_pair_params *p, corner at) {
-    at.col++;
-    at.x += p->stride_w;
-    if (at.col == p->out_cols) {
-        at = (corner){at.y + p->stride_h, -p->pad_left, 0};
-    }
-    return at;
+/* Columns of n channels from two places; apart by `step` bytes there and `pitch` words here. */
+#if defined(__ARM_ARCH_6M__)
+static void pack(int32_t *x, const int8_t *a, const int8_t *b, uint32_t n, uint32_t columns, int32_t step,
+                 uint32_t pitch) {
+    ofr_generic_pack_pair(x, a, (int32_t)((uintptr_t)b - (uintptr_t)a), n, columns, step, pitch);
 }
+#else
+static __attribute__((noinline)) void pack(int32_t *restrict x, const int8_t *restrict a, const int8_t *restrict b,
+                                           uint32_t n, uint32_t columns, int32_t step, uint32_t pitch) {
+    if (step == (int32_t)n && pitch == n) {
+        n *= columns;
+        columns = 1;
+    }
+    step -= (int32_t)n;
+    pitch -= n;
+    for (; columns != 0; columns--, a += step, b += step, x += pitch) {
+        uint32_t left = n;
+        for (; left >= 4; left -= 4, a += 4, b += 4, x += 4) {
+            x[0] = a[0] + b[0] * 65536;
+            x[1] = a[1] + b[1] * 65536;
+            x[2] = a[2] + b[2] * 65536;
+            x[3] = a[3] + b[3] * 65536;
+        }
+        for (; left != 0; left--) {
+            *x++ = *a++ + *b++ * 65536;
+        }
+    }
+}
+#endif
 
-/* A row of a window from its first column on, or NULL where it is beside the input. */
-static inline const int8_t *row_of(const layer *l, const int8_t *in, corner at, int32_t dy) {
-    const int32_t y = at.y + dy;
+/* A row of the input, or NULL where it is beside. */
+static inline const int8_t *row_of(const layer *l, const int8_t *in, int32_t y) {
     return y < 0 || y >= l->p->rows ? NULL : in + (uint32_t)y * l->p->cols * l->p->in_c;
 }
 
-static inline const int8_t *tap_of(const layer *l, const int8_t *row, int32_t x, const int8_t *zero) {
-    return row == NULL || x < 0 || x >= l->p->cols ? zero : row + (uint32_t)x * l->p->in_c;
+static inline const int8_t *tap_of(const layer *l, const int8_t *row, int32_t x) {
+    return row == NULL || x < 0 || x >= l->p->cols ? l->zero : row + (uint32_t)x * l->p->in_c;
 }
 
-/* The windows of two pixels; `in` is at the group's first channel, `zero` are group_in zero points. */
-static void gather(const layer *l, const int8_t *in, corner a, corner b, int32_t *x, const int8_t *zero) {
+/* The columns under neighbours whose first window begins at (y, x), and their partners', which are `down` and
+ * `right` of them. `in` is at the group's first channel. */
+static void gather(const layer *l, const int8_t *in, int32_t y, int32_t x, int32_t down, int32_t right,
+                   uint32_t columns, int32_t *words) {
     const ofr_conv_2d_pair_params *p = l->p;
-    const uint32_t n = l->group_in;
-    const int32_t last = (int32_t)p->cols - p->kernel_w;
-    const int dense = p->dilation_w == 1 && p->groups == 1 && a.x >= 0 && b.x >= 0 && a.x <= last && b.x <= last;
-    for (int32_t ky = 0, dy = 0; ky < p->kernel_h; ky++, dy += p->dilation_h) {
-        const int8_t *row_a = row_of(l, in, a, dy), *row_b = row_of(l, in, b, dy);
-        if (dense && row_a != NULL && row_b != NULL) {
-            x = pack(x, row_a + (uint32_t)a.x * n, row_b + (uint32_t)b.x * n, p->kernel_w * n);
+    const uint32_t n = l->group_in, pitch = p->kernel_h * n;
+    const int inside = x >= 0 && x + ((int32_t)columns - 1) * p->dilation_w + right < p->cols;
+    for (const int32_t *end = words + pitch; words != end; words += n, y += p->dilation_h) {
+        const int8_t *row_a = row_of(l, in, y), *row_b = row_of(l, in, y + down);
+        if (inside && row_a != NULL && row_b != NULL) {
+            pack(words, row_a + (uint32_t)x * p->in_c, row_b + (uint32_t)(x + right) * p->in_c, n, columns,
+                 p->in_c * p->dilation_w, pitch);
             continue;
         }
-        for (int32_t kx = 0, dx = 0; kx < p->kernel_w; kx++, dx += p->dilation_w) {
-            x = pack(x, tap_of(l, row_a, a.x + dx, zero), tap_of(l, row_b, b.x + dx, zero), n);
+        int32_t at = x, *to = words;
+        for (uint32_t i = 0; i < columns; i++, at += p->dilation_w, to += pitch) {
+            pack(to, tap_of(l, row_a, at), tap_of(l, row_b, at + right), n, 1, 0, n);
         }
+    }
+}
+
+/* A row of output pixels, and as many `down` and `right` of them. */
+typedef struct span {
+    uint32_t row, cols, down, right;
+} span;
+
+/* `n` neighbours and their partners, all channels. */
+static void run_pixels(const layer *l, const ofr_call *call, span at, uint32_t col, uint32_t n) {
+    const ofr_conv_2d_pair_params *p = l->p;
+    int32_t *x = call->scratch;
+    const int8_t *in = (const int8_t *)call->in[0].data;
+    const int32_t y = (int32_t)(at.row * p->stride_h) - p->pad_top, left = (int32_t)(col * p->stride_w) - p->pad_left;
+    const uint32_t pitch = p->stride_w * p->kernel_h * l->group_in;
+    int8_t *out = (int8_t *)call->out[0].data + (at.row * p->out_cols + col) * p->out_c;
+    const uint32_t partner = (at.down * p->out_cols + at.right) * p->out_c;
+    for (uint32_t g = 0; g < p->groups; g++, in += l->group_in, out += l->group_out) {
+        gather(l, in, y, left, (int32_t)(at.down * p->stride_h), (int32_t)(at.right * p->stride_w), columns_of(p, n),
+               x);
+        multiply(l, g, x, pitch, n, out, partner);
+    }
+}
+
+static void run_row(const layer *l, const ofr_call *call, span at) {
+    const uint32_t most = l->p->at_once;
+    for (uint32_t col = 0; col < at.cols; col += most) {
+        const uint32_t left = at.cols - col;
+        run_pixels(l, call, at, col, left < most ? left : most);
     }
 }
 
 static void run(const ofr_call *call) {
-    const layer l = open_layer(call->params);
+    const layer l = open_layer(call);
     const ofr_conv_2d_pair_params *p = l.p;
-    const int8_t *in = (const int8_t *)call->in[0].data;
-    int8_t *out = (int8_t *)call->out[0].data;
-    int32_t *x = call->scratch;
-    int8_t *zero = (int8_t *)(x + l.taps);
-    memset(zero, p->input_zero_point, l.group_in);
-    const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols;
-    corner b = {-p->pad_top, -p->pad_left, 0};
-    for (uint32_t i = 0; i < pixels; i += 2) {
-        const corner a = b;
-        const uint32_t second = i + 1 < pixels ? p->out_c : 0;
-        b = second ? next(p, a) : a;
-        for (uint32_t g = 0; g < p->groups; g++) {
-            gather(&l, in + g * l.group_in, a, b, x, zero);
-            multiply(&l, g, x, out + g * l.group_out, out + second + g * l.group_out);
-        }
-        out += p->out_c + second;
-        b = next(p, b);
+    const uint32_t half = p->out_rows / 2;
+    for (uint32_t row = 0; row < half; row++) {
+        run_row(&l, call, (span){row, p->out_cols, half, 0});
+    }
+    if (p->out_rows & 1) { /* the last row's halves; of an odd number they share a pixel */
+        run_row(&l, call, (span){2 * half, p->out_cols - p->out_cols / 2u, 0, p->out_cols / 2u});
     }
     ofr_clamp_s8((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }

@@ -23,7 +23,7 @@ PACKAGES = {
 OPTIMIZE: dict[Category, str] = {"kernels": "-O3", "runtime": "-Os", "application": "-Os", "model": "-Os"}
 COMMON = ("-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common", "-g")
 OURS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-# CMSIS-NN measures best at -O2, and its sums of hostile numbers may overflow: -fwrapv makes that defined.
+# CMSIS-NN measures best at -O2, and sums of hostile numbers may overflow: -fwrapv makes that defined.
 THIRD_PARTY = ("-O2", "-fwrapv", "-w")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 

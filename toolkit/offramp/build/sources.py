@@ -10,7 +10,7 @@ from typing import Literal
 
 from offramp import resources
 from offramp.boards import Board
-from offramp.build import cmsis_nn
+from offramp.build import cmsis_nn, esp_nn
 from offramp.build.cache import cache_folder, write_atomically
 from offramp.errors import UserError
 
@@ -23,6 +23,10 @@ PORT_FOLDERS: dict[str, tuple[str, ...]] = {
     "rv32_virt": (".", "rv32_virt"),
     "posix": ("posix",),
 }
+
+
+# Kernel sets that stand on a vendor's library.
+LIBRARIES = {"cmsis_nn": cmsis_nn.find, "esp_nn": esp_nn.find}
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,12 @@ def firmware_sources(
     for name in sets:
         folder = firmware / "kernels" / name
         total += Sources(_in_folder(folder, "kernels"), (firmware / "kernels",))
-        if name == "cmsis_nn":
-            library = cmsis_nn.find()
+        if name in LIBRARIES:
+            library = LIBRARIES[name]()
             total += Sources(
                 tuple(Source(path, "kernels", third_party=True) for path in library.sources),
                 library.include_dirs,
-                cmsis_nn_version=library.version,
+                cmsis_nn_version=library.version if name == "cmsis_nn" else None,
             )
     if app is None:
         return total + Sources(_in_folder(firmware / "app", "application"), (firmware / "app",))

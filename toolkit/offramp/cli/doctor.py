@@ -16,7 +16,7 @@ import typer
 from serial.tools import list_ports
 
 from offramp import boards
-from offramp.build import cmsis_nn, compilers
+from offramp.build import cmsis_nn, compilers, esp_nn
 from offramp.build.cache import cache_folder
 from offramp.cli.options import Json
 from offramp.cli.output import print_json, print_table, stdout
@@ -40,7 +40,7 @@ class Check:
 
 def doctor(as_json: Json = False) -> None:
     """Check what is installed; exit code 1 if something needed is missing."""
-    checks = [python(), *folders(), *tools(), library(), *ports()]
+    checks = [python(), *folders(), *tools(), *libraries(), *ports()]
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -109,13 +109,15 @@ def version_line(path: str) -> str:
     return done.stdout.splitlines()[0].rpartition("version ")[2].split(" (")[0]
 
 
-def library() -> Check:
-    try:
-        found = cmsis_nn.find()
-    except UserError as error:
-        return Check("CMSIS-NN", "optional", error.message, "pip install 'offramp[cmsis-nn]'")
-    headers = ", ".join(str(folder) for folder in found.include_dirs)
-    return Check("CMSIS-NN", "ok", f"{found.version} in {found.root}, headers in {headers}")
+def libraries() -> Iterator[Check]:
+    for name, find in (("CMSIS-NN", cmsis_nn.find), ("ESP-NN", esp_nn.find)):
+        try:
+            found = find()
+        except UserError as error:
+            yield Check(name, "optional", error.message, "pip install 'offramp[cmsis-nn]'")
+            continue
+        headers = ", ".join(str(folder) for folder in found.include_dirs)
+        yield Check(name, "ok", f"{found.version} in {found.root}, headers in {headers}")
 
 
 def ports() -> Iterator[Check]:

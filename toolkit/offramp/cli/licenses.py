@@ -10,14 +10,18 @@ def licenses_of(found: dict[str, Any]) -> list[dict[str, str]]:
 
     For a model file the kernels are not chosen yet, so all that a board may choose are listed.
     """
-    cmsis_nn = [step.get("kernel", "cmsis_nn/").startswith("cmsis_nn/") for step in found["steps"]]
+    used = {step["kernel"].split("/")[0] for step in found["steps"] if "kernel" in step}
     rows = [
         ("the model", "its author's, not stated in the file", "yes"),
         ("Offramp runtime, kernels and application", "Apache-2.0", "yes"),
     ]
-    if any(cmsis_nn):
-        linked = "yes" if "core" in found else "with --kernels cmsis_nn or auto on Arm"
-        rows.append(("CMSIS-NN, CMSIS-Core headers (Arm Limited)", "Apache-2.0", linked))
+    for name, part, where in (
+        ("cmsis_nn", "CMSIS-NN, CMSIS-Core headers (Arm Limited)", "Arm"),
+        ("esp_nn", "ESP-NN (Espressif Systems)", "RISC-V"),
+    ):
+        if name in used or "core" not in found:
+            linked = "yes" if "core" in found else f"with --kernels {name} or auto on {where}"
+            rows.append((part, "Apache-2.0", linked))
     rows += [
         ("memcpy, memset of newlib", "BSD-style (several notices)", "on Arm"),
         ("memcpy, memset of picolibc", "BSD-style (several notices)", "on RISC-V"),

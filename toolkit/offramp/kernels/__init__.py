@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from offramp.boards import Core
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
-from offramp.kernels import cmsis_nn, dsp, mve
+from offramp.kernels import cmsis_nn, dsp, esp_nn, mve
 from offramp.ops import GENERIC, OPS, Kernel, Step
 
 # The ways in which a set serves an op on a core, each a list of kernel calls; none: another set serves it.
@@ -17,9 +17,10 @@ CANDIDATES: dict[str, Candidates] = {
     "mve": mve.candidates,
     "dsp": dsp.candidates,
     "cmsis_nn": cmsis_nn.candidates,
+    "esp_nn": esp_nn.candidates,
 }
 SETS = (*CANDIDATES, "generic")  # generic serves what the others leave
-ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS, *dsp.KERNELS, *mve.KERNELS)
+ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS, *dsp.KERNELS, *mve.KERNELS, *esp_nn.KERNELS)
 
 # Set -> op -> (who serves it on the set's cores, why): what a set does not take at all.
 LEFT_TO: dict[str, dict[str, tuple[str, str]]] = {"mve": mve.LEFT_TO}
@@ -40,13 +41,20 @@ def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((wanted, "generic")))
 
 
-def candidates(graph: Graph, op: Op, core: Core, sets: tuple[str, ...]) -> Iterator[list[Step]]:
-    """The ways of serving the op, each a list of kernel calls: set by set, generic last. UserError: there is none."""
+def candidates(
+    graph: Graph, op: Op, core: Core, sets: tuple[str, ...], named: bool = False
+) -> Iterator[list[Step]]:
+    """The ways of serving the op, each a list of kernel calls: set by set, generic last. UserError: there is none.
+
+    `named`: the set was asked for by its name, so esp_nn takes also what generic serves faster.
+    """
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
     for name in sets:
         if name in CANDIDATES:
-            yield from CANDIDATES[name](op, inputs, outputs, core)
+            for way in CANDIDATES[name](op, inputs, outputs, core):
+                if name != "esp_nn" or named or esp_nn.is_faster(way[0], op, inputs):
+                    yield way
     steps = OPS[op.kind].steps(op, inputs, outputs)
     if steps is None:
         types = [t.dtype for t in (*inputs, *outputs) if t]

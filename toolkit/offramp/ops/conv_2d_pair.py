@@ -10,21 +10,28 @@ from offramp.ops.gemm import Requantization
 from offramp.ops.op import Array, Kernel, Params, Step, block
 
 UNROLL = 4  # taps a round, as in the C file
+MOST_WORDS = 256  # of scratch, unless one window takes more
 SHARE = 2  # channels that lie interleaved
 
 
+OWN_FIELDS = [
+    ("at_once", "u16"),  # neighbours whose columns are gathered together
+]
+
+
 def declare(fields: list[tuple[str, str]]) -> Kernel:
-    """The kernel, whose fixed struct has the fields of conv_2d's."""
+    """The kernel, whose fixed struct begins with the fields of conv_2d's."""
     return Kernel(
         "generic",
         "conv_2d_pair",
         0x0112,
-        1,
-        Params("conv_2d_pair", fields),
+        2,
+        Params("conv_2d_pair", [*fields, *OWN_FIELDS]),
         tables=(
             "for each group's channels, rounded up to pairs (n in all): s32 bias[n], doubled, with the input zero "
             "point folded in; s32 multiplier and s32 right shift [m], m = n if per_channel, else 1; "
-            "s8 weights[n / 2][k][2], k = kernel_h * kernel_w * in_c / groups rounded up to 4 with zeros"
+            "s8 weights[n / 2][k][2], k = kernel_w * kernel_h * in_c / groups taps, columns first, rounded up to 4 "
+            "with zeros"
         ),
     )
 
@@ -44,6 +51,27 @@ def padded(x: Array, axis: int, multiple: int) -> Array:
     return np.pad(x, widths)
 
 
+def as_one_row(g: dict[str, int]) -> dict[str, int]:
+    """The same convolution over one row of pixels, where windows are single pixels: halves then waste one at most."""
+    pixels = g["rows"] * g["cols"]
+    if pixels != g["out_rows"] * g["out_cols"] or g["kernel_h"] * g["kernel_w"] > 1 or pixels >= 1 << 16:
+        return g
+    return g | {"rows": 1, "cols": pixels, "out_rows": 1, "out_cols": pixels}
+
+
+def words(g: dict[str, int], n: int) -> int:
+    """Words of the columns under the windows of n neighbours."""
+    return ((n - 1) * g["stride_w"] + g["kernel_w"]) * g["kernel_h"] * (g["in_c"] // g["groups"])
+
+
+def at_once(g: dict[str, int]) -> int:
+    """How many neighbours' windows are gathered together: where they share columns, what MOST_WORDS hold."""
+    if g["dilation_w"] > 1 or g["stride_w"] > g["kernel_w"]:
+        return 1
+    more = (MOST_WORDS - words(g, 1)) // (words(g, 2) - words(g, 1))
+    return max(1, min(1 + more, g["out_cols"]))
+
+
 def pair_step(
     kernel: Kernel,
     op: Op,
@@ -59,7 +87,8 @@ def pair_step(
     if layer is None:
         return None
     groups, out_c = g["groups"], g["out_c"]
-    w = padded(layer.weights, 1, UNROLL)
+    by_column = layer.weights.reshape(out_c, g["kernel_h"], g["kernel_w"], -1).transpose(0, 2, 1, 3)
+    w = padded(by_column.reshape(out_c, -1), 1, UNROLL)
     if not pairs_fit(w):
         return None
 
@@ -68,8 +97,11 @@ def pair_step(
         return padded(table.reshape(groups, out_c // groups, -1), 1, SHARE)
 
     laid = by_group(w).reshape(-1, SHARE, w.shape[1]).transpose(0, 2, 1)
+    g = as_one_row(g)
+    n = at_once(g)
     params = kernel.params.pack(
         **g,
+        at_once=n,
         per_channel=int(len(layer.scale) > 1),
         input_zero_point=zero,
         output_zero_point=r.zero_point,
@@ -78,5 +110,5 @@ def pair_step(
     )
     scale = by_group(layer.scale) if len(layer.scale) > 1 else layer.scale
     data = block(params, by_group(layer.bias), scale, laid)
-    scratch = 4 * w.shape[1] + g["in_c"] // groups
+    scratch = 4 * (words(g, n) + w.shape[1] - weights.shape[1]) + g["in_c"] // groups
     return Step(kernel, (op.inputs[0],), op.outputs, data, scratch_bytes=scratch, macs=macs)

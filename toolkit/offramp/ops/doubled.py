@@ -10,6 +10,7 @@ from offramp.ops.gemm import Requantization
 from offramp.ops.op import Array
 
 LOW, HIGH = -128, 127  # of int8 inputs
+LARGEST = 1 << 28  # accumulator; above, what Armv6-M multiplies by halves would overflow
 MAX_SHIFT = 23  # the zero point is added before the shift
 
 
@@ -25,7 +26,7 @@ class Doubled:
 def doubled(weights: Array, bias: Array, r: Requantization) -> Doubled | None:
     """A layer's constants, `bias` with the input zero point folded in; None where a precondition fails.
 
-    They are: every |accumulator| < 2^30 and 1 <= right shift <= 23. Channels whose output is the same for all
+    They are: every |accumulator| < 2^28 and 1 <= right shift <= 23. Channels whose output is the same for all
     inputs often break them; they are replaced by ones that do not.
     """
     w, bias = weights.astype(np.int64), bias.astype(np.int64).copy()
@@ -44,7 +45,7 @@ def doubled(weights: Array, bias: Array, r: Requantization) -> Doubled | None:
     shift = np.where(fixed, -1, shift)
     largest = np.where(fixed, np.abs(bias), np.maximum(-low, high))
     if (
-        (largest >= 1 << 30).any()
+        (largest >= LARGEST).any()
         or (multiplier < 0).any()
         or (shift > -1).any()
         or (shift < -MAX_SHIFT).any()

@@ -186,7 +186,7 @@ class Planner:
         if self.takes_parts(op):
             return []
         try:
-            return next(candidates(self.graph, op, self.board.core, sets))
+            return next(candidates(self.graph, op, self.board.core, sets, self.options.kernels != "auto"))
         except ShapeError as error:
             raise UserError(
                 f"{self.graph.name}: {op.kind} ({op.name}): {error}",
