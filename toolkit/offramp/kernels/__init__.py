@@ -23,7 +23,7 @@ SETS = (*CANDIDATES, "generic")  # generic serves what the others leave
 ALL_KERNELS: tuple[Kernel, ...] = (*GENERIC, *cmsis_nn.KERNELS, *dsp.KERNELS, *mve.KERNELS, *esp_nn.KERNELS)
 
 # Set -> op -> (who serves it on the set's cores, why): what a set does not take at all.
-LEFT_TO: dict[str, dict[str, tuple[str, str]]] = {"mve": mve.LEFT_TO}
+LEFT_TO: dict[str, dict[str, tuple[str, str]]] = {"mve": mve.LEFT_TO, "dsp": dsp.LEFT_TO}
 
 
 def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
