@@ -14,6 +14,7 @@ from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import Buffer, aligned, alive, peak, place
+from offramp.plan.certificate import Certificate
 from offramp.plan.order import order, users_of
 
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
@@ -79,6 +80,7 @@ class Plan:
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     buffers: tuple[tuple[Buffer, int], ...] = ()  # arena buffers with their offsets, for reports
+    certificate: Certificate | None = None
 
     @property
     def macs(self) -> int:
