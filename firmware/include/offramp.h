@@ -200,6 +200,11 @@ const char *ofr_name(const ofr_model *model, uint32_t *bytes);
 /* Number of steps done in the run under way, and of the step ofr_step would run next. */
 unsigned ofr_position(const ofr_model *model);
 
+/* The most instructions that ofr_step takes for step `step`, whatever the input, as `offramp pack --certify` has proved
+ * it for one image; 0 where the blob holds no such bound. Other images, and cycles, need a margin. Takes a few hundred
+ * instructions: what is not asked for costs nothing at load. */
+uint32_t ofr_step_bound(const ofr_model *model, unsigned step);
+
 /* Drops the run under way. State variables assigned so far keep their new values. */
 void ofr_cancel(ofr_model *model);
 

@@ -45,6 +45,8 @@ _Static_assert(sizeof(ofr_fb_blob_tensor) == 16, "layout");
 #define OFR_FB_PLAN_INPUT_PORTS 10u
 #define OFR_FB_PLAN_OUTPUT_PORTS 11u
 #define OFR_FB_PLAN_STEP_INFOS 12u
+#define OFR_FB_PLAN_BOUNDS 13u
+#define OFR_FB_PLAN_CERTIFICATE 14u
 typedef struct ofr_fb_segment {
     uint16_t first_step;
     uint16_t n_steps;
@@ -73,5 +75,10 @@ typedef struct ofr_fb_step {
     uint32_t scratch_bytes;
 } ofr_fb_step;
 _Static_assert(sizeof(ofr_fb_step) == 24, "layout");
+typedef struct ofr_fb_step_bound {
+    uint32_t most;
+    uint32_t least;
+} ofr_fb_step_bound;
+_Static_assert(sizeof(ofr_fb_step_bound) == 8, "layout");
 
 #endif

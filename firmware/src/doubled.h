@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fixed_point.h"
+
 /* One output channel's scale. */
 typedef struct ofr_scale {
     int32_t multiplier; /* [0, 2^31) */
@@ -46,7 +48,7 @@ static inline int8_t ofr_requantize_doubled(ofr_doubled d, uint32_t twice) {
 #if defined(__ARM_FEATURE_SAT) /* gcc takes six instructions for the comparisons */
     __asm__("ssat %0, #8, %1" : "=r"(x) : "r"(x));
 #else
-    x = x < -128 ? -128 : x > 127 ? 127 : x;
+    x = ofr_clamp(x, -128, 127);
 #endif
     return (int8_t)x;
 }
@@ -57,7 +59,7 @@ static inline void ofr_clamp_s8(int8_t *x, size_t n, int32_t low, int32_t high) 
         return;
     }
     for (const int8_t *end = x + n; x != end; x++) {
-        *x = (int8_t)(*x < low ? low : *x > high ? high : *x);
+        *x = (int8_t)ofr_clamp(*x, low, high);
     }
 }
 

@@ -4,6 +4,15 @@
 
 #include <stdint.h>
 
+/* The value itself, behind which compilers do not part ways over how it came about: repeating what follows in each, the
+ * end of a loop say, would leave `pack --certify` nothing to bound. */
+static inline int32_t ofr_joined(int32_t x) {
+#if defined(__GNUC__)
+    __asm__("" : "+r"(x));
+#endif
+    return x;
+}
+
 /* Sum modulo 2^32. */
 static inline int32_t ofr_wrap_add(int32_t a, int32_t b) {
     return (int32_t)((uint32_t)a + (uint32_t)b);
@@ -11,8 +20,9 @@ static inline int32_t ofr_wrap_add(int32_t a, int32_t b) {
 
 /* (2 a b) >> 32, rounded to nearest, halves up; saturates at -2^31 * -2^31. */
 static inline int32_t ofr_doubling_high_mul(int32_t a, int32_t b) {
-    const int64_t product = ((int64_t)a * b + ((int64_t)1 << 30)) >> 31;
-    return product > INT32_MAX ? INT32_MAX : (int32_t)product;
+    const uint32_t product = (uint32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+    const uint32_t saturates = (a == INT32_MIN) & (b == INT32_MIN);
+    return (int32_t)(product - saturates);
 }
 
 /* x / 2^exponent, halves away from zero; exponent in [0, 31]. */
@@ -30,7 +40,14 @@ static inline int32_t ofr_requantize(int32_t x, int32_t multiplier, int32_t shif
 }
 
 static inline int32_t ofr_clamp(int32_t x, int32_t low, int32_t high) {
-    return x < low ? low : x > high ? high : x;
+    x = ofr_joined(x < low ? low : x);
+    return ofr_joined(x > high ? high : x);
+}
+
+/* sum / count, halves away from zero. */
+static inline int32_t ofr_rounded_average(int32_t sum, int32_t count) {
+    const int32_t sign = sum >> 31;
+    return (sum + ((count / 2 ^ sign) - sign)) / count;
 }
 
 #endif

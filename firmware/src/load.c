@@ -568,3 +568,22 @@ const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
     }
     return *bytes != 0 ? (const char *)name.at : NULL;
 }
+
+uint32_t ofr_step_bound(const ofr_model *model, unsigned step) {
+    ofr_fault unused;
+    table root, plan;
+    span s, plans, bounds;
+    uint32_t count;
+    if (model == NULL || model->phase == OFR_PHASE_NONE || step >= model->n_steps ||
+        open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK || !open_table(s, get_u32(s, 0), &root) ||
+        !get_vector(s, &root, OFR_FB_BLOB_PLANS, 4, 4, &plans, &count) || count == 0) {
+        return 0;
+    }
+    const uint32_t at = (uint32_t)(plans.at - s.at);
+    if (!open_table(s, at + get_u32(s, at), &plan) ||
+        !get_vector(s, &plan, OFR_FB_PLAN_BOUNDS, sizeof(ofr_fb_step_bound), 4, &bounds, &count) ||
+        count != model->n_steps) {
+        return 0;
+    }
+    return ((const ofr_fb_step_bound *)(const void *)bounds.at)[step].most;
+}

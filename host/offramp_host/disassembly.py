@@ -36,7 +36,12 @@ class Code:
 
 
 def disassemble(elf: Path, core: Core) -> Code:
-    """Reads the code of an image with the objdump of its toolchain."""
+    """The classes of an image's instructions."""
+    return Code(_instructions(objdump(elf, core), core.toolchain), _functions(elf))
+
+
+def objdump(elf: Path, core: Core) -> str:
+    """The code of an image as the objdump of its toolchain prints it."""
     found = re.sub("gcc$", "objdump", compiler_for(core).path)
     if shutil.which(found) is None:
         raise UserError(f"{found} is not installed", f"sudo apt-get install {PACKAGES[core.toolchain]}")
@@ -45,8 +50,7 @@ def disassemble(elf: Path, core: Core) -> Code:
         command += ["-m", "armv8.1-m.main"]  # without it objdump knows no vector instructions
     if core.toolchain == "riscv":
         command += ["-M", "no-aliases"]
-    text = subprocess.run([*command, str(elf)], capture_output=True, text=True, check=True).stdout
-    return Code(_instructions(text, core.toolchain), _functions(elf))
+    return subprocess.run([*command, str(elf)], capture_output=True, text=True, check=True).stdout
 
 
 def _instructions(text: str, isa: str) -> dict[int, Instruction]:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from offramp.blob import read
 from offramp.boards import Board
-from offramp.build.blob_image import blob_image, caller_bytes, check_board
+from offramp.build.blob_image import blob_image, caller_bytes, check_board, memory_bytes
 from offramp.build.sources import Category
 from offramp.kernels import SETS
+from offramp.plan import Certificate
+from offramp_host.certificate import check, holds_for
 from offramp_host.device import Device, TensorInfo
 from offramp_host.emulator import Emulator
 
@@ -58,12 +60,14 @@ class Measurement:
     """Most that was used, startup, link and inference together; None where the board does not see it."""
     compiler: str
     cmsis_nn_version: str | None
+    certificate: Certificate | None
+    """The blob's, where it is for this image: nothing measured exceeds it."""
 
 
 def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0) -> Measurement:
     """Links the blob `data` into an image with its kernels alone and runs it on the emulated board.
 
-    `name` is for messages; `time_limit_s` holds for one inference.
+    `name` is for messages; `time_limit_s` holds for one inference. UserError where that exceeds what is certified.
     """
     blob = read(data, name)
     check_board(blob, board, name)
@@ -79,6 +83,17 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             ticks = device.run(row, state="reset", measure=True).ticks
             step_ticks = device.profile(row)
             seen = device.statistics()
+        certificate = holds_for(blob, image.elf)
+    sizes = image.footprint
+    if certificate is not None:
+        check(
+            certificate,
+            name,
+            [instructions(board, n) or 0 for n in step_ticks],
+            instructions(board, ticks or 0) or 0,
+            seen.stack_bytes,
+            memory_bytes(blob) + sizes.static_ram_bytes + sizes.link_buffer_bytes + seen.stack_bytes,
+        )
     sets = {step.kernel.split("/")[0] for step in blob.steps}
     source_bytes = blob.metadata.get("source_bytes")
     return Measurement(
@@ -93,15 +108,16 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             StepCost(step.op, step.kernel, instructions(board, n), step.macs)
             for step, n in zip(blob.steps, step_ticks, strict=True)
         ],
-        flash_bytes=image.footprint.flash_bytes,
+        flash_bytes=sizes.flash_bytes,
         blob_bytes=len(data),
         model_file_bytes=int(source_bytes) if source_bytes else None,
         arena_bytes=blob.arena_bytes + caller_bytes(blob),
         state_bytes=blob.state_bytes,
-        static_ram_bytes=image.footprint.static_ram_bytes,
+        static_ram_bytes=sizes.static_ram_bytes,
         stack_bytes=seen.stack_bytes or None,
         compiler=image.compiler,
         cmsis_nn_version=image.cmsis_nn_version,
+        certificate=certificate,
     )
 
 
@@ -109,9 +125,9 @@ def instructions(board: Board, ticks: int) -> int | None:
     return board.emulator.instructions(ticks) if board.emulator is not None else None
 
 
-def random_row(inputs: Sequence[TensorInfo]) -> list[NDArray[np.generic]]:
+def random_row(inputs: Sequence[TensorInfo], seed: int = SEED) -> list[NDArray[np.generic]]:
     """Seeded random values over each input's whole range; the same for every board."""
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     return [
         np.frombuffer(random.bytes(tensor.n_bytes), tensor.dtype).reshape(tensor.shape) for tensor in inputs
     ]

@@ -18,7 +18,7 @@ from offramp_host.device import Device
 from offramp_host.disassembly import Code, disassemble
 from offramp_host.emulator import Emulator
 from offramp_host.measure import random_row
-from offramp_host.tcg import Section, plugin_args, read_sections
+from offramp_host.tcg import Section, count_args, read_sections
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         linked, counted = Path(folder) / "model.ofr", Path(folder) / "counted"
         linked.write_bytes(data)
         image = blob_image(blob, board, Path(folder) / "image.elf", linked=linked)
-        args = plugin_args(board, image.elf, counted)
+        args = count_args(board, image.elf, counted)
         with (
             Emulator(board, image.elf, timeout_s=10 * time_limit_s, args=args) as emulator,
             Device(emulator.url, timeout_s=time_limit_s) as device,

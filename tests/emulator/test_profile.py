@@ -43,7 +43,7 @@ def test_a_program_of_known_length(name: str, tmp_path: Path) -> None:
     sources = port_sources(board) + Sources((Source(APP, "application"),))
     image = build(board, sources, tmp_path / "image.elf")
     counted = tmp_path / "counted, twice"  # QEMU parts arguments at commas
-    args = tcg.plugin_args(board, image.elf, counted)
+    args = tcg.count_args(board, image.elf, counted)
     with Emulator(board, image.elf, timeout_s=60, args=args) as emulator:
         Line(emulator)
         assert emulator.wait() == 7
@@ -132,7 +132,7 @@ def test_a_host_is_refused(tmp_path: Path) -> None:
 def test_without_gcc_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(UserError, match="gcc is not installed") as caught:
-        tcg.plugin()
+        tcg.plugin("count")
     assert "apt-get install gcc" in caught.value.hint
 
 
@@ -141,7 +141,7 @@ def test_a_board_that_hangs_is_stopped_with_its_plugin(tmp_path: Path) -> None:
     (tmp_path / "app.c").write_text('#include "port.h"\nint app_main(void) { for (port_ticks();;) { } }\n')
     sources = port_sources(board) + Sources((Source(tmp_path / "app.c", "application"),))
     image = build(board, sources, tmp_path / "image.elf")
-    args = tcg.plugin_args(board, image.elf, tmp_path / "counted")
+    args = tcg.count_args(board, image.elf, tmp_path / "counted")
     with Emulator(board, image.elf, timeout_s=3, args=args) as emulator, pytest.raises(UserError):
         Device(emulator.url, timeout_s=20)
     assert emulator.timed_out and not is_running(emulator.pid)

@@ -63,6 +63,8 @@ static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, const o
             *hash = hash_bytes(*hash, output.data, output.bytes);
             *hash = hash_bytes(*hash, (const uint8_t *)output.dims, 4u * output.rank);
         }
+        const uint32_t bound = ofr_step_bound(&model, (unsigned)run);
+        *hash = hash_bytes(*hash, (const uint8_t *)&bound, sizeof bound);
     }
     return status;
 }

@@ -24,7 +24,7 @@ typedef struct kit {
     ofr_fault fault;
 } kit;
 
-static kit keyword, caller, streaming;
+static kit keyword, caller, streaming, certified;
 
 static uint8_t *allocate(size_t bytes) {
     void *at = NULL;
@@ -123,6 +123,15 @@ CASE(null_arguments) {
     ofr_reset_state(NULL);
     EXPECT(load(&keyword) == OFR_OK);
     EXPECT(ofr_result(&keyword.model, 0, NULL) == OFR_E_ARGUMENT);
+}
+
+CASE(bounds_of_steps) {
+    EXPECT(load(&keyword) == OFR_OK && ofr_step_bound(&keyword.model, 0) == 0); /* it is not certified */
+    EXPECT(load(&certified) == OFR_OK);
+    for (unsigned i = 0; i < certified.need.n_steps; i++) {
+        EXPECT(ofr_step_bound(&certified.model, i) == 1000 + i);
+    }
+    EXPECT(ofr_step_bound(&certified.model, certified.need.n_steps) == 0 && ofr_step_bound(NULL, 0) == 0);
 }
 
 CASE(index_out_of_range) {
@@ -441,6 +450,7 @@ static const struct {
 #define ROW(name) {#name, name}
     ROW(requirements),
     ROW(null_arguments),
+    ROW(bounds_of_steps),
     ROW(index_out_of_range),
     ROW(misalignment),
     ROW(one_byte_too_few),
@@ -460,10 +470,11 @@ static const struct {
 
 int main(int argc, char **argv) {
     int found = 0;
-    EXPECT(argc == 5);
+    EXPECT(argc == 6);
     keyword = open_kit(argv[2]);
     caller = open_kit(argv[3]);
     streaming = open_kit(argv[4]);
+    certified = open_kit(argv[5]);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (strcmp(cases[i].name, argv[1]) == 0) {
             cases[i].run();
@@ -473,5 +484,6 @@ int main(int argc, char **argv) {
     close_kit(&keyword);
     close_kit(&caller);
     close_kit(&streaming);
+    close_kit(&certified);
     return found ? 0 : 2;
 }

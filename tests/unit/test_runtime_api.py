@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from offramp.blob import write
-from offramp.plan import Options
+from offramp.plan import Bound, Certificate, Options
 from tests.fuzz import programs, seeds
 
 SOURCE = Path(__file__).with_suffix("").with_name("runtime_api.c")
@@ -18,13 +19,16 @@ CASES = re.findall(r"^CASE\((\w+)\)", SOURCE.read_text(), re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The program and its three models: ordinary, input in the caller's memory, with state."""
+    """The program and its models: ordinary, input in the caller's memory, with state, certified."""
     folder = tmp_path_factory.mktemp("api")
     plans = {
         "keyword": seeds.plan(seeds.keyword_net(), programs.POSIX, folder, Options()),
         "caller": seeds.plan(seeds.keyword_net(), programs.POSIX, folder, Options(caller_inputs=("input",))),
         "streaming": seeds.plan(seeds.streaming_net(), programs.POSIX, folder, Options()),
     }
+    steps = tuple(Bound(1000 + i, 1) for i in range(len(plans["keyword"].steps)))
+    certificate = Certificate(steps, Bound(9000, 9000), 100, 200, "a compiler", "0" * 64)
+    plans["certified"] = replace(plans["keyword"], certificate=certificate)
     for name, plan in plans.items():
         (folder / name).write_bytes(write(plan))
     program = programs.host_program(SOURCE, seeds.kernels_of(plans), folder / "program")

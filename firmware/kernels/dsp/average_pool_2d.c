@@ -42,7 +42,7 @@ static int32_t sum_one(const int8_t *at, uint32_t rows, uint32_t cols, uint32_t 
 }
 
 static int8_t mean(const ofr_pool *p, int32_t sum, int32_t count) {
-    const int32_t value = count == 0 ? 0 : (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+    const int32_t value = count == 0 ? 0 : ofr_rounded_average(sum, count);
     return (int8_t)ofr_clamp(value, p->act_min, p->act_max);
 }
 

@@ -41,7 +41,7 @@ static ofr_status check(const ofr_call *call) {
     return status == OFR_OK && p->subtract > 1 ? ofr_refuse(call, OFR_E_VALUE, p->subtract, 1) : status;
 }
 
-/* Everything of p in registers: a store through `out` could change it, for all the compiler knows. */
+/* All of p but the clamp's ends, for which RV32 has no registers left, in registers: a store through `out` could change it, for all the compiler knows. */
 static void add_row(const void *params, const int8_t *a, uint32_t stride_a, const int8_t *b, uint32_t stride_b,
                     int8_t *out, uint32_t n) {
     const ofr_add_params *p = params;
@@ -49,10 +49,10 @@ static void add_row(const void *params, const int8_t *a, uint32_t stride_a, cons
     const scaling of_b = scaling_of(p->multiplier[1], p->shift[1]);
     const scaling of_sum = scaling_of(p->multiplier[2], p->shift[2]);
     const int32_t zero_a = p->zero_point[0], zero_b = p->zero_point[1], zero_out = p->zero_point[2];
-    const int32_t sign = p->subtract ? -1 : 1, low = p->act_min, high = p->act_max;
+    const int32_t sign = p->subtract ? -1 : 1;
     for (const int8_t *end = out + n; out < end; out++) {
         const int32_t sum = scale_input(of_a, *a - zero_a) + sign * scale_input(of_b, *b - zero_b);
-        *out = (int8_t)ofr_clamp(scale_sum(of_sum, sum) + zero_out, low, high);
+        *out = (int8_t)ofr_clamp(scale_sum(of_sum, sum) + zero_out, p->act_min, p->act_max);
         a += stride_a;
         b += stride_b;
     }

@@ -13,7 +13,7 @@ static inline int32_t average(const ofr_pool *p, const int8_t *in, ofr_range y, 
     if (count == 0) {
         return 0; /* a window beside the input: no such blob is packed */
     }
-    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+    return ofr_rounded_average(sum, count);
 }
 
 static void run(const ofr_call *call) {

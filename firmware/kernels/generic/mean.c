@@ -1,4 +1,6 @@
 /* Mean over any axes, int8: the sum of a window, then one requantization that holds the division. */
+#pragma GCC optimize("Os") /* a few values a run: size counts */
+
 #include "fixed_point.h"
 #include "mean.h"
 

@@ -25,6 +25,21 @@ static int32_t saturate(int64_t x) {
     return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;
 }
 
+/* Of x, at most 31. */
+static uint32_t leading_zeros(uint32_t x) {
+#if defined(__ARM_FEATURE_CLZ)
+    return (uint32_t)__builtin_clz(x | 1);
+#else
+    uint32_t n = 0;
+    for (uint32_t bits = 16; bits != 0; bits /= 2) {
+        const uint32_t zeros = (x >> (32 - bits) == 0) * bits;
+        x <<= zeros;
+        n += zeros;
+    }
+    return n;
+#endif
+}
+
 /* 1 / sum as Q0.31 in [1/2, 1]; sum has `headroom` leading zero bits. Three Newton steps. */
 static int32_t reciprocal(uint32_t sum, uint32_t headroom) {
     const int32_t x = (int32_t)((sum << headroom) - 0x80000000u);
@@ -37,30 +52,34 @@ static int32_t reciprocal(uint32_t sum, uint32_t headroom) {
     return saturate((int64_t)value * 2);
 }
 
+/* Apart, so that all is in registers: a maximum on the stack would be stored only where it grows. */
+static __attribute__((noinline)) int32_t max_of(const int8_t *x, uint32_t n) {
+    int32_t max = -128;
+    for (uint32_t i = 0; i < n; i++) {
+        max = x[i] > max ? x[i] : max;
+    }
+    return max;
+}
+
+/* Multiplies by 0 rather than to part ways over a value: `pack --certify` bounds how long it takes. */
 static void softmax_row(const ofr_softmax_params *p, const int8_t *in, int8_t *out) {
     const int32_t *table = (const int32_t *)(const void *)(p + 1);
-    int32_t max = -128;
-    for (uint32_t i = 0; i < p->depth; i++) {
-        max = in[i] > max ? in[i] : max;
-    }
+    const int32_t max = max_of(in, p->depth);
     uint32_t sum = 0;
     for (uint32_t i = 0; i < p->depth; i++) {
         const uint32_t d = (uint32_t)(max - in[i]);
-        sum += d < p->n_table ? (uint32_t)ofr_rounding_divide_by_pot(table[d], SUM_BITS) : 0;
+        const uint32_t known = d < p->n_table;
+        sum += known * (uint32_t)ofr_rounding_divide_by_pot(table[known * d], SUM_BITS);
     }
-    uint32_t headroom = 0;
-    while (headroom < 31 && (sum << headroom & 0x80000000u) == 0) {
-        headroom++;
-    }
+    const uint32_t headroom = leading_zeros(sum);
     const int32_t scale = reciprocal(sum, headroom);
     const uint32_t shift = SUM_BITS - headroom + 31 - 8;
+    const uint32_t n_table = (uint32_t)(shift < 32) * p->n_table; /* a sum of 2^28 and more leaves less than half a step to each */
     for (uint32_t i = 0; i < p->depth; i++) {
         const uint32_t d = (uint32_t)(max - in[i]);
-        int32_t q = -128;
-        if (d < p->n_table && shift < 32) { /* a sum of 2^28 and more leaves less than half a step to each */
-            q = ofr_wrap_add(q, ofr_rounding_divide_by_pot(ofr_doubling_high_mul(table[d], scale), shift));
-        }
-        out[i] = (int8_t)ofr_clamp(q, -128, 127);
+        const uint32_t known = d < n_table;
+        const int32_t q = ofr_rounding_divide_by_pot(ofr_doubling_high_mul(table[known * d], scale), shift & 31);
+        out[i] = (int8_t)ofr_clamp(ofr_wrap_add((int32_t)known * q, -128), -128, 127);
     }
 }
 

@@ -50,8 +50,7 @@ static __attribute__((noinline)) void average(const ofr_pool *p, const int8_t *i
                 (p->cols - (uint32_t)cols) * p->channels);
         }
         for (uint32_t i = 0; i < n; i++) {
-            const int32_t half = sums[i] > 0 ? count / 2 : -(count / 2);
-            *out++ = (int8_t)ofr_clamp(count == 0 ? 0 : (sums[i] + half) / count, p->act_min, p->act_max);
+            *out++ = (int8_t)ofr_clamp(count == 0 ? 0 : ofr_rounded_average(sums[i], count), p->act_min, p->act_max);
         }
     }
 }

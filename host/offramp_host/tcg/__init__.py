@@ -1,4 +1,4 @@
-"""Counts what an emulated board executes, instruction by instruction, with a plugin of ours in QEMU."""
+"""Watches what an emulated board executes, instruction by instruction, with plugins of ours in QEMU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,15 @@ from elftools.elf.elffile import ELFFile
 from offramp.boards import Board
 from offramp.build.cache import cache_folder
 from offramp.errors import UserError
+from offramp_host.effects import PC
 
 MARKER = "port_ticks"
 """The function that ends a section whenever it is entered: firmware reads the ticks around what it measures."""
 
-_SOURCE = Path(__file__).with_name("count.c")
+BEGIN = "ofr_begin"
+"""The function that every inference begins with."""
+
+_FOLDER = Path(__file__).parent
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-shared", "-fPIC")
 
 
@@ -39,21 +43,42 @@ Section = Mapping[int, Executed]
 """By the address of the instruction."""
 
 
-def plugin_args(board: Board, elf: Path, out: Path) -> list[str]:
+def count_args(board: Board, elf: Path, out: Path) -> list[str]:
     """Arguments for an Emulator that runs `elf`; sections are written to `out` as they end."""
-    with elf.open("rb") as file:
-        parsed = ELFFile(file)
-        text = parsed.get_section_by_name(".text")
-        [marker] = parsed.get_section_by_name(".symtab").get_symbol_by_name(MARKER)
     flash = board.code
+    return _args("count", elf, {"out": str(out), "flash": f"{flash.address:x}+{flash.size:x}"})
+
+
+def taint_args(board: Board, elf: Path, rules: Path, out: Path) -> list[str]:
+    """Arguments for an Emulator that follows what depends on the arena's contents at the begin of a run.
+
+    `rules` says what each instruction does, see taint.c; what is found is written to `out` as sections end.
+    """
+    arena = _symbol(elf, "image_arena")
     values = {
         "out": str(out),
-        "marker": f"{marker['st_value'] & ~1:x}",
-        "code": f"{text['sh_addr']:x}+{text['sh_size']:x}",
-        "flash": f"{flash.address:x}+{flash.size:x}",
+        "rules": str(rules),
+        "start": f"{_symbol(elf, BEGIN) & ~1:x}",
+        "data": f"{arena:x}+{_symbol(elf, 'image_arena_end') - arena:x}",
+        "pc": f"{PC if board.core.toolchain == 'arm' else 0:x}",
     }
-    settings = [f"{name}={value.replace(',', ',,')}" for name, value in values.items()]
-    return ["-plugin", ",".join([str(plugin()).replace(",", ",,"), *settings])]
+    ram = [("ram", f"{r.address:x}+{r.size:x}") for r in dict.fromkeys((board.data, board.arena))]
+    return _args("taint", elf, values, ram)
+
+
+def _args(name: str, elf: Path, values: Mapping[str, str], more: Sequence[tuple[str, str]] = ()) -> list[str]:
+    with elf.open("rb") as file:
+        text = ELFFile(file).get_section_by_name(".text")
+        code = f"{text['sh_addr']:x}+{text['sh_size']:x}"
+    settings = [("marker", f"{_symbol(elf, MARKER) & ~1:x}"), ("code", code), *values.items(), *more]
+    path = str(plugin(name)).replace(",", ",,")
+    return ["-plugin", ",".join([path, *(f"{key}={value.replace(',', ',,')}" for key, value in settings)])]
+
+
+def _symbol(elf: Path, name: str) -> int:
+    with elf.open("rb") as file:
+        [symbol] = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name(name)
+    return int(symbol["st_value"])
 
 
 def read_sections(path: Path) -> list[Section]:
@@ -70,8 +95,8 @@ def read_sections(path: Path) -> list[Section]:
     return sections
 
 
-def plugin() -> Path:
-    """The plugin, compiled once for each version of its source and of the compiler."""
+def plugin(name: str) -> Path:
+    """The plugin `count` or `taint`, compiled once for each version of its source and of the compiler."""
     compiler = shutil.which("gcc")
     if compiler is None:
         raise UserError(
@@ -79,23 +104,25 @@ def plugin() -> Path:
             "sudo apt-get install gcc libc6-dev",
         )
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
-    key = hashlib.sha256(repr((_FLAGS, version)).encode() + _SOURCE.read_bytes()).hexdigest()[:32]
+    sources = [_FOLDER / f"{name}.c", _FOLDER / "plugin.h"]
+    content = b"".join(source.read_bytes() for source in sources)
+    key = hashlib.sha256(repr((_FLAGS, version)).encode() + content).hexdigest()[:32]
     path = cache_folder() / "tcg" / f"{key}.so"
     if not path.exists():
-        _compile(compiler, path)
+        _compile(compiler, sources[0], path)
     return path
 
 
-def _compile(compiler: str, path: Path) -> None:
+def _compile(compiler: str, source: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / "so"
         done = subprocess.run(
-            [compiler, *_FLAGS, str(_SOURCE), "-o", str(built)], capture_output=True, text=True
+            [compiler, *_FLAGS, str(source), "-o", str(built)], capture_output=True, text=True
         )
         if done.returncode != 0:
             raise UserError(
-                f"{_SOURCE.name} does not compile:\n{done.stderr.strip()}",
+                f"{source.name} does not compile:\n{done.stderr.strip()}",
                 "counting instructions by class needs Linux and a C compiler for it",
             )
         os.replace(built, path)

@@ -5,46 +5,13 @@
  *
  * Each time the instruction at `marker` is reached a section ends: one line "PC executed taken flash_bytes" for
  * every instruction that ran in it, then a line "end". Counts are exact: a translation block that is cut short
- * and translated again is counted by instruction, and a repeated access to a device is not instrumented twice.
- *
- * The prototypes below are those of plugin API version 1 (QEMU 4.2 on), whose header distributions do not ship. */
-#include <stdbool.h>
+ * and translated again is counted by instruction, and a repeated access to a device is not instrumented twice. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef uint64_t qemu_plugin_id_t;
-typedef uint32_t qemu_plugin_meminfo_t;
-typedef struct qemu_info qemu_info_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-enum { QEMU_PLUGIN_CB_NO_REGS = 0, QEMU_PLUGIN_MEM_RW = 3, QEMU_PLUGIN_INLINE_ADD_U64 = 0 };
-typedef void (*on_translate)(qemu_plugin_id_t, struct qemu_plugin_tb *);
-typedef void (*on_execute)(unsigned vcpu, void *data);
-typedef void (*on_access)(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data);
-
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, on_translate callback);
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, on_execute callback, int flags, void *data);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, on_execute callback, int flags, void *data);
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op, void *counter, uint64_t n);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, on_access callback, int flags, int which,
-                                      void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
-bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
-
-#define EXPORT __attribute__((visibility("default")))
-EXPORT extern const int qemu_plugin_version;
-const int qemu_plugin_version = 1;
-
-struct range {
-    uint64_t first, bytes;
-};
+#include "plugin.h"
 
 /* One for each half word of code, the shortest instruction. */
 struct counts {
@@ -63,8 +30,6 @@ static FILE *out;
 static struct counts *counts, *reported; /* since the start, and when the last section ended */
 static const struct block *previous;
 static uint64_t previous_last_executed; /* when the previous block was entered */
-
-static bool holds(const struct range *range, uint64_t address) { return address - range->first < range->bytes; }
 
 static struct counts *counts_of(uint64_t pc) { return holds(&code, pc) ? &counts[(pc - code.first) / 2] : NULL; }
 
@@ -122,15 +87,6 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     }
     block->begin = qemu_plugin_tb_vaddr(tb);
     qemu_plugin_register_vcpu_tb_exec_cb(tb, enter_block, QEMU_PLUGIN_CB_NO_REGS, block);
-}
-
-static struct range parse_range(const char *text)
-{
-    char *rest;
-    struct range range;
-    range.first = strtoull(text, &rest, 16);
-    range.bytes = *rest == '+' ? strtoull(rest + 1, NULL, 16) : 0;
-    return range;
 }
 
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)

@@ -11,6 +11,7 @@ from offramp.blob import header
 from offramp.errors import UserError
 from offramp.kernels import ALL_KERNELS
 from offramp.ofg import DTYPE_NAMES, text
+from offramp.plan import Bound, Certificate
 from offramp.schema import fb
 
 MEMORY_NAMES = {v: k for k, v in vars(fb.Memory).items() if not k.startswith("_")}
@@ -56,6 +57,7 @@ class Blob:
     outputs: tuple[Port, ...]
     steps: tuple[StepRecord, ...]
     labels: tuple[str, ...]
+    certificate: Certificate | None
     metadata: dict[str, str]
 
     @property
@@ -103,7 +105,25 @@ def records(data: bytes, h: header.Header) -> Blob:
         tuple(port(plan, plan.Outputs(i), plan.OutputPorts(i)) for i in range(plan.OutputsLength())),
         tuple(step(plan, i) for i in range(plan.StepsLength())),
         tuple(text(root.Labels(i)) for i in range(root.LabelsLength())),
+        certificate(plan),
         {text(root.Metadata(i).Key()): text(root.Metadata(i).Value()) for i in range(root.MetadataLength())},
+    )
+
+
+def certificate(plan: Any) -> Certificate | None:
+    found = plan.Certificate()
+    if found is None:
+        return None
+    if plan.BoundsLength() != plan.StepsLength():
+        raise ValueError(f"{plan.BoundsLength()} bounds for {plan.StepsLength()} steps")
+    bounds = [plan.Bounds(i) for i in range(plan.BoundsLength())]
+    return Certificate(
+        tuple(Bound(bound.Most(), bound.Least()) for bound in bounds),
+        Bound(found.Most(), found.Least()),
+        found.StackBytes(),
+        found.RamBytes(),
+        text(found.Compiler()),
+        text(found.CodeSha256()),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from offramp.blob import header
 from offramp.ofg import DTYPE_CODES, entry
-from offramp.plan import Plan, PlannedStep, PlannedTensor
+from offramp.plan import Certificate, Plan, PlannedStep, PlannedTensor
 from offramp.schema import aligned_bytes, fb, vector
 
 
@@ -55,6 +55,11 @@ def write_plan(b: Any, plan: Plan) -> int:
         "OutputPorts": outputs,
         "StepInfos": infos,
     }
+    if plan.certificate is not None:
+        vectors |= {
+            "Bounds": write_bounds(b, plan.certificate),
+            "Certificate": write_certificate(b, plan.certificate),
+        }
     fb.PlanStart(b)
     for name, offset in vectors.items():
         getattr(fb, f"PlanAdd{name}")(b, offset)
@@ -113,6 +118,25 @@ def write_segment(b: Any, n_steps: int) -> int:
     fb.PlanStartSegmentsVector(b, 1)
     fb.CreateSegment(b, 0, n_steps, fb.Terminator.end, 0, 0, 0)
     return int(b.EndVector())
+
+
+def write_bounds(b: Any, certificate: Certificate) -> int:
+    fb.PlanStartBoundsVector(b, len(certificate.steps))
+    for bound in reversed(certificate.steps):
+        fb.CreateStepBound(b, bound.most, bound.least)
+    return int(b.EndVector())
+
+
+def write_certificate(b: Any, certificate: Certificate) -> int:
+    compiler, digest = b.CreateString(certificate.compiler), b.CreateString(certificate.code_sha256)
+    fb.CertificateStart(b)
+    fb.CertificateAddMost(b, certificate.inference.most)
+    fb.CertificateAddLeast(b, certificate.inference.least)
+    fb.CertificateAddStackBytes(b, certificate.stack_bytes)
+    fb.CertificateAddRamBytes(b, certificate.ram_bytes)
+    fb.CertificateAddCompiler(b, compiler)
+    fb.CertificateAddCodeSha256(b, digest)
+    return int(fb.CertificateEnd(b))
 
 
 def write_initial(b: Any, plan: Plan) -> int:

@@ -93,4 +93,7 @@ def show_steps(row: Measurement) -> None:
     ]
     print_table(f"\nsteps on {row.board}", ("", "kernel", "instructions", "%", "MACs", "a MAC"), steps)
     library = f", CMSIS-NN {row.cmsis_nn_version}" if row.cmsis_nn_version else ""
-    print_facts("", [("compiler", row.compiler + library)])
+    facts = [("compiler", row.compiler + library)]
+    if row.certificate is not None:
+        facts.append(("certificate", "holds for this image; nothing measured exceeds it"))
+    print_facts("", facts)

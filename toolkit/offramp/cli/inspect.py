@@ -15,6 +15,7 @@ from offramp.blob.read import Blob
 from offramp.build.blob_image import caller_bytes
 from offramp.build.firmware import kernels_named
 from offramp.cli.blob_file import is_blob, read_file
+from offramp.cli.certificate import as_data, show_certificate
 from offramp.cli.licenses import licenses_of
 from offramp.cli.options import Json
 from offramp.cli.output import drawn, print_facts, print_json, print_table, stdout
@@ -69,6 +70,7 @@ def of_blob(path: Path) -> dict[str, Any]:
         "arena": [asdict(extent) for extent in arena_map(data)],
         "labels": list(blob.labels),
         "metadata": blob.metadata,
+        "certificate": as_data(blob.certificate, [step.kernel for step in blob.steps]),
     }
 
 
@@ -172,6 +174,8 @@ def show(found: dict[str, Any]) -> None:
         show_arena(found["arena"], len(found["steps"]))
     if found["labels"]:
         print_facts("\nlabels", [(str(i), label) for i, label in enumerate(found["labels"])])
+    if found.get("certificate"):
+        show_certificate(found["certificate"])
     print_facts("\nmetadata", sorted(found["metadata"].items()))
 
 

@@ -32,6 +32,12 @@ NoPasses = Annotated[
     bool,
     typer.Option("--no-passes", help="Plan the model's graph as it is, no channel removed, no op fused."),
 ]
+Certify = Annotated[
+    bool,
+    typer.Option(
+        "--certify", help="Prove bounds for instructions, stack and RAM, and write them into the blob."
+    ),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .ofr file; a .tflite or .ofg is packed first.")

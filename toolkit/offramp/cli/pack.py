@@ -11,10 +11,22 @@ import typer
 from offramp import boards
 from offramp import pack as packing
 from offramp.build.memory_map import arena_region
-from offramp.cli.options import Board, CallerInputs, Json, KeepInputs, Kernels, Model, NoPasses, plan_options
+from offramp.cli.certificate import as_data, show_certificate
+from offramp.cli.options import (
+    Board,
+    CallerInputs,
+    Certify,
+    Json,
+    KeepInputs,
+    Kernels,
+    Model,
+    NoPasses,
+    plan_options,
+)
 from offramp.cli.output import check_output, note, print_facts, print_json, progress, write_output
 from offramp.errors import UserError
-from offramp.plan import Plan
+from offramp.plan import Plan, PlannedStep
+from offramp_host.certify import certify as certify_plan
 
 
 def pack(
@@ -27,6 +39,7 @@ def pack(
     keep_inputs: KeepInputs = False,
     caller_inputs: CallerInputs = None,
     no_passes: NoPasses = False,
+    certify: Certify = False,
     as_json: Json = False,
 ) -> None:
     """Pack a model into the blob that a board runs."""
@@ -37,6 +50,10 @@ def pack(
     check_output(path, model)
     with progress(f"packing {model.name}"):
         plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, caller_inputs, no_passes))
+    if certify:
+        with progress(f"certifying for {target.name}"):
+            plan, blob = certify_plan(plan, target)
+        packing.check_flash(plan.name, len(blob), target)
     write_output(path, blob)
     if (lack := packing.flash_lack(len(blob), target)) > 0:
         note(
@@ -62,9 +79,14 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
         "least_arena_bytes": plan.least_arena_bytes,
         "state_bytes": plan.state_bytes,
         "macs": plan.macs,
-        "kernels": dict(Counter(f"{s.kernel.set}/{s.kernel.name}" for s in plan.steps)),
+        "kernels": dict(Counter(map(step_name, plan.steps))),
         "metadata": plan.metadata,
+        "certificate": as_data(plan.certificate, [step_name(step) for step in plan.steps]),
     }
+
+
+def step_name(step: PlannedStep) -> str:
+    return f"{step.kernel.set}/{step.kernel.name}"
 
 
 def show(summary: dict[str, Any], board: boards.Board) -> None:
@@ -85,3 +107,5 @@ def show(summary: dict[str, Any], board: boards.Board) -> None:
             ("kernels", steps),
         ],
     )
+    if summary["certificate"] is not None:
+        show_certificate(summary["certificate"])

@@ -14,6 +14,7 @@ from offramp.kernels import candidates, choose_sets
 from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import ALIGN, Buffer, aligned, alive, peak, place, place_greedily
+from offramp.plan.certificate import Certificate
 from offramp.plan.limit import within
 from offramp.plan.order import order, users_of
 from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
@@ -83,6 +84,7 @@ class Plan:
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     buffers: tuple[tuple[Buffer, int], ...] = ()  # arena buffers with their offsets, for reports
+    certificate: Certificate | None = None
 
     @property
     def macs(self) -> int:

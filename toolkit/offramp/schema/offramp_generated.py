@@ -184,6 +184,29 @@ def CreateStateInit(builder, offset, bytes, source, fill):
     return builder.Offset()
 
 
+class StepBound(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def SizeOf(cls):
+        return 8
+
+    # StepBound
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # StepBound
+    def Most(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(0))
+    # StepBound
+    def Least(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(4))
+
+def CreateStepBound(builder, most, least):
+    builder.Prep(4, 8)
+    builder.PrependUint32(least)
+    builder.PrependUint32(most)
+    return builder.Offset()
+
+
 class Port(object):
     __slots__ = ['_tab']
 
@@ -274,6 +297,76 @@ def StepInfoAddOp(builder, op): builder.PrependUOffsetTRelativeSlot(0, flatbuffe
 def StepInfoAddName(builder, name): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
 def StepInfoAddMacs(builder, macs): builder.PrependUint64Slot(2, macs, 0)
 def StepInfoEnd(builder): return builder.EndObject()
+
+
+class Certificate(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = Certificate()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsCertificate(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    # Certificate
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # Certificate
+    def Most(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Certificate
+    def Least(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Certificate
+    def StackBytes(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Certificate
+    def RamBytes(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Certificate
+    def Compiler(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+    # Certificate
+    def CodeSha256(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+def CertificateStart(builder): builder.StartObject(6)
+def CertificateAddMost(builder, most): builder.PrependUint32Slot(0, most, 0)
+def CertificateAddLeast(builder, least): builder.PrependUint32Slot(1, least, 0)
+def CertificateAddStackBytes(builder, stackBytes): builder.PrependUint32Slot(2, stackBytes, 0)
+def CertificateAddRamBytes(builder, ramBytes): builder.PrependUint32Slot(3, ramBytes, 0)
+def CertificateAddCompiler(builder, compiler): builder.PrependUOffsetTRelativeSlot(4, flatbuffers.number_types.UOffsetTFlags.py_type(compiler), 0)
+def CertificateAddCodeSha256(builder, codeSha256): builder.PrependUOffsetTRelativeSlot(5, flatbuffers.number_types.UOffsetTFlags.py_type(codeSha256), 0)
+def CertificateEnd(builder): return builder.EndObject()
 
 
 class Plan(object):
@@ -580,7 +673,40 @@ class Plan(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(28))
         return o == 0
 
-def PlanStart(builder): builder.StartObject(13)
+    # Plan
+    def Bounds(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 8
+            obj = StepBound()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Plan
+    def BoundsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Plan
+    def BoundsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        return o == 0
+
+    # Plan
+    def Certificate(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        if o != 0:
+            x = self._tab.Indirect(o + self._tab.Pos)
+            obj = Certificate()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+def PlanStart(builder): builder.StartObject(15)
 def PlanAddDims(builder, dims): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(dims), 0)
 def PlanStartDimsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def PlanAddTensors(builder, tensors): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(tensors), 0)
@@ -605,6 +731,9 @@ def PlanAddOutputPorts(builder, outputPorts): builder.PrependUOffsetTRelativeSlo
 def PlanStartOutputPortsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def PlanAddStepInfos(builder, stepInfos): builder.PrependUOffsetTRelativeSlot(12, flatbuffers.number_types.UOffsetTFlags.py_type(stepInfos), 0)
 def PlanStartStepInfosVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def PlanAddBounds(builder, bounds): builder.PrependUOffsetTRelativeSlot(13, flatbuffers.number_types.UOffsetTFlags.py_type(bounds), 0)
+def PlanStartBoundsVector(builder, numElems): return builder.StartVector(8, numElems, 4)
+def PlanAddCertificate(builder, certificate): builder.PrependUOffsetTRelativeSlot(14, flatbuffers.number_types.UOffsetTFlags.py_type(certificate), 0)
 def PlanEnd(builder): return builder.EndObject()
 
 
