@@ -6,6 +6,7 @@
 
 typedef struct ring {
     const ofr_dsp_conv_2d_params *p;
+    const ofr_dsp_packing *packing;
     const int8_t *in;
     int8_t *rows;
     uint32_t n, bytes;            /* rows in the ring, bytes of one */
@@ -37,9 +38,9 @@ static uint32_t groups_of(const ofr_dsp_conv_2d_params *p) {
     return ((uint32_t)p->kernel_h * p->kernel_w * (p->in_c / p->groups) + 3u) / 4u;
 }
 
-static ofr_status check(const ofr_call *call) {
+ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    const ofr_status status = ofr_dsp_check_layer(call);
+    const ofr_status status = ofr_dsp_check_layer(call, weight_bytes);
     if (status != OFR_OK) {
         return status;
     }
@@ -87,14 +88,15 @@ static void multiply(const ring *r, const int8_t *bytes, uint32_t *taps, int8_t 
     for (uint32_t g = r->p->groups; g != 0; g--, bytes += r->k, channel += r->group_out) {
         const int8_t *const from[OFR_DSP_PIXELS] = {bytes, bytes + r->distance, bytes + 2 * r->distance};
         int8_t *const to[OFR_DSP_PIXELS] = {out[0] + channel, out[1] + channel, out[2] + channel};
-        (void)ofr_dsp_widen_three(from, taps, r->groups);
-        stream = ofr_dsp_channels(stream, taps, r->groups, r->group_out, to);
+        (void)r->packing->widen_three(from, taps, r->groups);
+        stream = ofr_dsp_channels(r->packing->multiply, stream, taps, r->groups, r->group_out, to);
     }
 }
 
-static void run(const ofr_call *call) {
+void ofr_dsp_gather_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    ring r = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = ring_rows(p)};
+    ring r = {.p = p, .packing = packing, .in = (const int8_t *)call->in[0].data, .rows = call->scratch};
+    r.n = ring_rows(p);
     const uint32_t span = ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w);
     r.bytes = row_bytes(p);
     r.left = p->pad_left < span ? p->pad_left : span;
@@ -134,6 +136,14 @@ static void run(const ofr_call *call) {
         multiply(&r, bytes, taps, to);
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
+}
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_gather_conv(call, OFR_DSP_INT8_SIZE);
+}
+
+static void run(const ofr_call *call) {
+    ofr_dsp_gather_conv(call, &ofr_dsp_int8_size);
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {

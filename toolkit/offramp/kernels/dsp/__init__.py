@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp import depthwise, gemm, pointwise
+from offramp.kernels.dsp import depthwise, gemm, pointwise, winograd
 from offramp.ops.op import Kernel, Step
 
-KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS, *depthwise.KERNELS, *pointwise.KERNELS)
+KERNELS: tuple[Kernel, ...] = (*gemm.KERNELS, *depthwise.KERNELS, *pointwise.KERNELS, *winograd.KERNELS)
 
 Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
 
 # The ways of serving an op; each gives None where a precondition of its kernel does not hold.
 LOWER: dict[str, tuple[Lower, ...]] = {
-    "conv_2d": (gemm.lower_conv_2d,),
+    "conv_2d": (
+        partial(gemm.lower_conv_2d, gemm.INT8_SIZE),
+        partial(gemm.lower_conv_2d, gemm.INT16),
+        winograd.lower,
+    ),
     "depthwise_conv_2d": (depthwise.lower,),
     "add": (pointwise.lower_add,),
     "average_pool_2d": (pointwise.lower_average,),
-    "fully_connected": (gemm.lower_fully_connected,),
+    "fully_connected": (
+        partial(gemm.lower_fully_connected, gemm.INT8_SIZE),
+        partial(gemm.lower_fully_connected, gemm.INT16),
+    ),
 }
 
 
