@@ -19,9 +19,6 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes) {
     if (p->groups == 0 || p->in_c == 0 || p->in_c % p->groups != 0 || p->out_c % p->groups != 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->groups, p->in_c);
     }
-    if (p->out_rows == 0 || p->out_cols == 0 || p->out_c == 0 || p->kernel_h == 0 || p->kernel_w == 0) {
-        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
-    }
     if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) ||
         !ofr_window_is_sane(p->kernel_w, p->stride_w, p->dilation_w)) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
@@ -32,7 +29,7 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes) {
         return status;
     }
     const uint32_t k = ofr_dsp_volume(p->kernel_h, p->kernel_w, p->in_c / p->groups);
-    if (k > 65536) {
+    if (k == 0 || k > 65536 || call->out[0].bytes == 0) {
         return ofr_refuse(call, OFR_E_VALUE, k, 65536);
     }
     const uint32_t pairs = (p->out_c / p->groups + 1u) / 2u * p->groups;

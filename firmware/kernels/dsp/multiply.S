@@ -144,7 +144,7 @@ ofr_dsp_multiply:
     four_by_four r4, r5
     .endm
 
-    .equ ROW_UNROLLED, 8
+    .equ ROW_UNROLLED, 4
     .equ ROW_BYTES, 27 * 4
 
 /* Stack: multiplier, offset, exponent, taps, end of taps, entry, out, end of out. */

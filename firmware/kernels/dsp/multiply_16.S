@@ -5,7 +5,7 @@
 #include "linear.h"
 #include "taps_16.h"
 
-    .equ UNROLLED, 4 /* a power of 2 */
+    .equ UNROLLED, 8 /* a power of 2 */
 
 /* Twice a sum to an output byte. */
     .macro requantize sum, multiplier, offset, exponent, temporary
@@ -137,7 +137,7 @@ ofr_dsp_multiply_16:
     two_by_four r5
     .endm
 
-    .equ ROW_UNROLLED, 8
+    .equ ROW_UNROLLED, 4
     .equ ROW_BYTES, 21 * 4
 
 /* Stack: multiplier, offset, exponent, taps, end of taps, entry, out, end of out. */

@@ -1,6 +1,6 @@
 /* 3x3 convolution at stride 1, int8, by Winograd's transform: three tiles of four outputs by two channels at a time. */
 /* The time goes into winograd.S: what is left is compiled for size. */
-#pragma GCC optimize("O2")
+#pragma GCC optimize("Os")
 
 #include "winograd.h"
 

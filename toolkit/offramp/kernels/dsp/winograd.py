@@ -32,8 +32,8 @@ PARAMS = Params(
 WINOGRAD = Kernel("dsp", "winograd_conv_2d", 0x0315, 1, PARAMS, SAME_START)
 KERNELS = (WINOGRAD,)
 
-FRACTION = 4  # sums are kept times this
-MOST_FRACTION = 64  # in the linear form: transformed weights are at most 9 * 128 * 16
+FRACTION = 4  # sums are kept times this, in the linear form times up to 256 where the weights are int16 then
+MOST_FRACTION = 256
 ACCUMULATOR_BOUND = (1 << 31) // FRACTION
 MOST_CHANNELS = 4096
 MOST_QUADS = 16  # of channels of one plane
@@ -49,12 +49,16 @@ def blocks_of(in_c: int) -> tuple[int, int]:
     return blocks, -(-quads // blocks)
 
 
+def transformed(c: Channels, in_c: int) -> Array:
+    """Four times the weights' transform, [in_c, 4, 4, out_c]."""
+    u: Array = np.einsum("ik,okln,jl->nijo", TRANSFORM, c.weights.reshape(-1, 3, 3, in_c), TRANSFORM)
+    return u
+
+
 def stream(c: Channels, in_c: int, fraction: Array, short: Linear | None) -> Array:
     """Channel pairs of winograd.h: weights by block, plane and taps, then requantization and bias."""
     blocks, quads = blocks_of(in_c)
-    w = c.weights.reshape(-1, 3, 3, in_c)
-    u = np.einsum("ik,okln,jl->nijo", TRANSFORM, w, TRANSFORM)  # [in_c, 4, 4, out_c]
-    u *= fraction // FRACTION
+    u = transformed(c, in_c) * (fraction // FRACTION)
     tails = [fraction * c.bias, c.multiplier, 2 * c.offset + 1, c.exponent + 1]
     if short is not None:
         tails = [fraction * c.bias + short.offset, short.multiplier]
@@ -99,7 +103,8 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
     c = channels(constant(weights).reshape(g["out_c"], -1), bias, zero, r, ACCUMULATOR_BOUND)
     if c is None or c.exponent.max() >= MAX_EXPONENT:
         return None
-    fraction = fractions(c, r.zero_point, FRACTION, MOST_FRACTION)
+    room = 32767 // abs(transformed(c, g["in_c"])).max(axis=(0, 1, 2)).clip(1)
+    fraction = fractions(c, r.zero_point, FRACTION, np.minimum(FRACTION * room, MOST_FRACTION))
     short = linear(c, r, fraction)
     if short is None:
         fraction = np.full_like(fraction, FRACTION)
