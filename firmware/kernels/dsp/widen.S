@@ -170,7 +170,7 @@
 2:
     strd r4, r5, [sp]
     ldmia.w r11, {r0, r1, r10} /* pixels */
-    add r0, r0, r4
+    adds r0, r0, r4
     add r1, r1, r4
     add r10, r10, r4
     ldr r3, [r11, #32] /* fours */
@@ -206,12 +206,12 @@
     ldr r3, [sp, #24]
     cbz r3, 6f
     ldrd r0, r7, [r11, #40] /* the rests as one run more */
-    add r1, r0, r7
+    adds r1, r0, r7
     add r10, r1, r7
-    mov r4, #1
+    movs r4, #1
     strd r4, r4, [sp]
     str r4, [sp, #12]
-    mov r4, #0
+    movs r4, #0
     strd r4, r4, [sp, #20]
     b 3b
 6:

@@ -167,17 +167,17 @@ ofr_dsp_winograd_channels:
     strd r5, r8, [sp, #SUM + 4]
     strd r9, r10, [sp, #SUM + 12]
     str r6, [sp, #END]
-    sub r7, r7, #2 /* the first are always there */
-    mov r6, #3
+    subs r7, r7, #2 /* the first are always there */
+    movs r6, #3
     udiv r4, r7, r6
     mls r5, r4, r6, r7
     rsb r4, r4, #SIXES
     ldr r7, =(3f + 1)
-    mov r6, #SIX_TAPS_BYTES
+    movs r6, #SIX_TAPS_BYTES
     mla r6, r4, r6, r7
     str r6, [sp, #ENTRY_SIXES]
     cbz r5, 1f
-    sub r6, r7, #4
+    subs r6, r7, #4
     sub r6, r6, r5, lsl #5 /* TWO_TAPS_BYTES */
 1:
     str r6, [sp, #ENTRY]
@@ -209,7 +209,7 @@ ofr_dsp_winograd_channels:
     ldr r2, [r1, #4] /* sums */
     str r2, [sp, #SUM]
     ldr r1, [r1, #20] /* tiles */
-    mov r2, #2
+    movs r2, #2
     str r2, [sp, #CHANNELS]
 5: /* all outputs of a channel */
     ldmia.w sp, {r2-r5}
@@ -266,7 +266,7 @@ ofr_dsp_winograd_channels:
     bne 5b
     add r0, r0, #16
 8:
-    sub r1, r1, #48
+    subs r1, r1, #48
     ldr r2, [sp, #CHANNELS]
     subs r2, r2, #1
     str r2, [sp, #CHANNELS]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp.gemm import fill_up
 from offramp.kernels.dsp.linear import Linear, fractions, linear
 from offramp.kernels.dsp.requantize import MAX_EXPONENT, Channels, channels
 from offramp.ops import conv_2d
@@ -66,9 +65,9 @@ def stream(c: Channels, in_c: int, fraction: Array, short: Linear | None) -> Arr
     filled[:in_c] = u.reshape(in_c, PLANES, -1)
     halves = filled.reshape(blocks, quads, 2, 2, PLANES, -1) & 0xFFFF  # channels 4 q + 2 h + e
     words = halves[:, :, 0] | halves[:, :, 1] << 16  # [blocks, quads, e, PLANES, out_c]
-    rows = fill_up(words.transpose(4, 0, 3, 1, 2).reshape(len(c.bias), -1), 2)
-    weights = rows.reshape(len(rows) // 2, 2, -1).transpose(0, 2, 1).reshape(len(rows) // 2, -1)
-    tail = fill_up(np.stack(tails, axis=1) & 0xFFFFFFFF, 2).reshape(len(weights), -1)
+    rows = words.transpose(4, 0, 3, 1, 2).reshape(len(c.bias) // 2, 2, -1)
+    weights = rows.transpose(0, 2, 1).reshape(len(rows), -1)
+    tail = (np.stack(tails, axis=1) & 0xFFFFFFFF).reshape(len(rows), -1)
     pairs: Array = np.concatenate([weights, tail], axis=1).astype("<u4")
     return pairs
 
@@ -95,7 +94,7 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
     ones = ("stride_h", "stride_w", "dilation_h", "dilation_w", "groups")
     if (g["kernel_h"], g["kernel_w"]) != (3, 3) or any(g[name] != 1 for name in ones):
         return None
-    if g["in_c"] > MOST_CHANNELS:
+    if g["in_c"] > MOST_CHANNELS or g["out_c"] % 2 != 0:
         return None
     r = requantization(x, weights, out, a.activation)
     zero = x.quant.zero_point
