@@ -84,8 +84,8 @@
     strd r3, r3, [sp, #BIAS]
     ldr r0, [sp, #IN]
     ldr r3, [sp, #PITCH]
-    add r1, r0, r3
-    add r2, r1, r3
+    adds r1, r0, r3
+    adds r2, r1, r3
     ldrd lr, r4, [sp, #FIRST_OUT]
     str r4, [sp, #LINES_LEFT]
 1:

@@ -16,7 +16,7 @@
     .endm
 
 /* Stack: b of the outputs less a, end of a, c less a, a; taps, entry for the taps that are left by sixes, entry for the
- * sixes, end of taps, requantization. */
+ * sixes, end of taps, what follows the sixes, requantization. */
     .section .text.ofr_dsp_multiply_16, "ax", %progbits
     .global ofr_dsp_multiply_16
     .type ofr_dsp_multiply_16, %function
@@ -50,6 +50,10 @@ ofr_dsp_multiply_16:
     ite ne
     addne r10, r7, #4f - 3f
     addeq r10, r7, #6f - 3f
+    str r10, [sp, #36]
+    cmp r9, #UNROLLED /* sixes: further rounds */
+    it hs
+    addhs r10, r7, #7f - 3f
     str r10, [sp, #32]
     cbz r5, 1f
     subs r6, r7, #4
@@ -74,10 +78,12 @@ ofr_dsp_multiply_16:
     .rept UNROLLED
     six_taps
     .endr
+    ldr pc, [sp, #32]
+7:
     ldr r2, [sp, #28]
     cmp r1, r2
     bne 3b
-    ldr pc, [sp, #32]
+    ldr pc, [sp, #36]
 4:
     ldmia r0!, {r4, r5}
     ldmia.w sp, {r1, r2, r6, lr}

@@ -129,24 +129,15 @@
 
 /* r0 widened pixel, r1 one of three places among taps, r2 groups. */
     function ofr_dsp_place
-    push {r4-r7}
-    lsrs r2, r2, #1
-    bcc 1f
-    ldmia.w r0!, {r4, r5}
-    str r4, [r1], #12
-    str r5, [r1], #12
-    cbz r2, 2f
+    push {r4, r5}
 1:
-    ldmia.w r0!, {r4-r7}
+    ldmia r0!, {r4, r5}
     str r4, [r1], #12
     str r5, [r1], #12
-    str r6, [r1], #12
-    str r7, [r1], #12
     subs r2, r2, #1
     bne 1b
-2:
     mov r0, r1
-    pop {r4-r7}
+    pop {r4, r5}
     bx lr
     .size ofr_dsp_place, . - ofr_dsp_place
 

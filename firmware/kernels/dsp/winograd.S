@@ -247,7 +247,7 @@ ofr_dsp_winograd_channels:
     ldr r2, [sp, #TILES_END]
     cmp r1, r2
     bne 5b
-    add r0, r0, #8
+    adds r0, r0, #8
     b 8f
 7:
     ldrd r2, r3, [r0, #4]
@@ -264,7 +264,7 @@ ofr_dsp_winograd_channels:
     ldr r2, [sp, #TILES_END]
     cmp r1, r2
     bne 5b
-    add r0, r0, #16
+    adds r0, r0, #16
 8:
     subs r1, r1, #48
     ldr r2, [sp, #CHANNELS]
