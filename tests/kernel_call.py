@@ -95,6 +95,7 @@ def library(kernels: str = "generic") -> ctypes.CDLL:
             includes += compile_cmsis_nn(Path(folder))
         sources = [
             *map(str, (firmware / "kernels" / kernels).glob("*.c")),
+            f"{firmware}/src/library_layer.c",
             *map(str, Path(folder).glob("*.o")),
         ]
         target = Path(folder) / "kernels.so"
