@@ -1,6 +1,6 @@
 # Every target sets up what it needs: system packages (apt) and .venv.
 PYTHON = .venv/bin/python
-.PHONY: setup demo test check soak bench generate clean
+.PHONY: setup demo test check soak bench costs generate clean
 
 setup:
 	@tools/setup
@@ -25,6 +25,10 @@ soak: setup
 bench: setup
 	$(PYTHON) tools/bench.py
 	$(PYTHON) tools/generate.py
+
+costs: setup
+	$(PYTHON) -m tools.costs
+	$(PYTHON) -m tools.cost_check
 
 generate: setup
 	$(PYTHON) tools/generate.py

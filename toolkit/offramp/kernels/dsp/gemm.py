@@ -18,12 +18,15 @@ from offramp.ops.op import (
     Kernel,
     Params,
     Step,
+    Work,
     block,
     constant,
     elements,
     present,
 )
+from offramp.ops.work import Numbers, Product
 
+PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 CONV_PARAMS = Params(
     "dsp_conv_2d",
     [
@@ -45,11 +48,36 @@ FULLY_CONNECTED_PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 2, CONV_PARAMS, SAME_START)
-CONV = Kernel("dsp", "conv_2d", 0x0302, 2, CONV_PARAMS, SAME_START)
-GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 2, CONV_PARAMS, SAME_START)
-FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
-NARROW = Kernel("dsp", "narrow_conv_2d", 0x0321, 1, CONV_PARAMS, SAME_START)
+
+
+TILE = Product(PIXELS, 2, 4)
+
+
+def ring_work(n: Numbers) -> dict[str, int]:
+    """Pixels that are no neighbours of the others in their tile are gathered alone."""
+    alone = x = 0
+    for i in range(0, n["out_rows"] * n["out_cols"], PIXELS):
+        together = x + PIXELS <= n["out_cols"]
+        alone += 0 if together else min(PIXELS, n["out_rows"] * n["out_cols"] - i)
+        x = (x + PIXELS) % n["out_cols"]
+    return {
+        **TILE(n),
+        "alone_runs": alone * n["kernel_h"],
+        "alone": alone * n["kernel_h"] * n["kernel_w"] * n["in_c"],
+    }
+
+
+def conv_kernel(name: str, number: int, packing: int, work: Work) -> Kernel:
+    return Kernel("dsp", name, 0x0300 + number, packing, CONV_PARAMS, SAME_START, work=work)
+
+
+POINTWISE = conv_kernel("pointwise_conv_2d", 0x01, 2, TILE)
+CONV = conv_kernel("conv_2d", 0x02, 2, ring_work)
+GATHER = conv_kernel("gather_conv_2d", 0x03, 2, TILE)
+FULLY_CONNECTED = Kernel(
+    *("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT), work=Product(1, 4, 8)
+)
+NARROW = conv_kernel("narrow_conv_2d", 0x21, 1, ring_work)
 KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW)
 
 ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
@@ -57,7 +85,6 @@ ACCUMULATOR_BOUND = 1 << 23  # sums are kept times FRACTION
 MAX_TAPS = 65536
 FRACTION = 256  # sums are kept times this
 NARROW_RUN, NARROW_BYTES = 8, 5120  # bytes of a kernel row that pay for a ring of windows, and its scratch
-PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 
 
 def radix(c: Channels) -> tuple[Array, Array] | None:
