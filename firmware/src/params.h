@@ -64,6 +64,14 @@
 #define OFR_PACKING_DSP_FULLY_CONNECTED 1u
 #define OFR_KERNEL_DSP_NARROW_CONV_2D 0x0321u
 #define OFR_PACKING_DSP_NARROW_CONV_2D 1u
+#define OFR_KERNEL_DSP_POINTWISE_CONV_2D_16 0x0311u
+#define OFR_PACKING_DSP_POINTWISE_CONV_2D_16 1u
+#define OFR_KERNEL_DSP_CONV_2D_16 0x0312u
+#define OFR_PACKING_DSP_CONV_2D_16 1u
+#define OFR_KERNEL_DSP_GATHER_CONV_2D_16 0x0313u
+#define OFR_PACKING_DSP_GATHER_CONV_2D_16 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED_16 0x0314u
+#define OFR_PACKING_DSP_FULLY_CONNECTED_16 1u
 #define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3 0x0305u
 #define OFR_PACKING_DSP_DEPTHWISE_CONV_2D_3X3 1u
 #define OFR_KERNEL_DSP_DEPTHWISE_CONV_2D_3X3_LINEAR 0x0306u
@@ -74,6 +82,8 @@
 #define OFR_PACKING_DSP_ADD 1u
 #define OFR_KERNEL_DSP_AVERAGE_POOL_2D 0x0308u
 #define OFR_PACKING_DSP_AVERAGE_POOL_2D 1u
+#define OFR_KERNEL_DSP_WINOGRAD_CONV_2D 0x0315u
+#define OFR_PACKING_DSP_WINOGRAD_CONV_2D 1u
 #define OFR_KERNEL_DSP_ADD_TABLE 0x0322u
 #define OFR_PACKING_DSP_ADD_TABLE 1u
 #define OFR_KERNEL_DSP_MUL 0x0323u
@@ -471,6 +481,22 @@ typedef struct ofr_dsp_add_params {
     int16_t act_max;
 } ofr_dsp_add_params;
 _Static_assert(sizeof(ofr_dsp_add_params) == 16, "layout");
+
+typedef struct ofr_dsp_winograd_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t linear;
+} ofr_dsp_winograd_params;
+_Static_assert(sizeof(ofr_dsp_winograd_params) == 24, "layout");
 
 typedef struct ofr_mve_pointwise_params {
     uint32_t pixels;

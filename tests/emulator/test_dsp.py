@@ -12,11 +12,12 @@ from offramp import boards
 from offramp.frontends import tflite
 from offramp.kernels import dsp
 from offramp.plan import make_plan
-from tests.emulator.grid import failures, from_oracle, run_grid
+from tests.emulator.grid import GridCase, failures, from_oracle, run_grid
 from tests.oracle.case import ACTIVATIONS, RELU, SAME, VALID, Case, Cases, Grid
 from tests.oracle.cases import OPS
 from tests.oracle.tflite_writer import Tensor
 from tests.oracle.weighted import conv_case, layer, window
+from tests.ways import DSP_WAYS, preferring
 
 pytestmark = pytest.mark.emulator
 
@@ -65,20 +66,65 @@ def conv_cases(seed: int, n: int) -> Cases:
         yield conv_case(grid, 7 * i, size, in_c, groups, out, out_c, kernel, stride, dilation, padding)
 
 
+def winograd_cases(seed: int, n: int) -> Cases:
+    """3x3 windows at stride 1: odd sizes, any channels, more than one block of them."""
+    grid = Grid("CONV_2D", seed)
+    for i in range(n):
+        padding, many = grid.pick((SAME, VALID)), grid.pick((65, 72, 130)) if i % 11 == 0 else 0
+        in_c, out_c = (int(grid.pick((1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 33, 64))) for _ in range(2))
+        size = tuple(int(grid.rng.integers(3 if padding == VALID else 1, 12)) for _ in range(2))
+        out = tuple(window(k, 3, 1, 1, padding) for k in size)
+        yield conv_case(grid, i, size, many or in_c, 1, out, out_c, (3, 3), (1, 1), (1, 1), padding)
+
+
+def fully_connected_cases(seed: int, n: int) -> Cases:
+    """One row, one multiplier, any depth and number of outputs."""
+    grid = Grid("FULLY_CONNECTED", seed)
+    for i in range(n):
+        depth, out_c = int(grid.rng.integers(30, 300)), int(grid.rng.integers(36, 80))
+        source = grid.tensor("input", (1, depth))
+        drawn = layer(grid, source, (out_c, depth), 0, (1, out_c), "usual", False, i % 4 != 3)
+        yield grid.case(
+            f"{depth}_to{out_c}",
+            [source, drawn.weights, drawn.bias],
+            [drawn.output],
+            "FullyConnectedOptions",
+            FusedActivationFunction=ACTIVATIONS[i % 4],
+        )
+
+
 def share(config: pytest.Config) -> int:
     """All shapes where soak tests are asked for, else a quarter."""
     return SHAPES if "soak" in str(config.getoption("-m")) else SHAPES // 4
 
 
-@pytest.mark.parametrize("draw", [conv_cases, depthwise_cases])
+def packed(case: Case, way: int = 0) -> GridCase:
+    with preferring(way):
+        return from_oracle(case, boards.load(BOARD))
+
+
+@pytest.mark.parametrize(
+    ("draw", "way", "kernels"),
+    [
+        (conv_cases, 0, {"pointwise_conv_2d", "conv_2d", "gather_conv_2d"}),
+        (conv_cases, 1, {"pointwise_conv_2d_16", "conv_2d_16", "gather_conv_2d_16"}),
+        (winograd_cases, 2, {"winograd_conv_2d"}),
+        (depthwise_cases, 0, {"depthwise_conv_2d_3x3", "depthwise_conv_2d_3x3_linear"}),
+        (fully_connected_cases, 0, {"fully_connected"}),
+        (fully_connected_cases, 1, {"fully_connected_16"}),
+    ],
+)
 def test_random_shapes_equal_the_oracle(
-    draw: Callable[[int, int], Cases], tmp_path: Path, request: pytest.FixtureRequest
+    draw: Callable[[int, int], Cases],
+    way: int,
+    kernels: set[str],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    board = boards.load(BOARD)
-    cases = [from_oracle(case, board) for case in draw(11, share(request.config))]
-    fast = [case for case in cases if any(kernel.startswith("dsp/") for kernel in case.kernels)]
-    assert len(fast) > 0.8 * len(cases)
-    assert failures(run_grid(board, cases, tmp_path)) == []
+    cases = [packed(case, way) for case in draw(11, share(request.config))]
+    wanted = {f"dsp/{name}" for name in kernels}
+    assert sum(not wanted.isdisjoint(case.kernels) for case in cases) > 0.8 * len(cases)
+    assert failures(run_grid(boards.load(BOARD), cases, tmp_path)) == []
 
 
 def test_every_kernel_is_used_and_equals_the_oracle(tmp_path: Path) -> None:
@@ -86,7 +132,7 @@ def test_every_kernel_is_used_and_equals_the_oracle(tmp_path: Path) -> None:
     pooled = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN")
     ops = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", *pooled)
     drawn = [case for op in ops for case in OPS[op](3)] + list(depthwise_cases(5, 20))
-    cases = [from_oracle(case, board) for case in drawn]
+    cases = [packed(case, way) for case in drawn for way in range(DSP_WAYS)]
     used = {kernel for case in cases for kernel in case.kernels if kernel.startswith("dsp/")}
     assert used == {f"dsp/{k.name}" for k in dsp.KERNELS}
     assert failures(run_grid(board, cases, tmp_path)) == []
@@ -126,36 +172,41 @@ def weights_of(shape: tuple[int, ...], low: int = -127, high: int = 128) -> np.n
     return np.random.default_rng(4).integers(low, high, shape)
 
 
-def preconditions() -> Iterator[tuple[Case, str]]:
-    """Cases and the set that must take them."""
-    plain, planes = weights_of((4, 1, 1, 8)), weights_of((1, 3, 3, 4))
+ANY, WIDE = {"int8 size", "int16", "Winograd"}, {"int16", "Winograd"}
+PACKING = {"pointwise_conv_2d_16": "int16", "conv_2d_16": "int16", "winograd_conv_2d": "Winograd"}
+
+
+def preconditions() -> Iterator[tuple[Case, set[str]]]:
+    """Cases and the packings that are offered; Winograd's only for 3x3 windows."""
+    plain, square, planes = weights_of((4, 1, 1, 8)), weights_of((4, 3, 3, 8)), weights_of((1, 3, 3, 4))
     none = [0, 0, 0, 0]
     # Biases that put half a step between the accumulator's bounds, so that the channel is not constant.
-    yield built("fits", plain, none, 1 / 3000), "dsp"
-    yield built("sum beyond 2^23", weights_of((2, 1, 1, 700), 100), [0, 0], 2**-17), "cmsis_nn"
-    yield built("bias beyond 2^23", plain, [0, 1 << 23, 0, 0], 2**-16.5), "cmsis_nn"
-    odd = plain.copy()
+    yield built("fits", square, none, 1 / 3000), ANY
+    yield built("sum beyond 2^23", weights_of((2, 1, 1, 700), 100), [0, 0], 2**-17), {"int16"}
+    yield built("bias beyond 2^23", square, [0, 1 << 23, 0, 0], 2**-16.5), WIDE
+    yield built("bias beyond 2^29", square, [0, 1 << 29, 0, 0], 2**-22.5), {"int16"}
+    yield built("bias beyond 2^30", square, [0, 1 << 30, 0, 0], 2**-23.5), set()
+    odd = square.copy()
     odd[0, 0, 0, :2] = -1, -128
-    yield built("two weights beyond a half word", odd, none, 1 / 3000), "cmsis_nn"
-    yield built("multiplier above a half", plain % 2, none, 0.8), "cmsis_nn"
-    yield built("exponent beyond 23", plain, [1 << 22] * 4, 2**-24.3), "dsp"  # constant in every channel
-    yield built("a constant channel", plain, [0, 1 << 29, 0, -(1 << 29)], 1 / 3000), "dsp"
-    yield built("depthwise fits", planes, none, 1 / 3000, True), "dsp"
-    yield (
-        built("depthwise bias beyond 2^30", planes, [0, (1 << 30) + (1 << 23), 0, 0], 2**-24, True),
-        "cmsis_nn",
-    )
-    yield built("depthwise exponent beyond 23", planes, [7 << 25] * 4, 2**-26, True), "cmsis_nn"
-    yield built("depthwise multiplier above a half", planes % 2, none, 0.9, True), "cmsis_nn"
+    yield built("two weights beyond a half word", odd, none, 1 / 3000), WIDE
+    yield built("multiplier above a half", square % 2, none, 0.8), set()
+    yield built("exponent 23", square, [round(2**22.5)] * 4, 2**-23.5), {"int8 size", "int16"}
+    yield built("exponent beyond 23", plain, [1 << 22] * 4, 2**-24.3), ANY - {"Winograd"}  # all constant
+    yield built("a constant channel", square, [0, 1 << 28, 0, -(1 << 28)], 1 / 3000), ANY
+    yield built("depthwise fits", planes, none, 1 / 3000, True), {"int8 size"}
+    yield built("depthwise bias beyond 2^30", planes, [0, (1 << 30) + (1 << 23), 0, 0], 2**-24, True), set()
+    yield built("depthwise exponent beyond 23", planes, [7 << 25] * 4, 2**-26, True), set()
+    yield built("depthwise multiplier above a half", planes % 2, none, 0.9, True), set()
 
 
 def test_weights_that_break_a_precondition_take_another_kernel(tmp_path: Path) -> None:
-    board = boards.load(BOARD)
-    expected = list(preconditions())
-    cases = [from_oracle(case, board) for case, _ in expected]
-    chosen = {case.name: case.kernels[0].split("/")[0] for case in cases}
-    assert chosen == {case.name: wanted for case, wanted in expected}
-    assert failures(run_grid(board, cases, tmp_path)) == []
+    cases = [(packed(case, way), wanted) for case, wanted in preconditions() for way in range(DSP_WAYS)]
+    found: dict[str, set[str]] = {}
+    for case, _ in cases:
+        set_, kernel = case.kernels[0].split("/")
+        found.setdefault(case.name, set()).update({PACKING.get(kernel, "int8 size")} if set_ == "dsp" else ())
+    assert found == {case.name: wanted for case, wanted in cases}
+    assert failures(run_grid(boards.load(BOARD), [case for case, _ in cases], tmp_path)) == []
 
 
 def test_the_linear_form_is_used_where_it_gives_the_same_bits(tmp_path: Path) -> None:
@@ -175,7 +226,8 @@ def test_the_linear_form_is_used_where_it_gives_the_same_bits(tmp_path: Path) ->
 # ---- working over the input ----
 
 
-def test_layers_work_over_their_input(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", range(DSP_WAYS))
+def test_layers_work_over_their_input(way: int, tmp_path: Path) -> None:
     """An input that dies with its layer lies where the output begins, whichever is longer."""
     board = boards.load(BOARD)
     grid, one, three = Grid("CONV_2D", 2), (1, 1), (3, 3)
@@ -188,10 +240,10 @@ def test_layers_work_over_their_input(tmp_path: Path) -> None:
         *depthwise_cases(8, 24),
     ]
     for case in cases:
-        plan = make_plan(tflite.load(case.model, case.name), board)
+        with preferring(way):
+            plan = make_plan(tflite.load(case.model, case.name), board)
         [step] = plan.steps
         source, out = plan.tensors[step.inputs[0]], plan.tensors[step.outputs[0]]
         if step.kernel.set == "dsp" and "depthwise" not in step.kernel.name:
             assert source.offset == out.offset, case.name
-    packed = [from_oracle(case, board) for case in cases]
-    assert failures(run_grid(board, packed, tmp_path)) == []
+    assert failures(run_grid(board, [packed(case, way) for case in cases], tmp_path)) == []

@@ -15,6 +15,7 @@ from tests.oracle import cases, tflite_writer
 from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, constant, like
 from tests.oracle.tflite_writer import Operator, Subgraph, Tensor
 from tests.oracle.weighted import layer
+from tests.ways import DSP_WAYS, preferring
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
@@ -114,13 +115,15 @@ def of_every_op(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str,
             spread = i % 5 == 1 and taken < 3
             if not spread and op not in SEVERAL_KERNELS:
                 continue
-            packed = plan(case.model, board, folder, Options(kernels=kernels))
-            used = {step.kernel.id for step in packed.steps}
-            small = len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES
-            if small and (spread or not used <= hit):
-                yield case.name, packed
-                hit |= used
-                taken += spread
+            for way in range(DSP_WAYS if kernels == "dsp" else 1):
+                with preferring(way):
+                    packed = plan(case.model, board, folder, Options(kernels=kernels))
+                used = {step.kernel.id for step in packed.steps}
+                small = len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES
+                if small and ((spread and way == 0) or not used <= hit):
+                    yield f"{case.name}_{way}", packed
+                    hit |= used
+                    taken += spread and way == 0
         assert taken, f"{op} has no small case"
 
 

@@ -7,6 +7,7 @@
 
 typedef struct ring {
     const ofr_dsp_conv_2d_params *p;
+    const ofr_dsp_packing *packing;
     const int8_t *in;
     uint32_t *rows;    /* each: words of the positions that windows span, z and y for each four channels */
     uint32_t n, words; /* rows in the ring, words of one */
@@ -25,12 +26,12 @@ static uint32_t groups_of(const ofr_dsp_conv_2d_params *p) {
     return (uint32_t)p->kernel_h * p->kernel_w * (p->in_c / 4u);
 }
 
-static ofr_status check(const ofr_call *call) {
+ofr_status ofr_dsp_check_conv(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
     if (p->in_c % 4 != 0 || p->groups != 1 || p->input_zero_point < -128 || p->input_zero_point > 127) {
         return ofr_refuse(call, OFR_E_VALUE, p->in_c, 4);
     }
-    const ofr_status status = ofr_dsp_check_layer(call);
+    const ofr_status status = ofr_dsp_check_layer(call, weight_bytes);
     if (status != OFR_OK) {
         return status;
     }
@@ -39,11 +40,11 @@ static ofr_status check(const ofr_call *call) {
 }
 
 /* Fills n groups with the input's zero point. */
-static void fill(uint32_t *at, uint32_t groups, int32_t zero_point) {
+static void fill(ofr_dsp_widen_run *widen, uint32_t *at, uint32_t groups, int32_t zero_point) {
     uint32_t one[2];
     int8_t four[4];
     memset(four, zero_point, 4);
-    ofr_dsp_widen(four, one, 1);
+    widen(four, one, 1);
     for (uint32_t i = 0; i < groups; i++, at += 2) {
         at[0] = one[0];
         at[1] = one[1];
@@ -65,9 +66,9 @@ static void advance(ring *r, uint32_t y) {
         const uint32_t cols = p->cols < span - left ? p->cols : span - left, groups = cols * (p->in_c / 4u);
         row += left * (p->in_c / 2u);
         if (inside < p->rows && groups != 0) {
-            ofr_dsp_widen(r->in + inside * p->cols * p->in_c, row, groups);
+            r->packing->widen(r->in + inside * p->cols * p->in_c, row, groups);
         } else {
-            fill(row, groups, p->input_zero_point);
+            fill(r->packing->widen, row, groups, p->input_zero_point);
         }
         slot = slot + 1 == r->n ? 0 : slot + 1;
     }
@@ -90,14 +91,14 @@ static void gather(const ring *r, uint32_t y, uint32_t x, uint32_t *taps, int al
     }
 }
 
-static void run(const ofr_call *call) {
+void ofr_dsp_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    ring r = {p, (const int8_t *)call->in[0].data, call->scratch, ring_rows(p), row_words(p), 0};
+    ring r = {p, packing, (const int8_t *)call->in[0].data, call->scratch, ring_rows(p), row_words(p), 0};
     const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
     uint32_t *taps = r.rows + r.n * r.words;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t groups = groups_of(p), out_c = p->out_c, pixels = (uint32_t)p->out_rows * p->out_cols;
-    fill(r.rows, r.n * r.words / 2, p->input_zero_point); /* the padding on the left and right stays */
+    fill(packing->widen, r.rows, r.n * r.words / 2, p->input_zero_point); /* the padding on the left and right stays */
     advance(&r, 0);
     uint32_t x = 0, y = 0;
     for (uint32_t i = 0; i < pixels; i += OFR_DSP_PIXELS, out += OFR_DSP_PIXELS * out_c) {
@@ -119,7 +120,7 @@ static void run(const ofr_call *call) {
                 gather(&r, y, x++, taps + place, 1);
             }
         }
-        (void)ofr_dsp_channels(stream, taps, to, out_c, groups, p->linear);
+        (void)ofr_dsp_channels(packing->multiply, stream, taps, to, out_c, groups, p->linear);
         if (x == p->out_cols && i + OFR_DSP_PIXELS < pixels) {
             x = 0;
             y++;
@@ -127,6 +128,15 @@ static void run(const ofr_call *call) {
         }
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, pixels * out_c, p->act_min, p->act_max);
+}
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_conv(call, OFR_DSP_INT8_SIZE);
+}
+
+static void run(const ofr_call *call) {
+    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply, .widen = ofr_dsp_widen};
+    ofr_dsp_conv(call, &packing);
 }
 
 const ofr_kernel ofr_kernel_dsp_conv_2d = {

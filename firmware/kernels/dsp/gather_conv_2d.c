@@ -53,9 +53,9 @@ static uint32_t groups_of(const ofr_dsp_conv_2d_params *p) {
     return ((uint32_t)p->kernel_h * p->kernel_w * (p->in_c / p->groups) + 3u) / 4u;
 }
 
-static ofr_status check(const ofr_call *call) {
+ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    const ofr_status status = ofr_dsp_check_layer(call);
+    const ofr_status status = ofr_dsp_check_layer(call, weight_bytes);
     if (status != OFR_OK) {
         return status;
     }
@@ -85,6 +85,7 @@ static void slide(band *b, uint32_t y) {
 /* What all pixels are multiplied with. */
 typedef struct layer {
     const ofr_dsp_conv_2d_params *p;
+    const ofr_dsp_packing *packing;
     uint32_t group_c, group_out, groups; /* channels of a group of the convolution; fours of its taps */
     uint32_t rests;                      /* fours of bytes that runs leave */
     uint32_t *taps;
@@ -97,17 +98,17 @@ static void multiply(layer *l, int8_t *const out[OFR_DSP_PIXELS]) {
     const int8_t *const rests = l->window.rests;
     const int8_t *const rest[OFR_DSP_PIXELS] = {rests, rests + l->window.rest_bytes, rests + 2 * l->window.rest_bytes};
     for (uint32_t channel = 0; channel < l->p->out_c; channel += l->group_out) {
-        uint32_t *end = ofr_dsp_gather(&l->window, l->taps);
+        uint32_t *end = l->packing->gather(&l->window, l->taps);
         if (l->rests != 0) {
-            (void)ofr_dsp_widen_three(rest, end, l->rests);
+            (void)l->packing->widen_three(rest, end, l->rests);
         }
         int8_t *const to[OFR_DSP_PIXELS] = {out[0] + channel, out[1] + channel, out[2] + channel};
-        stream = ofr_dsp_channels(stream, l->taps, to, l->group_out, l->groups, l->p->linear);
+        stream = ofr_dsp_channels(l->packing->multiply, stream, l->taps, to, l->group_out, l->groups, l->p->linear);
         l->window.first += l->group_c;
     }
 }
 
-static void run(const ofr_call *call) {
+void ofr_dsp_gather_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
     const ofr_dsp_conv_2d_params *p = call->params;
     const uint32_t bytes = row_bytes(p), n = band_rows(p), left = (uint32_t)p->pad_left * p->in_c;
     band b = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = n, .bytes = bytes};
@@ -115,7 +116,7 @@ static void run(const ofr_call *call) {
     b.cols = (uint32_t)p->cols * p->in_c < bytes - b.left ? (uint32_t)p->cols * p->in_c : bytes - b.left;
     b.top = 0u - n;
     memset(b.rows, p->input_zero_point, n * bytes); /* the padding on the left and right stays */
-    layer l = {.p = p, .window = open_window(p, bytes), .groups = groups_of(p)};
+    layer l = {.p = p, .packing = packing, .window = open_window(p, bytes), .groups = groups_of(p)};
     l.group_c = (uint32_t)p->in_c / p->groups;
     l.group_out = (uint32_t)p->out_c / p->groups;
     l.rests = (l.window.rows * l.window.runs * l.window.rest + 3) / 4;
@@ -147,6 +148,15 @@ static void run(const ofr_call *call) {
         multiply(&l, to);
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
+}
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_gather_conv(call, OFR_DSP_INT8_SIZE);
+}
+
+static void run(const ofr_call *call) {
+    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply, .widen_three = ofr_dsp_widen_three, .gather = ofr_dsp_gather};
+    ofr_dsp_gather_conv(call, &packing);
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {

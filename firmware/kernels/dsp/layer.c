@@ -14,7 +14,7 @@ ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t ou
     return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
 }
 
-ofr_status ofr_dsp_check_layer(const ofr_call *call) {
+ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
     if (p->groups == 0 || p->in_c == 0 || p->in_c % p->groups != 0 || p->out_c % p->groups != 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->groups, p->in_c);
@@ -37,18 +37,19 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call) {
     }
     const uint32_t pairs = (p->out_c / p->groups + 1u) / 2u * p->groups;
     const uint32_t pair_words = p->linear ? OFR_DSP_LINEAR_PAIR_WORDS : OFR_DSP_PAIR_WORDS;
-    const uint32_t pair_bytes = 4u * pair_words + 8u * ((k + 3u) / 4u);
+    const uint32_t pair_bytes = 4u * pair_words + 2u * weight_bytes * ((k + 3u) / 4u);
     return ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
 }
 
-const uint32_t *ofr_dsp_odd_channels(const uint32_t *stream, const uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS],
-                                     uint32_t out_c, uint32_t groups, uint32_t linear) {
+const uint32_t *ofr_dsp_odd_channels(ofr_dsp_multiply_run *multiply, const uint32_t *stream, const uint32_t *taps,
+                                     int8_t *const out[OFR_DSP_PIXELS], uint32_t out_c, uint32_t groups,
+                                     uint32_t linear) {
     if (out_c > 1) {
-        stream = ofr_dsp_multiply(stream, taps, out, out_c / 2, groups, linear);
+        stream = multiply(stream, taps, out, out_c / 2, groups, linear);
     }
     int8_t last[OFR_DSP_PIXELS][2]; /* the host has filled the pair up */
     int8_t *const spare[OFR_DSP_PIXELS] = {last[0], last[1], last[2]};
-    stream = ofr_dsp_multiply(stream, taps, spare, 1, groups, linear);
+    stream = multiply(stream, taps, spare, 1, groups, linear);
     for (uint32_t i = OFR_DSP_PIXELS; i-- != 0;) {
         out[i][out_c - 1] = last[i][0];
     }

@@ -9,22 +9,35 @@ static inline uint32_t ofr_dsp_volume(uint16_t a, uint16_t b, uint32_t c) {
     return ofr_times((uint32_t)a * b, c);
 }
 
-/* Sizes, types and the length of the stream; the kernel adds its limits and its scratch. */
-ofr_status ofr_dsp_check_layer(const ofr_call *call);
+/* Sizes, types and the length of the stream, with so many bytes of weights for four taps of a channel; the kernel adds
+ * its limits and its scratch. */
+ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes);
 
-enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24 }; /* pixels multiplied at once, bytes of four taps of each */
+/* Pixels multiplied at once, bytes of four taps of each; bytes of four weights. */
+enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24, OFR_DSP_INT8_SIZE = 4, OFR_DSP_INT16 = 8 };
 
 /* All channels of one group of three pixels, where their number is odd. Returns the end of the group's stream. */
-const uint32_t *ofr_dsp_odd_channels(const uint32_t *stream, const uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS],
-                                     uint32_t out_c, uint32_t groups, uint32_t linear);
+const uint32_t *ofr_dsp_odd_channels(ofr_dsp_multiply_run *multiply, const uint32_t *stream, const uint32_t *taps,
+                                     int8_t *const out[OFR_DSP_PIXELS], uint32_t out_c, uint32_t groups,
+                                     uint32_t linear);
 
 /* The same for any number. */
-static inline const uint32_t *ofr_dsp_channels(const uint32_t *stream, const uint32_t *taps,
-                                               int8_t *const out[OFR_DSP_PIXELS], uint32_t out_c, uint32_t groups,
-                                               uint32_t linear) {
-    return out_c & 1 ? ofr_dsp_odd_channels(stream, taps, out, out_c, groups, linear)
-                     : ofr_dsp_multiply(stream, taps, out, out_c / 2, groups, linear);
+static inline const uint32_t *ofr_dsp_channels(ofr_dsp_multiply_run *multiply, const uint32_t *stream,
+                                               const uint32_t *taps, int8_t *const out[OFR_DSP_PIXELS], uint32_t out_c,
+                                               uint32_t groups, uint32_t linear) {
+    return out_c & 1 ? ofr_dsp_odd_channels(multiply, stream, taps, out, out_c, groups, linear)
+                     : multiply(stream, taps, out, out_c / 2, groups, linear);
 }
+
+/* The kernels by their packing: the check with the bytes of four weights, the run. */
+ofr_status ofr_dsp_check_pointwise(const ofr_call *call, uint32_t weight_bytes);
+ofr_status ofr_dsp_check_conv(const ofr_call *call, uint32_t weight_bytes);
+ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes);
+ofr_status ofr_dsp_check_fully_connected(const ofr_call *call, uint32_t weight_bytes);
+void ofr_dsp_pointwise(const ofr_call *call, const ofr_dsp_packing *packing);
+void ofr_dsp_conv(const ofr_call *call, const ofr_dsp_packing *packing);
+void ofr_dsp_gather_conv(const ofr_call *call, const ofr_dsp_packing *packing);
+void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_run *widen, ofr_dsp_multiply_row_run *multiply);
 
 /* Positions along one axis that the windows of all outputs span, padding included. */
 static inline uint32_t ofr_dsp_span(uint32_t out, uint32_t stride, uint32_t taps, uint32_t dilation) {

@@ -7,4 +7,11 @@
 
 #define OFR_DSP_LINEAR_SHIFT 11
 
+#ifdef __ASSEMBLER__
+    .macro linear sum, multiplier
+    smmul \sum, \sum, \multiplier
+    ssat \sum, #8, \sum, asr #OFR_DSP_LINEAR_SHIFT
+    .endm
+#endif
+
 #endif

@@ -1,14 +1,18 @@
-/* Inner products of the dsp kernels: int8 weights two to a half word, activations widened once.
+/* Inner products of the dsp kernels, activations widened once; weights are packed in one of two ways.
  *
- * Four taps x0 to x3 are widened to two words of two int16 each: z = (x1 - 127, x3 - 127) and
- * y = (256 x0, 256 x2) - z. Their four weights are one word W of two int16: (256 w1 + w0, 256 w3 + w2). Then
+ * At int8 size, two to a half word: four taps x0 to x3 are widened to two words of two int16 each: z = (x1 - 127, x3 -
+ * 127) and y = (256 x0, 256 x2) - z. Their four weights are one word W of two int16: (256 w1 + w0, 256 w3 + w2). Then
  * W . z + (w0, w2) . y = 256 (w0 x0 + w1 (x1 - 127) + w2 x2 + w3 (x3 - 127)): one unpacking serves four weights. The
- * host adds 127 times the odd weights to the bias and shows that no final sum reaches 2^23.
+ * host adds 127 times the odd weights to the bias and shows that no final sum reaches 2^23. Bias and sums are 256 fold.
+ *
+ * At int16: four taps are the words (x0, x2) and (x1, x3), their weights the like, twice as great. Bias and sums are
+ * twofold, and no final sum reaches 2^31. The functions' names end with _16.
  *
  * Requantization: multiplier M, offset c = 2^(e-1) + (zero_point << e) and exponent e of each channel. The high word of
  * 2 sum * M, rounded, plus c, less one for a negative sum, arithmetically shifted by e, saturated to int8: gemmlowp's
  * two roundings for e in [1, 23] and multipliers not below 0. In the linear form, see linear.h, the bias holds an
- * offset and M stands alone. Any other numbers give some byte, nothing worse. */
+ * offset and M stands alone; weights at int16 are then some multiple of up to 256. Any other numbers give some byte,
+ * nothing worse. */
 #ifndef OFR_DSP_MULTIPLY_H
 #define OFR_DSP_MULTIPLY_H
 
@@ -19,17 +23,22 @@ enum { OFR_DSP_PAIR_WORDS = 8, OFR_DSP_LINEAR_PAIR_WORDS = 4 };
 
 /* Multiplies `pairs` (at least 1) of channels by three pixels of 4 * groups taps, `groups` at least 1.
  *
- * taps: for each four z of the three pixels, then y of the three. Stream of a pair: 256 bias0, 256 bias1, W of channel
- * 0 and of channel 1 for each four taps, then M, c, e of each, or M of each if `linear`. out: where each pixel's
- * channels go; where these are equal the first pixel's stay. Returns the end of the stream. */
-const uint32_t *ofr_dsp_multiply(const uint32_t *stream, const uint32_t *taps, int8_t *const out[3], uint32_t pairs,
-                                 uint32_t groups, uint32_t linear);
+ * taps: for each four the first word (z) of the three pixels, then the second (y) of the three. Stream of a pair:
+ * bias0, bias1, the weights, then M, c, e of each channel, or M of each if `linear`. Weights at int8 size: W of channel
+ * 0 and of channel 1 for each four taps; at int16: the first word of channel 0 and of channel 1, the second of each.
+ * out: where each pixel's channels go; where these are equal the first pixel's stay. Returns the end of the stream. */
+typedef const uint32_t *ofr_dsp_multiply_run(const uint32_t *stream, const uint32_t *taps, int8_t *const out[3],
+                                             uint32_t pairs, uint32_t groups, uint32_t linear);
+ofr_dsp_multiply_run ofr_dsp_multiply, ofr_dsp_multiply_16;
 
 /* Widens three pixels of 4 * groups bytes, groups at least 1, as ofr_dsp_multiply wants them; returns the end. */
-uint32_t *ofr_dsp_widen_three(const int8_t *const in[3], uint32_t *taps, uint32_t groups);
+typedef uint32_t *ofr_dsp_widen_three_run(const int8_t *const in[3], uint32_t *taps, uint32_t groups);
+ofr_dsp_widen_three_run ofr_dsp_widen_three, ofr_dsp_widen_three_16;
 
-/* Widens 4 * groups bytes, groups at least 1, to z, y for each four, from the end: `out` may begin where `in` does. */
-void ofr_dsp_widen(const int8_t *in, uint32_t *out, uint32_t groups);
+/* Widens 4 * groups bytes, groups at least 1, to two words for each four, from the end: `out` may begin where `in`
+ * does. */
+typedef void ofr_dsp_widen_run(const int8_t *in, uint32_t *out, uint32_t groups);
+ofr_dsp_widen_run ofr_dsp_widen, ofr_dsp_widen_16;
 
 /* Brings three widened pixels, `distance` bytes apart, together as ofr_dsp_multiply wants them, groups at least 1;
  * returns the end. */
@@ -45,10 +54,13 @@ typedef struct ofr_dsp_row {
     uint32_t exponent;
 } ofr_dsp_row;
 
-/* Multiplies four channels at a time by one row of 8 * eights taps: z, y for each four.
+/* Multiplies four channels at a time by one row of 8 * eights taps: two words for each four.
  *
- * Stream of four channels: 256 bias of each, then W of each for each four taps. Returns the end of the stream. */
-const uint32_t *ofr_dsp_multiply_row(const uint32_t *stream, const uint32_t *taps, int8_t *out, const ofr_dsp_row *row);
+ * Stream of four channels: bias of each, then for each four taps W of each, or for each two one word of each. Returns
+ * the end of the stream. */
+typedef const uint32_t *ofr_dsp_multiply_row_run(const uint32_t *stream, const uint32_t *taps, int8_t *out,
+                                                 const ofr_dsp_row *row);
+ofr_dsp_multiply_row_run ofr_dsp_multiply_row, ofr_dsp_multiply_row_16;
 
 /* Where the taps of three pixels lie among rows of bytes. Up to 3 bytes behind each run are read and, in the rests,
  * written. */
@@ -64,7 +76,16 @@ typedef struct ofr_dsp_window {
 
 /* Widens the fours of all runs as ofr_dsp_multiply wants them, and puts the bytes left of each run one behind the
  * other; returns the end of the taps. */
-uint32_t *ofr_dsp_gather(const ofr_dsp_window *window, uint32_t *taps);
+typedef uint32_t *ofr_dsp_gather_run(const ofr_dsp_window *window, uint32_t *taps);
+ofr_dsp_gather_run ofr_dsp_gather, ofr_dsp_gather_16;
+
+/* What a convolution needs of one way of packing, NULL what it does not. */
+typedef struct ofr_dsp_packing {
+    ofr_dsp_multiply_run *multiply;
+    ofr_dsp_widen_three_run *widen_three;
+    ofr_dsp_widen_run *widen;
+    ofr_dsp_gather_run *gather;
+} ofr_dsp_packing;
 
 /* Adds `fours` (at least 1) times four elements; `params` with the table behind. Outputs may lie over an input. */
 void ofr_dsp_add(const uint8_t *exact, const uint8_t *other, uint8_t *out, uint32_t fours,

@@ -24,7 +24,7 @@ static uint32_t line_bytes(const ofr_dsp_conv_2d_params *p) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    const ofr_status status = ofr_dsp_check_layer(call);
+    const ofr_status status = ofr_dsp_check_layer(call, OFR_DSP_INT8_SIZE);
     if (status != OFR_OK) {
         return status;
     }
@@ -95,7 +95,7 @@ static void run(const ofr_call *call) {
                 to[waiting++] = out;
             }
             if (waiting == OFR_DSP_PIXELS) {
-                (void)ofr_dsp_channels(stream, taps, to, p->out_c, groups, p->linear);
+                (void)ofr_dsp_channels(ofr_dsp_multiply, stream, taps, to, p->out_c, groups, p->linear);
                 waiting = 0;
             }
         }
@@ -103,7 +103,7 @@ static void run(const ofr_call *call) {
     if (waiting != 0) {
         to[1] = waiting == 2 ? to[1] : to[0];
         to[2] = to[0]; /* which is written last */
-        (void)ofr_dsp_channels(stream, taps, to, p->out_c, groups, p->linear);
+        (void)ofr_dsp_channels(ofr_dsp_multiply, stream, taps, to, p->out_c, groups, p->linear);
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }

@@ -5,12 +5,12 @@
 
 #include "layer.h"
 
-static ofr_status check(const ofr_call *call) {
+ofr_status ofr_dsp_check_pointwise(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
     if (p->kernel_h != 1 || p->kernel_w != 1 || p->pad_top != 0 || p->pad_left != 0 || p->groups != 1) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 1);
     }
-    const ofr_status status = ofr_dsp_check_layer(call);
+    const ofr_status status = ofr_dsp_check_layer(call, weight_bytes);
     if (status != OFR_OK) {
         return status;
     }
@@ -26,7 +26,8 @@ static const int8_t *pixel(const ofr_dsp_conv_2d_params *p, const int8_t *in, ui
 }
 
 /* The last 1 to 3 channels, so that nothing behind the input is read. */
-static void widen_rest(const int8_t *const in[OFR_DSP_PIXELS], uint32_t first, uint32_t *taps, uint32_t n) {
+static void widen_rest(ofr_dsp_widen_three_run *widen, const int8_t *const in[OFR_DSP_PIXELS], uint32_t first,
+                       uint32_t *taps, uint32_t n) {
     int8_t rest[OFR_DSP_PIXELS][4] = {{0}};
     const int8_t *const at[OFR_DSP_PIXELS] = {rest[0], rest[1], rest[2]};
     for (uint32_t pixel = 0; pixel < OFR_DSP_PIXELS; pixel++) {
@@ -34,10 +35,10 @@ static void widen_rest(const int8_t *const in[OFR_DSP_PIXELS], uint32_t first, u
             rest[pixel][i] = in[pixel][first + i];
         }
     }
-    (void)ofr_dsp_widen_three(at, taps, 1);
+    (void)widen(at, taps, 1);
 }
 
-static void run(const ofr_call *call) {
+void ofr_dsp_pointwise(const ofr_call *call, const ofr_dsp_packing *packing) {
     const ofr_dsp_conv_2d_params *p = call->params;
     const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
     const int8_t *in = (const int8_t *)call->in[0].data;
@@ -58,14 +59,23 @@ static void run(const ofr_call *call) {
         }
         uint32_t *taps = call->scratch;
         if (in_c >= 4) {
-            taps = ofr_dsp_widen_three(from, taps, in_c / 4);
+            taps = packing->widen_three(from, taps, in_c / 4);
         }
         if (in_c % 4 != 0) {
-            widen_rest(from, in_c & ~3u, taps, in_c % 4);
+            widen_rest(packing->widen_three, from, in_c & ~3u, taps, in_c % 4);
         }
-        (void)ofr_dsp_channels(stream, call->scratch, to, out_c, (in_c + 3) / 4, p->linear);
+        (void)ofr_dsp_channels(packing->multiply, stream, call->scratch, to, out_c, (in_c + 3) / 4, p->linear);
     }
     ofr_dsp_clamp(out, pixels * out_c, p->act_min, p->act_max);
+}
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_pointwise(call, OFR_DSP_INT8_SIZE);
+}
+
+static void run(const ofr_call *call) {
+    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply, .widen_three = ofr_dsp_widen_three};
+    ofr_dsp_pointwise(call, &packing);
 }
 
 const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp import depthwise, depthwise_any, gemm, on_generic, pointwise
+from offramp.kernels.dsp import depthwise, depthwise_any, gemm, on_generic, pointwise, winograd
 from offramp.ops.op import Kernel, Step
 
 KERNELS: tuple[Kernel, ...] = (
@@ -14,6 +15,7 @@ KERNELS: tuple[Kernel, ...] = (
     *depthwise.KERNELS,
     *depthwise_any.KERNELS,
     *pointwise.KERNELS,
+    *winograd.KERNELS,
     *on_generic.KERNELS,
 )
 
@@ -21,7 +23,11 @@ Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
 
 # The ways of serving an op; each gives None where a precondition of its kernel does not hold.
 LOWER: dict[str, tuple[Lower, ...]] = {
-    "conv_2d": (gemm.lower_conv_2d,),
+    "conv_2d": (
+        partial(gemm.lower_conv_2d, gemm.INT8_SIZE),
+        partial(gemm.lower_conv_2d, gemm.INT16),
+        winograd.lower,
+    ),
     "depthwise_conv_2d": (depthwise.lower, depthwise_any.as_convolution, depthwise_any.any_shape),
     "add": (pointwise.lower_add, on_generic.lower_sum),
     "sub": (on_generic.lower_sum,),
@@ -29,7 +35,10 @@ LOWER: dict[str, tuple[Lower, ...]] = {
     "mean": (on_generic.lower_mean,),
     "average_pool_2d": (pointwise.lower_average,),
     "max_pool_2d": (on_generic.lower_max,),
-    "fully_connected": (gemm.lower_fully_connected,),
+    "fully_connected": (
+        partial(gemm.lower_fully_connected, gemm.INT8_SIZE),
+        partial(gemm.lower_fully_connected, gemm.INT16),
+    ),
 }
 
 # Operators without a kernel in the set: who serves them, and why. Figures are instructions an output byte on

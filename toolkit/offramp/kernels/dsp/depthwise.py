@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp.linear import Linear, linear
+from offramp.kernels.dsp.linear import Linear, fractions, linear
 from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, depthwise_conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
@@ -62,7 +62,9 @@ ANY = Kernel("dsp", "depthwise_conv_2d_3x3", 0x0305, 1, PARAMS, 1 | SAME_START, 
 LINEAR = Kernel("dsp", "depthwise_conv_2d_3x3_linear", 0x0306, 2, PARAMS, 1 | SAME_START, work=work)
 KERNELS = (ANY, LINEAR)
 
-ACCUMULATOR_BOUND = 1 << 30  # sums are kept doubled
+FRACTION = 2  # sums are kept times this
+MOST_FRACTION = 256  # in the linear form
+ACCUMULATOR_BOUND = (1 << 31) // FRACTION
 BAND_BYTES = 2816  # scratch that longer bands may take
 LINE, PAIR = 25, 31  # instructions of a line, and of two outputs
 
@@ -102,7 +104,7 @@ def direction(g: dict[str, int], transposed: bool, buffered: bool) -> Bands:
 
 def blocks(c: Channels, short: Linear | None, fraction: Array, transposed: bool) -> Array:
     """The channel blocks of depthwise.h; with `short` in the linear form."""
-    scale = fraction if short is not None else np.full_like(fraction, 2)
+    scale = fraction if short is not None else np.full_like(fraction, FRACTION)
     w = scale[:, None, None] * c.weights.reshape(-1, 3, 3)
     w = w.transpose(0, 2, 1) if transposed else w
     low, high = w[:, :, :2] & 0xFFFF, w[:, :, 1:] & 0xFFFF
@@ -114,13 +116,6 @@ def blocks(c: Channels, short: Linear | None, fraction: Array, transposed: bool)
         rest = [scale * c.bias + short.offset, short.multiplier]
     words: Array = (np.concatenate([pairs, np.stack(rest, axis=1)], axis=1) & 0xFFFFFFFF).astype("<u4")
     return words
-
-
-def fractions(c: Channels, zero_point: int) -> Array:
-    """By how much each channel's weights are scaled: at most 256, so that sums and offset stay below 2^31."""
-    reach = np.maximum(abs(c.lowest), abs(c.highest)) + ((abs(zero_point) + 1) << (c.exponent + 1))
-    bits: Array = 1 << (30 - np.ceil(np.log2(reach + 1)).astype(np.int64)).clip(1, 8)
-    return bits
 
 
 def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
@@ -152,7 +147,7 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
         act_max=r.act_max,
     )
     macs = depthwise_conv_2d.macs(a, inputs, outputs)
-    fraction = fractions(c, r.zero_point)
+    fraction = fractions(c, r.zero_point, FRACTION, MOST_FRACTION)
     short = linear(c, r, fraction)
     data = block(params, blocks(c, short, fraction, b.transposed))
     kernel = ANY if short is None else LINEAR

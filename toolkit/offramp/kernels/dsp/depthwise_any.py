@@ -40,14 +40,14 @@ def as_convolution(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -
     x, weights = present(inputs[0]), present(inputs[1])
     if x.shape[3] != 1:
         return None
-    c = layer(op, inputs, outputs, gemm.ACCUMULATOR_BOUND)
+    c = layer(op, inputs, outputs, gemm.INT8_SIZE.bound)
     if c is None:
         return None
     a: Window = op.attributes
     r = requantization(x, weights, outputs[0], a.activation)
     g = conv_2d.geometry_of(a, x, depthwise_conv_2d.as_conv(weights), outputs[0]) | {"groups": 1}
     macs = depthwise_conv_2d.macs(a, inputs, outputs)
-    return gemm.conv_step(op, g, c, x.quant.zero_point, r, macs)
+    return gemm.conv_step(op, g, c, x.quant.zero_point, r, macs, gemm.INT8_SIZE)
 
 
 def layer(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], bound: int) -> Channels | None:

@@ -1,13 +1,14 @@
-"""Convolution and fully connected of the dsp set: weights at int8 size, two to a half word."""
+"""Convolution and fully connected of the dsp set: weights at int8 size, two to a half word, or at int16."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp.linear import Linear, linear
+from offramp.kernels.dsp.linear import Linear, fractions, linear
 from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Requantization, Window, bias_of, requantization
@@ -71,33 +72,70 @@ def conv_kernel(name: str, number: int, packing: int, work: Work) -> Kernel:
     return Kernel("dsp", name, 0x0300 + number, packing, CONV_PARAMS, SAME_START, work=work)
 
 
+def row_kernel(name: str, number: int) -> Kernel:
+    return Kernel(
+        *("dsp", name, 0x0300 + number, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT), work=Product(1, 4, 8)
+    )
+
+
 POINTWISE = conv_kernel("pointwise_conv_2d", 0x01, 2, TILE)
 CONV = conv_kernel("conv_2d", 0x02, 2, ring_work)
 GATHER = conv_kernel("gather_conv_2d", 0x03, 2, TILE)
-FULLY_CONNECTED = Kernel(
-    *("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT), work=Product(1, 4, 8)
-)
 NARROW = conv_kernel("narrow_conv_2d", 0x21, 1, ring_work)
-KERNELS = (POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW)
+FULLY_CONNECTED = row_kernel("fully_connected", 0x04)
+POINTWISE_16 = conv_kernel("pointwise_conv_2d_16", 0x11, 1, TILE)
+CONV_16 = conv_kernel("conv_2d_16", 0x12, 1, ring_work)
+GATHER_16 = conv_kernel("gather_conv_2d_16", 0x13, 1, TILE)
+FULLY_CONNECTED_16 = row_kernel("fully_connected_16", 0x14)
+KERNELS = (
+    *(POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW),
+    *(POINTWISE_16, CONV_16, GATHER_16, FULLY_CONNECTED_16),
+)
 
 ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
-ACCUMULATOR_BOUND = 1 << 23  # sums are kept times FRACTION
 MAX_TAPS = 65536
-FRACTION = 256  # sums are kept times this
+MOST_FRACTION = 256  # times an int8 weight is an int16
 NARROW_RUN, NARROW_BYTES = 8, 5120  # bytes of a kernel row that pay for a ring of windows, and its scratch
 
 
-def radix(c: Channels) -> tuple[Array, Array] | None:
-    """(256 bias, words [out_c, k / 4]) of multiply.h; None where two weights do not fit a half word."""
-    out_c, k = c.weights.shape
-    w = np.zeros((out_c, -(-k // 4) * 4), np.int64)
-    w[:, :k] = c.weights
+@dataclass(frozen=True)
+class Packing:
+    """One way of packing weights, and the kernels that read it."""
+
+    pointwise: Kernel
+    conv: Kernel
+    gather: Kernel
+    narrow: Kernel | None
+    fully_connected: Kernel
+    fraction: int  # sums are kept times this; in the linear form times more where it fits
+    # (bias, words [out_c, n]) of multiply.h, with a fraction of each channel; None where the weights cannot be packed
+    words: Callable[[Channels, Array], tuple[Array, Array] | None]
+
+    @property
+    def bound(self) -> int:
+        """Of accumulators."""
+        return (1 << 31) // self.fraction
+
+    def fractions(self, c: Channels) -> Array:
+        return np.full(len(c.bias), self.fraction)
+
+
+def at_int8_size(c: Channels, fraction: Array) -> tuple[Array, Array] | None:
+    """None where two weights do not fit a half word."""
+    w = fill_up(c.weights.T, 4).T
     halves = 256 * w[:, 1::2] + w[:, ::2]
     if abs(halves).max(initial=0) > 32767:
         return None
-    bias = FRACTION * (c.bias + 127 * w[:, 1::2].sum(axis=1))
+    bias = fraction * (c.bias + 127 * w[:, 1::2].sum(axis=1))
     words = (halves[:, ::2] & 0xFFFF) | (halves[:, 1::2] & 0xFFFF) << 16
     return bias, words
+
+
+def at_int16(c: Channels, fraction: Array) -> tuple[Array, Array]:
+    """Taps 0 and 2, then 1 and 3 of each four."""
+    w = fill_up(fraction * c.weights.T, 4).T.reshape(len(c.bias), -1, 2, 2) & 0xFFFF
+    words = w[:, :, 0] | w[:, :, 1] << 16
+    return fraction * c.bias, words.reshape(len(c.bias), -1)
 
 
 def fill_up(rows: Array, n: int) -> Array:
@@ -105,9 +143,11 @@ def fill_up(rows: Array, n: int) -> Array:
     return np.concatenate([rows, np.zeros((-len(rows) % n, *rows.shape[1:]), rows.dtype)])
 
 
-def pair_stream(c: Channels, short: Linear | None, groups: int) -> bytes | None:
+def pair_stream(
+    c: Channels, fraction: Array, short: Linear | None, groups: int, packing: Packing
+) -> bytes | None:
     """Channels in pairs, filled up in each group of the convolution; with `short` in the linear form."""
-    found = radix(c)
+    found = packing.words(c, fraction)
     if found is None:
         return None
     sums, words = found
@@ -124,14 +164,14 @@ def pair_stream(c: Channels, short: Linear | None, groups: int) -> bytes | None:
     return b"".join(parts)
 
 
-def quad_stream(c: Channels) -> bytes | None:
+def quad_stream(c: Channels, packing: Packing) -> bytes | None:
     """Channels in fours, taps filled up to eights."""
-    found = radix(c)
+    c = replace(c, weights=fill_up(c.weights.T, 8).T)
+    found = packing.words(c, packing.fractions(c))
     if found is None:
         return None
     bias, words = (fill_up(t, 4) for t in found)
     quads = len(bias) // 4
-    words = np.pad(words, ((0, 0), (0, words.shape[1] % 2)))
     weights = words.reshape(quads, 4, -1).transpose(0, 2, 1).reshape(quads, -1)
     stream: Array = (np.concatenate([bias.reshape(quads, 4), weights], axis=1) & 0xFFFFFFFF).astype("<u4")
     return stream.tobytes()
@@ -141,23 +181,23 @@ def span(out: int, stride: int, taps: int, dilation: int) -> int:
     return (out - 1) * stride + (taps - 1) * dilation + 1
 
 
-def choose(g: dict[str, int]) -> tuple[Kernel, int]:
+def choose(g: dict[str, int], packing: Packing) -> tuple[Kernel, int]:
     """The kernel for a geometry and its scratch."""
     k = g["kernel_h"] * g["kernel_w"] * g["in_c"] // g["groups"]
     taps = -(-k // 4) * TAP_BYTES
     if (g["kernel_h"], g["kernel_w"], g["pad_top"], g["pad_left"], g["groups"]) == (1, 1, 0, 0, 1):
-        return POINTWISE, taps
+        return packing.pointwise, taps
     rows = (g["kernel_h"] - 1) * g["dilation_h"] + 1
     row = span(g["out_cols"], g["stride_w"], g["kernel_w"], g["dilation_w"]) * g["in_c"]
     if g["in_c"] % 4 == 0 and g["groups"] == 1:
-        return CONV, rows * row * 2 + taps
+        return packing.conv, rows * row * 2 + taps
     narrow = narrow_scratch(g, taps)
-    if narrow is not None:
-        return NARROW, narrow
+    if packing.narrow is not None and narrow is not None:
+        return packing.narrow, narrow
     runs, run = runs_of(g)
     out_rows = 3 if g["out_cols"] == 1 else 1 if g["out_cols"] % PIXELS == 0 else 2  # of three neighbours
     rows += (out_rows - 1) * g["stride_h"]
-    return GATHER, with_rest(rows * row) + PIXELS * with_rest(runs * (run % 4)) + taps
+    return packing.gather, with_rest(rows * row) + PIXELS * with_rest(runs * (run % 4)) + taps
 
 
 def runs_of(g: dict[str, int]) -> tuple[int, int]:
@@ -168,7 +208,7 @@ def runs_of(g: dict[str, int]) -> tuple[int, int]:
 
 
 def gathered(weights: Array, runs: int, run: int) -> Array:
-    """Taps as GATHER widens them: the fours of all runs, then what each leaves."""
+    """Taps as the gathering kernels widen them: the fours of all runs, then what each leaves."""
     out_c, fours = len(weights), run // 4 * 4
     by_run = weights.reshape(out_c, runs, run)
     parts = [by_run[..., :fours].reshape(out_c, -1), by_run[..., fours:].reshape(out_c, -1)]
@@ -191,15 +231,20 @@ def with_rest(n: int) -> int:
     return (n + 6) & ~3
 
 
-def conv_step(op: Op, g: dict[str, int], c: Channels, zero: int, r: Requantization, macs: int) -> Step | None:
-    kernel, scratch = choose(g)
-    if kernel is GATHER:
+def conv_step(
+    op: Op, g: dict[str, int], c: Channels, zero: int, r: Requantization, macs: int, packing: Packing
+) -> Step | None:
+    kernel, scratch = choose(g, packing)
+    if kernel is packing.gather:
         c = replace(c, weights=gathered(c.weights, *runs_of(g)))
-    short = linear(c, r, np.full(len(c.bias), FRACTION))
-    stream = pair_stream(c, short, g["groups"])
+    fraction = fractions(c, r.zero_point, packing.fraction, MOST_FRACTION)
+    short = linear(c, r, fraction)
+    if short is None:
+        fraction = packing.fractions(c)
+    stream = pair_stream(c, fraction, short, g["groups"], packing)
     if stream is None or c.weights.shape[1] > MAX_TAPS:
         return None
-    over, backwards = pixels_over_input(g) if kernel is POINTWISE else (rows_over_input(g), False)
+    over, backwards = pixels_over_input(g) if kernel is packing.pointwise else (rows_over_input(g), False)
     params = CONV_PARAMS.pack(
         **g,
         input_zero_point=zero,
@@ -231,27 +276,31 @@ def rows_over_input(g: dict[str, int]) -> bool:
     return bool(((read >= g["rows"]) | (written <= read * g["cols"] * g["in_c"])).all())
 
 
-def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+def lower_conv_2d(
+    packing: Packing, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]
+) -> Step | None:
     a: Window = op.attributes
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
     r = requantization(x, weights, out, a.activation)
     zero = x.quant.zero_point
-    c = channels(constant(weights).reshape(weights.shape[0], -1), bias, zero, r, ACCUMULATOR_BOUND)
+    c = channels(constant(weights).reshape(weights.shape[0], -1), bias, zero, r, packing.bound)
     if c is None:
         return None
     g = conv_2d.geometry_of(a, x, weights, out)
-    return conv_step(op, g, c, zero, r, conv_2d.macs(a, inputs, outputs))
+    return conv_step(op, g, c, zero, r, conv_2d.macs(a, inputs, outputs), packing)
 
 
-def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+def lower_fully_connected(
+    packing: Packing, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]
+) -> Step | None:
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     out_c, depth = weights.shape
     rows = elements(x.shape) // depth
     r = requantization(x, weights, out, op.attributes.activation)
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
     zero = x.quant.zero_point
-    c = channels(constant(weights), bias, zero, r, ACCUMULATOR_BOUND)
+    c = channels(constant(weights), bias, zero, r, packing.bound)
     macs = fully_connected.macs(op.attributes, inputs, outputs)
     if c is None:
         return None
@@ -262,8 +311,8 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
     ):
         ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
         sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-        return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, r, macs)
-    stream = quad_stream(c)
+        return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, r, macs, packing)
+    stream = quad_stream(c, packing)
     if stream is None or depth > MAX_TAPS:
         return None
     params = FULLY_CONNECTED_PARAMS.pack(
@@ -276,6 +325,9 @@ def lower_fully_connected(op: Op, inputs: list[Tensor | None], outputs: list[Ten
         act_min=r.act_min,
         act_max=r.act_max,
     )
-    return Step(
-        FULLY_CONNECTED, (op.inputs[0],), op.outputs, block(params, stream), -(-depth // 8) * 16, macs
-    )
+    data = block(params, stream)
+    return Step(packing.fully_connected, (op.inputs[0],), op.outputs, data, -(-depth // 8) * 16, macs)
+
+
+INT8_SIZE = Packing(POINTWISE, CONV, GATHER, NARROW, FULLY_CONNECTED, 256, at_int8_size)
+INT16 = Packing(POINTWISE_16, CONV_16, GATHER_16, None, FULLY_CONNECTED_16, 2, at_int16)

@@ -1,0 +1,22 @@
+/* Convolution of any window, int8 with weights at int16, channels in fours: conv_2d.c with the other packing. */
+#include "layer.h"
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_conv(call, OFR_DSP_INT16);
+}
+
+static void run(const ofr_call *call) {
+    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply_16, .widen = ofr_dsp_widen_16};
+    ofr_dsp_conv(call, &packing);
+}
+
+const ofr_kernel ofr_kernel_dsp_conv_2d_16 = {
+    OFR_KERNEL_DSP_CONV_2D_16,
+    OFR_PACKING_DSP_CONV_2D_16,
+    sizeof(ofr_dsp_conv_2d_params),
+    1,
+    1,
+    OFR_SAME_START(0),
+    check,
+    run,
+};
