@@ -15,7 +15,7 @@ check: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy toolkit host
-	$(PYTHON) tools/generate.py --check
+	$(PYTHON) -m tools.generate --check
 	$(PYTHON) tools/check_c.py
 	$(PYTHON) -m pytest tests/unit/test_layers.py tests/emulator/test_budgets.py
 
@@ -23,15 +23,15 @@ soak: setup
 	$(PYTHON) -m pytest tests -n 2 --dist worksteal -v
 
 bench: setup
-	$(PYTHON) tools/bench.py
-	$(PYTHON) tools/generate.py
+	$(PYTHON) -m tools.bench
+	$(PYTHON) -m tools.generate
 
 costs: setup
 	$(PYTHON) -m tools.costs
 	$(PYTHON) -m tools.cost_check
 
 generate: setup
-	$(PYTHON) tools/generate.py
+	$(PYTHON) -m tools.generate
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
