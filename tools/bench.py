@@ -55,7 +55,7 @@ BALANCED = "balanced"
 OPTIONS = {
     BALANCED: Options(),
     "speed": Options(optimize="speed"),
-    "ram": Options(optimize="ram"),
+    "--ram-limit 32768": Options(ram_limit=32768),
     "balanced, --no-passes": Options(passes=False),
 }
 
@@ -83,7 +83,7 @@ def variants(model: str, board: Board) -> list[str]:
     if model in MLPERF and "dsp" in board.kernels:
         found.append("speed")
     if model == "VWW":
-        found += ["ram", "balanced, --no-passes"]
+        found += ["--ram-limit 32768", "balanced, --no-passes"] if "mps2_an386" == board.name else []
     return found
 
 

@@ -200,7 +200,7 @@ def page() -> str:
         "  wait states ([cycles.md](cycles.md)). They are never set in a ratio with a figure measured on silicon.",
         "- **flash** is the image, start-up, link and application included, and the blob. **arena** holds inputs and",
         "  outputs. **stack** is the most that was used. **load** is the blob's structural check, in instructions.",
-        "- `balanced` is the default; `speed` is `--optimize speed`, `ram` `--optimize ram`; a set is `--kernels`.",
+        "- `balanced` is the default; `speed` is `--optimize speed`; a set's name is `--kernels`.",
         f"- Rows of the cmsis_nn set are Arm's CMSIS-NN {cmsis_nn.VERSION} under our runtime and our plan.",
         "",
         "![Instructions a MAC on Cortex-M4 and Cortex-M55](benchmarks.png)",

@@ -98,7 +98,9 @@ def assert_holds(board: Board, plan: Plan, n_rows: int, folder: Path) -> None:
 def test_a_small_model_on_every_board(name: str, tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(small_models.classifier())
     board = boards.load(name)
-    assert_holds(board, pack(tmp_path / "m.tflite", board)[0], 50, tmp_path)
+    # Arm's library multiplies in ways that depend on data where the core has no long multiplication.
+    kernels = "generic" if name == "microbit" else "auto"
+    assert_holds(board, pack(tmp_path / "m.tflite", board, Options(kernels=kernels))[0], 50, tmp_path)
 
 
 def golden_plan(model: str, board: Board, kernels: str) -> Plan:
