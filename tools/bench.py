@@ -83,7 +83,7 @@ def variants(model: str, board: Board) -> list[str]:
     if model in MLPERF and "dsp" in board.kernels:
         found.append("speed")
     if model == "VWW":
-        found += ["--ram-limit 32768", "balanced, --no-passes"] if "mps2_an386" == board.name else []
+        found += ["--ram-limit 32768", "balanced, --no-passes"] if board.name == "mps2_an386" else []
     return found
 
 
