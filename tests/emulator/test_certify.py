@@ -131,8 +131,10 @@ def test_golden_models_with_1000_inputs(model: str, name: str, kernels: str, tmp
     assert_holds(board, golden_plan(model, board, kernels), 1000, tmp_path)
 
 
-@pytest.mark.parametrize("op", OPS)
-@pytest.mark.parametrize("name", ["mps2_an386", "rv32_virt"])
+@pytest.mark.parametrize(
+    ("op", "name"),
+    [*((op, name) for name in ("mps2_an386", "rv32_virt") for op in OPS), ("AVERAGE_POOL_2D", "microbit")],
+)
 def test_each_operator(op: str, name: str, tmp_path: Path) -> None:
     board = boards.load(name)
     case = next(iter(OPS[op](3)))
