@@ -1,13 +1,13 @@
 /* Convolution of any window, int8, channels in fours: input rows widened once into a ring, three pixels by two
  * channels. */
 /* The time goes into multiply.S and its like: what is left is compiled for size. */
-#pragma GCC optimize("O2")
+#pragma GCC optimize("Os")
 
 #include "layer.h"
 
 typedef struct ring {
     const ofr_dsp_conv_2d_params *p;
-    const ofr_dsp_packing *packing;
+    ofr_dsp_widen_run *widen;
     const int8_t *in;
     uint32_t *rows;    /* each: words of the positions that windows span, z and y for each four channels */
     uint32_t n, words; /* rows in the ring, words of one */
@@ -66,9 +66,9 @@ static void advance(ring *r, uint32_t y) {
         const uint32_t cols = p->cols < span - left ? p->cols : span - left, groups = cols * (p->in_c / 4u);
         row += left * (p->in_c / 2u);
         if (inside < p->rows && groups != 0) {
-            r->packing->widen(r->in + inside * p->cols * p->in_c, row, groups);
+            r->widen(r->in + inside * p->cols * p->in_c, row, groups);
         } else {
-            fill(r->packing->widen, row, groups, p->input_zero_point);
+            fill(r->widen, row, groups, p->input_zero_point);
         }
         slot = slot + 1 == r->n ? 0 : slot + 1;
     }
@@ -91,14 +91,14 @@ static void gather(const ring *r, uint32_t y, uint32_t x, uint32_t *taps, int al
     }
 }
 
-void ofr_dsp_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
+void ofr_dsp_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_run *widen) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    ring r = {p, packing, (const int8_t *)call->in[0].data, call->scratch, ring_rows(p), row_words(p), 0};
+    ring r = {p, widen, (const int8_t *)call->in[0].data, call->scratch, ring_rows(p), row_words(p), 0};
     const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
     uint32_t *taps = r.rows + r.n * r.words;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t groups = groups_of(p), out_c = p->out_c, pixels = (uint32_t)p->out_rows * p->out_cols;
-    fill(packing->widen, r.rows, r.n * r.words / 2, p->input_zero_point); /* the padding on the left and right stays */
+    fill(widen, r.rows, r.n * r.words / 2, p->input_zero_point); /* the padding on the left and right stays */
     advance(&r, 0);
     uint32_t x = 0, y = 0;
     for (uint32_t i = 0; i < pixels; i += OFR_DSP_PIXELS, out += OFR_DSP_PIXELS * out_c) {
@@ -120,7 +120,7 @@ void ofr_dsp_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
                 gather(&r, y, x++, taps + place, 1);
             }
         }
-        (void)ofr_dsp_channels(packing->multiply, stream, taps, to, out_c, groups, p->linear);
+        (void)ofr_dsp_channels(multiply, stream, taps, to, out_c, groups, p->linear);
         if (x == p->out_cols && i + OFR_DSP_PIXELS < pixels) {
             x = 0;
             y++;
@@ -135,8 +135,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply, .widen = ofr_dsp_widen};
-    ofr_dsp_conv(call, &packing);
+    ofr_dsp_conv(call, ofr_dsp_multiply, ofr_dsp_widen);
 }
 
 const ofr_kernel ofr_kernel_dsp_conv_2d = {

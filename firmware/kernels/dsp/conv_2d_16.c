@@ -6,8 +6,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply_16, .widen = ofr_dsp_widen_16};
-    ofr_dsp_conv(call, &packing);
+    ofr_dsp_conv(call, ofr_dsp_multiply_16, ofr_dsp_widen_16);
 }
 
 const ofr_kernel ofr_kernel_dsp_conv_2d_16 = {

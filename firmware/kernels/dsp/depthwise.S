@@ -128,9 +128,8 @@
     ldr r4, [sp, #ODD]
     cbz r4, 4f
     ldr r3, [sp, #STEP] /* the last output alone: its neighbour is written first, to the same place */
-    eor r3, r3, r4
+    eors r3, r3, r4
     str r3, [sp, #STEP]
-    cmp r3, #0
     beq 2b
 4:
     ldrd r3, r4, [sp, #REWIND]
@@ -146,7 +145,7 @@
     add r3, r3, r4
     str r3, [sp, #IN]
     ldr r3, [sp, #FIRST_OUT]
-    add r3, r3, #1
+    adds r3, r3, #1
     str r3, [sp, #FIRST_OUT]
     ldr r3, [sp, #CHANNELS]
     subs r3, r3, #1

@@ -46,6 +46,7 @@ static ofr_dsp_window open_window(const ofr_dsp_conv_2d_params *p, uint32_t byte
     w.fours = run / 4;
     w.rest = run % 4;
     w.rest_bytes = with_rest(w.rows * w.runs * w.rest);
+    w.rest_fours = (w.rows * w.runs * w.rest + 3) / 4;
     return w;
 }
 
@@ -85,9 +86,9 @@ static void slide(band *b, uint32_t y) {
 /* What all pixels are multiplied with. */
 typedef struct layer {
     const ofr_dsp_conv_2d_params *p;
-    const ofr_dsp_packing *packing;
+    ofr_dsp_multiply_run *multiply;
+    ofr_dsp_gather_run *gather;
     uint32_t group_c, group_out, groups; /* channels of a group of the convolution; fours of its taps */
-    uint32_t rests;                      /* fours of bytes that runs leave */
     uint32_t *taps;
     ofr_dsp_window window;
 } layer;
@@ -95,20 +96,17 @@ typedef struct layer {
 /* All groups of the three pixels of the window. */
 static void multiply(layer *l, int8_t *const out[OFR_DSP_PIXELS]) {
     const uint32_t *stream = (const uint32_t *)(const void *)(l->p + 1);
-    const int8_t *const rests = l->window.rests;
-    const int8_t *const rest[OFR_DSP_PIXELS] = {rests, rests + l->window.rest_bytes, rests + 2 * l->window.rest_bytes};
+    l->window.offset = 0;
     for (uint32_t channel = 0; channel < l->p->out_c; channel += l->group_out) {
-        uint32_t *end = l->packing->gather(&l->window, l->taps);
-        if (l->rests != 0) {
-            (void)l->packing->widen_three(rest, end, l->rests);
-        }
+        l->gather(&l->window, l->taps);
         int8_t *const to[OFR_DSP_PIXELS] = {out[0] + channel, out[1] + channel, out[2] + channel};
-        stream = ofr_dsp_channels(l->packing->multiply, stream, l->taps, to, l->group_out, l->groups, l->p->linear);
-        l->window.first += l->group_c;
+        stream = ofr_dsp_channels(l->multiply, stream, l->taps, to, l->group_out, l->groups, l->p->linear);
+        l->window.offset += l->group_c;
     }
 }
 
-void ofr_dsp_gather_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
+void ofr_dsp_gather_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply_run,
+                         ofr_dsp_gather_run *gather) {
     const ofr_dsp_conv_2d_params *p = call->params;
     const uint32_t bytes = row_bytes(p), n = band_rows(p), left = (uint32_t)p->pad_left * p->in_c;
     band b = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = n, .bytes = bytes};
@@ -116,36 +114,40 @@ void ofr_dsp_gather_conv(const ofr_call *call, const ofr_dsp_packing *packing) {
     b.cols = (uint32_t)p->cols * p->in_c < bytes - b.left ? (uint32_t)p->cols * p->in_c : bytes - b.left;
     b.top = 0u - n;
     memset(b.rows, p->input_zero_point, n * bytes); /* the padding on the left and right stays */
-    layer l = {.p = p, .packing = packing, .window = open_window(p, bytes), .groups = groups_of(p)};
+    layer l = {.p = p, .multiply = multiply_run, .gather = gather, .window = open_window(p, bytes), .groups = groups_of(p)};
     l.group_c = (uint32_t)p->in_c / p->groups;
     l.group_out = (uint32_t)p->out_c / p->groups;
-    l.rests = (l.window.rows * l.window.runs * l.window.rest + 3) / 4;
     l.window.rests = b.rows + with_rest(n * bytes);
     l.taps = (uint32_t *)(void *)(l.window.rests + OFR_DSP_PIXELS * l.window.rest_bytes);
     int8_t *out = (int8_t *)call->out[0].data;
+    const int8_t *at = b.rows;
     const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, step = p->stride_w * (uint32_t)p->in_c;
-    uint32_t x = 0, y = 0;
+    const uint32_t down = p->stride_h * bytes;
+    uint32_t x = 0, y = 0, behind = pixels - 1; /* pixels behind the one at `at` */
     for (uint32_t i = 0; i < pixels; i += OFR_DSP_PIXELS) {
-        int8_t *to[OFR_DSP_PIXELS] = {out, out, out};
-        uint32_t at[OFR_DSP_PIXELS] = {0}, row = 0;
+        int8_t *to[OFR_DSP_PIXELS];
+        uint32_t rows = 0;
         if (y * p->stride_h != b.top) {
             slide(&b, y);
         }
-        const uint32_t first = x * step;
-        for (uint32_t place = 0; place < OFR_DSP_PIXELS && i + place < pixels; place++) {
-            at[place] = row + x * step - first;
-            to[place] = out; /* where there are less, the first one again, which is written last */
+        for (uint32_t place = 0; place < OFR_DSP_PIXELS; place++) { /* the last one again where there are less */
+            l.window.pixel[place] = at;
+            to[place] = out;
+            if (behind == 0) {
+                continue;
+            }
+            behind--;
+            at += step;
             out += p->out_c;
             if (++x == p->out_cols) {
                 x = 0;
-                y++;
-                row += p->stride_h * bytes;
+                rows++;
+                at += down - p->out_cols * step;
             }
         }
-        l.window.first = b.rows + first;
-        l.window.second = at[1];
-        l.window.third = at[2];
         multiply(&l, to);
+        y += rows;
+        at -= rows * down;
     }
     ofr_dsp_clamp((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }
@@ -155,8 +157,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply, .widen_three = ofr_dsp_widen_three, .gather = ofr_dsp_gather};
-    ofr_dsp_gather_conv(call, &packing);
+    ofr_dsp_gather_conv(call, ofr_dsp_multiply, ofr_dsp_gather);
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {

@@ -7,8 +7,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply_16, .widen_three = ofr_dsp_widen_three_16, .gather = ofr_dsp_gather_16};
-    ofr_dsp_gather_conv(call, &packing);
+    ofr_dsp_gather_conv(call, ofr_dsp_multiply_16, ofr_dsp_gather_16);
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d_16 = {

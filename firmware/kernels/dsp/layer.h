@@ -29,14 +29,14 @@ static inline const uint32_t *ofr_dsp_channels(ofr_dsp_multiply_run *multiply, c
                      : multiply(stream, taps, out, out_c / 2, groups, linear);
 }
 
-/* The kernels by their packing: the check with the bytes of four weights, the run. */
+/* The kernels by their packing: the check with the bytes of four weights, the run with its inner parts. */
 ofr_status ofr_dsp_check_pointwise(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_conv(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_fully_connected(const ofr_call *call, uint32_t weight_bytes);
-void ofr_dsp_pointwise(const ofr_call *call, const ofr_dsp_packing *packing);
-void ofr_dsp_conv(const ofr_call *call, const ofr_dsp_packing *packing);
-void ofr_dsp_gather_conv(const ofr_call *call, const ofr_dsp_packing *packing);
+void ofr_dsp_pointwise(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_three_run *widen);
+void ofr_dsp_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_run *widen);
+void ofr_dsp_gather_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_gather_run *gather);
 void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_run *widen, ofr_dsp_multiply_row_run *multiply);
 
 /* Positions along one axis that the windows of all outputs span, padding included. */

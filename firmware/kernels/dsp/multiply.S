@@ -48,14 +48,14 @@ ofr_dsp_multiply:
     sub sp, sp, #32
     ldrd r5, r10, [sp, #68] /* groups, linear */
     ldmia r2, {r6-r8}
-    sub r7, r7, r6
+    subs r7, r7, r6
     sub r8, r8, r6
     add r4, r6, r3, lsl #1
     strd r7, r4, [sp]
     strd r8, r6, [sp, #8]
-    sub r5, r5, #1
-    lsr r6, r5, #UNROLLED_BITS
-    add r6, r6, #1
+    subs r5, r5, #1
+    lsrs r6, r5, #UNROLLED_BITS
+    adds r6, r6, #1
     strd r1, r6, [sp, #16]
     and r5, r5, #UNROLLED - 1
     rsb r5, r5, #UNROLLED
@@ -80,7 +80,7 @@ ofr_dsp_multiply:
     bne 2b
     ldr pc, [sp, #28]
 3:
-    ldmia.w r0!, {r4, r5}
+    ldmia r0!, {r4, r5}
     ldmia.w sp, {r1, r2, r6, lr}
     linear r8, r4
     strb r8, [lr, r1]
@@ -102,14 +102,14 @@ ofr_dsp_multiply:
     pop {r4-r11, pc}
 4:
     ldmia.w sp, {r1, r2, r6, lr}
-    ldmia.w r0!, {r2-r4}
+    ldmia r0!, {r2-r4}
     requantize r8, r2, r3, r4, r5
     strb r8, [lr, r1]
     requantize r9, r2, r3, r4, r5
     strb r9, [lr, r6]
     requantize r7, r2, r3, r4, r5
     strb r7, [lr], #1
-    ldmia.w r0!, {r2-r4}
+    ldmia r0!, {r2-r4}
     requantize r11, r2, r3, r4, r5
     strb r11, [lr, r1]
     requantize r12, r2, r3, r4, r5
@@ -144,7 +144,7 @@ ofr_dsp_multiply:
     four_by_four r4, r5
     .endm
 
-    .equ ROW_UNROLLED, 8
+    .equ ROW_UNROLLED, 4
     .equ ROW_BYTES, 27 * 4
 
 /* Stack: multiplier, offset, exponent, taps, end of taps, entry, out, end of out. */
@@ -161,10 +161,10 @@ ofr_dsp_multiply_row:
     strd r2, r4, [sp, #24]
     add r6, r1, r5, lsl #4
     strd r1, r6, [sp, #12]
-    sub r5, r5, #1
+    subs r5, r5, #1
     and r5, r5, #ROW_UNROLLED - 1
     rsb r5, r5, #ROW_UNROLLED - 1
-    mov r6, #ROW_BYTES
+    movs r6, #ROW_BYTES
     ldr r7, =(2f + 1)
     mla r5, r5, r6, r7
     str r5, [sp, #20]

@@ -65,27 +65,19 @@ ofr_dsp_multiply_row_run ofr_dsp_multiply_row, ofr_dsp_multiply_row_16;
 /* Where the taps of three pixels lie among rows of bytes. Up to 3 bytes behind each run are read and, in the rests,
  * written. */
 typedef struct ofr_dsp_window {
-    const int8_t *first;    /* tap of the first pixel */
-    uint32_t second, third; /* bytes from there to those of the others */
+    const int8_t *pixel[3];
+    uint32_t offset;        /* bytes from there to the first tap */
     uint32_t rows, jump;    /* of runs, and bytes from one to the next */
     uint32_t runs, step;    /* of a row, and bytes from one to the next */
     uint32_t fours, rest;   /* taps of a run that lie together: fours, and bytes behind them */
     int8_t *rests;          /* where those go, for the first pixel */
     uint32_t rest_bytes;    /* from one pixel's rests to the next */
+    uint32_t rest_fours;    /* of one pixel's rests */
 } ofr_dsp_window;
 
-/* Widens the fours of all runs as ofr_dsp_multiply wants them, and puts the bytes left of each run one behind the
- * other; returns the end of the taps. */
-typedef uint32_t *ofr_dsp_gather_run(const ofr_dsp_window *window, uint32_t *taps);
+/* Widens the fours of all runs as ofr_dsp_multiply wants them, then the bytes left of each run, one behind the other. */
+typedef void ofr_dsp_gather_run(const ofr_dsp_window *window, uint32_t *taps);
 ofr_dsp_gather_run ofr_dsp_gather, ofr_dsp_gather_16;
-
-/* What a convolution needs of one way of packing, NULL what it does not. */
-typedef struct ofr_dsp_packing {
-    ofr_dsp_multiply_run *multiply;
-    ofr_dsp_widen_three_run *widen_three;
-    ofr_dsp_widen_run *widen;
-    ofr_dsp_gather_run *gather;
-} ofr_dsp_packing;
 
 /* Adds `fours` (at least 1) times four elements; `params` with the table behind. Outputs may lie over an input. */
 void ofr_dsp_add(const uint8_t *exact, const uint8_t *other, uint8_t *out, uint32_t fours,

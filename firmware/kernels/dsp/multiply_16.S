@@ -5,7 +5,7 @@
 #include "linear.h"
 #include "taps_16.h"
 
-    .equ UNROLLED, 4 /* a power of 2 */
+    .equ UNROLLED, 8 /* a power of 2 */
 
 /* Twice a sum to an output byte. */
     .macro requantize sum, multiplier, offset, exponent, temporary
@@ -26,16 +26,16 @@ ofr_dsp_multiply_16:
     sub sp, sp, #40
     ldrd r5, r10, [sp, #76] /* groups of four taps, linear */
     ldmia r2, {r6-r8}
-    sub r7, r7, r6
+    subs r7, r7, r6
     sub r8, r8, r6
     add r4, r6, r3, lsl #1
     strd r7, r4, [sp]
     strd r8, r6, [sp, #8]
-    lsl r5, r5, #1
-    mov r6, #12
+    lsls r5, r5, #1
+    movs r6, #12
     mla r4, r5, r6, r1
-    sub r5, r5, #1 /* the first two taps take the biases */
-    mov r6, #3
+    subs r5, r5, #1 /* the first two taps take the biases */
+    movs r6, #3
     udiv r9, r5, r6
     mls r5, r9, r6, r5
     rsbs r6, r9, #0
@@ -52,7 +52,7 @@ ofr_dsp_multiply_16:
     addeq r10, r7, #6f - 3f
     str r10, [sp, #32]
     cbz r5, 1f
-    sub r6, r7, #4
+    subs r6, r7, #4
     sub r6, r6, r5, lsl #5 /* TWO_TAPS_BYTES */
 1:
     strd r1, r6, [sp, #16]
@@ -79,7 +79,7 @@ ofr_dsp_multiply_16:
     bne 3b
     ldr pc, [sp, #32]
 4:
-    ldmia.w r0!, {r4, r5}
+    ldmia r0!, {r4, r5}
     ldmia.w sp, {r1, r2, r6, lr}
     linear r8, r4
     strb r8, [lr, r1]
@@ -101,14 +101,14 @@ ofr_dsp_multiply_16:
     pop {r4-r11, pc}
 6:
     ldmia.w sp, {r1, r2, r6, lr}
-    ldmia.w r0!, {r2-r4}
+    ldmia r0!, {r2-r4}
     requantize r8, r2, r3, r4, r5
     strb r8, [lr, r1]
     requantize r9, r2, r3, r4, r5
     strb r9, [lr, r6]
     requantize r7, r2, r3, r4, r5
     strb r7, [lr], #1
-    ldmia.w r0!, {r2-r4}
+    ldmia r0!, {r2-r4}
     requantize r11, r2, r3, r4, r5
     strb r11, [lr, r1]
     requantize r12, r2, r3, r4, r5
@@ -137,7 +137,7 @@ ofr_dsp_multiply_16:
     two_by_four r5
     .endm
 
-    .equ ROW_UNROLLED, 8
+    .equ ROW_UNROLLED, 4
     .equ ROW_BYTES, 21 * 4
 
 /* Stack: multiplier, offset, exponent, taps, end of taps, entry, out, end of out. */
@@ -154,10 +154,10 @@ ofr_dsp_multiply_row_16:
     strd r2, r4, [sp, #24]
     add r6, r1, r5, lsl #4
     strd r1, r6, [sp, #12]
-    sub r5, r5, #1
+    subs r5, r5, #1
     and r5, r5, #ROW_UNROLLED - 1
     rsb r5, r5, #ROW_UNROLLED - 1
-    mov r6, #ROW_BYTES
+    movs r6, #ROW_BYTES
     ldr r7, =(2f + 1)
     mla r5, r5, r6, r7
     str r5, [sp, #20]

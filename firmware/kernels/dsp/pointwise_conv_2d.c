@@ -35,7 +35,7 @@ static void widen_rest(ofr_dsp_widen_three_run *widen, const int8_t *const in[OF
     (void)widen(at, taps, 1);
 }
 
-void ofr_dsp_pointwise(const ofr_call *call, const ofr_dsp_packing *packing) {
+void ofr_dsp_pointwise(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_three_run *widen) {
     const ofr_dsp_conv_2d_params *p = call->params;
     const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
     const int8_t *in = (const int8_t *)call->in[0].data;
@@ -56,12 +56,12 @@ void ofr_dsp_pointwise(const ofr_call *call, const ofr_dsp_packing *packing) {
         }
         uint32_t *taps = call->scratch;
         if (in_c >= 4) {
-            taps = packing->widen_three(from, taps, in_c / 4);
+            taps = widen(from, taps, in_c / 4);
         }
         if (in_c % 4 != 0) {
-            widen_rest(packing->widen_three, from, in_c & ~3u, taps, in_c % 4);
+            widen_rest(widen, from, in_c & ~3u, taps, in_c % 4);
         }
-        (void)ofr_dsp_channels(packing->multiply, stream, call->scratch, to, out_c, (in_c + 3) / 4, p->linear);
+        (void)ofr_dsp_channels(multiply, stream, call->scratch, to, out_c, (in_c + 3) / 4, p->linear);
     }
     ofr_dsp_clamp(out, pixels * out_c, p->act_min, p->act_max);
 }
@@ -71,8 +71,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    static const ofr_dsp_packing packing = {.multiply = ofr_dsp_multiply, .widen_three = ofr_dsp_widen_three};
-    ofr_dsp_pointwise(call, &packing);
+    ofr_dsp_pointwise(call, ofr_dsp_multiply, ofr_dsp_widen_three);
 }
 
 const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d = {

@@ -53,11 +53,10 @@
     .macro widen_three name, wide
     function \name
     push {r4-r10, lr}
-    ldmia r0, {r0, r4, r5}
+    ldmia r0, {r0, r4, r10}
     mov r3, r2
     mov r2, r1
     mov r1, r4
-    mov r10, r5
     constants \wide
 1:
     widen_group \wide
@@ -151,41 +150,43 @@
     bx lr
     .size ofr_dsp_place, . - ofr_dsp_place
 
-/* r0 ofr_dsp_window, r1 taps. Stack: run, runs left, row, rows left, place in the first pixel's rest. */
+/* r0 ofr_dsp_window, r1 taps. Stack: run, runs left, row, rows left, place in the first pixel's rest, bytes behind
+ * a run's fours, rest_fours. */
     .macro gather name, wide
     function \name
     push {r4-r11, lr}
-    sub sp, sp, #20
+    sub sp, sp, #28
     mov r11, r0
     mov r2, r1
-    ldr r4, [r11]
-    ldr r5, [r11, #12] /* rows */
-    ldr r6, [r11, #36] /* rests */
-    str r6, [sp, #16]
+    ldrd r4, r5, [r11, #12] /* offset, rows */
+    ldrd r6, r7, [r11, #36] /* rest, rests */
+    ldr r8, [r11, #48]
+    strd r6, r8, [sp, #20]
+    str r7, [sp, #16]
     constants \wide
 1:
     strd r4, r5, [sp, #8]
-    ldr r5, [r11, #20] /* runs */
+    ldr r5, [r11, #24] /* runs */
 2:
     strd r4, r5, [sp]
-    mov r0, r4
-    ldrd r1, r10, [r11, #4] /* the other two pixels */
+    ldmia.w r11, {r0, r1, r10} /* pixels */
+    adds r0, r0, r4
     add r1, r1, r4
     add r10, r10, r4
-    ldr r3, [r11, #28] /* fours */
+    ldr r3, [r11, #32] /* fours */
     cbz r3, 4f
 3:
     widen_group \wide
     subs r3, r3, #1
     bne 3b
 4:
-    ldr r7, [r11, #32] /* bytes behind them */
+    ldr r7, [sp, #20]
     cbz r7, 5f
     ldr r4, [r0]
     ldr r5, [r1]
     ldr r6, [r10]
     ldr r3, [sp, #16]
-    ldr r8, [r11, #40]
+    ldr r8, [r11, #44]
     str r4, [r3]
     str r5, [r3, r8]
     str r6, [r3, r8, lsl #1]
@@ -193,17 +194,28 @@
     str r3, [sp, #16]
 5:
     ldrd r4, r5, [sp]
-    ldr r6, [r11, #24] /* step */
+    ldr r6, [r11, #28] /* step */
     add r4, r4, r6
     subs r5, r5, #1
     bne 2b
     ldrd r4, r5, [sp, #8]
-    ldr r6, [r11, #16] /* jump */
+    ldr r6, [r11, #20] /* jump */
     add r4, r4, r6
     subs r5, r5, #1
     bne 1b
-    mov r0, r2
-    add sp, sp, #20
+    ldr r3, [sp, #24]
+    cbz r3, 6f
+    ldrd r0, r7, [r11, #40] /* the rests as one run more */
+    adds r1, r0, r7
+    add r10, r1, r7
+    movs r4, #1
+    strd r4, r4, [sp]
+    str r4, [sp, #12]
+    movs r4, #0
+    strd r4, r4, [sp, #20]
+    b 3b
+6:
+    add sp, sp, #28
     pop {r4-r11, pc}
     .size \name, . - \name
     .endm

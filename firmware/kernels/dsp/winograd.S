@@ -112,16 +112,12 @@ ofr_dsp_winograd_patch:
     .endm
 
 /* Four times a sum to an output byte. */
-    .macro requantize_fourfold sum, linear
-    .if \linear
-    linear \sum, r2
-    .else
+    .macro requantize_fourfold sum
     asr r9, \sum, #31
     add r9, r3, r9, lsl #1
     smmla \sum, \sum, r2, r9
     asr \sum, \sum, r4
     ssat \sum, #8, \sum
-    .endif
     .endm
 
     .macro first_taps
@@ -137,7 +133,7 @@ ofr_dsp_winograd_patch:
     .equ SIXES, 10
 
 /* Stack: where the sums of an output's tile are, plane, 4 planes, 12 planes, end of tiles, channels left of a pair; end of
- * planes, entries as ofr_dsp_multiply_16 has them, pairs left, arguments, linear. */
+ * planes, entries as ofr_dsp_multiply_16 has them, pairs left, arguments, requantization. */
     .equ SUM, 0
     .equ TILES_END, 16
     .equ CHANNELS, 20
@@ -146,56 +142,8 @@ ofr_dsp_winograd_patch:
     .equ ENTRY_SIXES, 32
     .equ PAIRS, 36
     .equ ARGUMENTS, 40
-    .equ LINEAR, 44
+    .equ REQUANTIZATION, 44
     .equ FRAME, 48
-/* All outputs of a channel. */
-    .macro outputs linear
-1:
-    ldmia.w sp, {r2-r5}
-    add r6, r2, #4
-    str r6, [sp, #SUM]
-    column_sums r10, r12
-    add r2, r2, r3
-    ldr lr, [r0] /* bias */
-    column_sums r11, lr, lr
-    add r10, r10, r11
-    add r12, r12, lr
-    add r2, r2, r3
-    column_sums r6, r7
-    add r10, r10, r6
-    sub r11, r11, r6
-    add r12, r12, r7
-    sub lr, lr, r7
-    add r2, r2, r3
-    column_sums r6, r7
-    sub r11, r11, r6
-    sub lr, lr, r7
-    .if \linear
-    ldr r2, [r0, #4]
-    .else
-    ldrd r2, r3, [r0, #4]
-    ldr r4, [r0, #12]
-    .endif
-    ldmia.w r1!, {r5-r8} /* out, to the next row, to the next column, to both */
-    requantize_fourfold lr, \linear
-    strb lr, [r5, r8]
-    requantize_fourfold r12, \linear
-    strb r12, [r5, r6]
-    requantize_fourfold r11, \linear
-    strb r11, [r5, r7]
-    requantize_fourfold r10, \linear
-    strb r10, [r5], #1
-    str r5, [r1, #-16]
-    ldr r2, [sp, #TILES_END]
-    cmp r1, r2
-    bne 1b
-    .if \linear
-    add r0, r0, #8
-    .else
-    add r0, r0, #16
-    .endif
-    .endm
-
     .section .text.ofr_dsp_winograd_channels, "ax", %progbits
     .global ofr_dsp_winograd_channels
     .type ofr_dsp_winograd_channels, %function
@@ -204,8 +152,13 @@ ofr_dsp_winograd_channels:
     push {r4-r11, lr}
     sub sp, sp, #FRAME
     strd r2, r1, [sp, #PAIRS]
-    ldr r3, [r1, #28]
-    str r3, [sp, #LINEAR]
+    ldr r3, [r1, #28] /* linear */
+    ldr r7, =(3f + 1)
+    cmp r3, #0
+    ite ne
+    addwne r3, r7, #6f - 3f
+    addweq r3, r7, #7f - 3f
+    str r3, [sp, #REQUANTIZATION]
     ldmia r1, {r3-r7} /* planes, sums, plane, end, pairs of taps */
     lsl r8, r5, #2
     add r9, r8, r8, lsl #1
@@ -214,17 +167,17 @@ ofr_dsp_winograd_channels:
     strd r5, r8, [sp, #SUM + 4]
     strd r9, r10, [sp, #SUM + 12]
     str r6, [sp, #END]
-    sub r7, r7, #2 /* the first are always there */
-    mov r6, #3
+    subs r7, r7, #2 /* the first are always there */
+    movs r6, #3
     udiv r4, r7, r6
     mls r5, r4, r6, r7
     rsb r4, r4, #SIXES
     ldr r7, =(3f + 1)
-    mov r6, #SIX_TAPS_BYTES
+    movs r6, #SIX_TAPS_BYTES
     mla r6, r4, r6, r7
     str r6, [sp, #ENTRY_SIXES]
     cbz r5, 1f
-    sub r6, r7, #4
+    subs r6, r7, #4
     sub r6, r6, r5, lsl #5 /* TWO_TAPS_BYTES */
 1:
     str r6, [sp, #ENTRY]
@@ -256,18 +209,64 @@ ofr_dsp_winograd_channels:
     ldr r2, [r1, #4] /* sums */
     str r2, [sp, #SUM]
     ldr r1, [r1, #20] /* tiles */
-    mov r2, #2
+    movs r2, #2
     str r2, [sp, #CHANNELS]
-5:
-    ldr r2, [sp, #LINEAR]
-    cmp r2, #0
-    beq.w 6f
-    outputs 1
-    b 7f
+5: /* all outputs of a channel */
+    ldmia.w sp, {r2-r5}
+    add r6, r2, #4
+    str r6, [sp, #SUM]
+    column_sums r10, r12
+    add r2, r2, r3
+    ldr lr, [r0] /* bias */
+    column_sums r11, lr, lr
+    add r10, r10, r11
+    add r12, r12, lr
+    add r2, r2, r3
+    column_sums r6, r7
+    add r10, r10, r6
+    sub r11, r11, r6
+    add r12, r12, r7
+    sub lr, lr, r7
+    add r2, r2, r3
+    column_sums r6, r7
+    sub r11, r11, r6
+    sub lr, lr, r7
+    ldmia.w r1!, {r5-r8} /* out, to the next row, to the next column, to both */
+    ldr.w pc, [sp, #REQUANTIZATION]
 6:
-    outputs 0
+    ldr r2, [r0, #4]
+    linear lr, r2
+    strb lr, [r5, r8]
+    linear r12, r2
+    strb r12, [r5, r6]
+    linear r11, r2
+    strb r11, [r5, r7]
+    linear r10, r2
+    strb r10, [r5], #1
+    str r5, [r1, #-16]
+    ldr r2, [sp, #TILES_END]
+    cmp r1, r2
+    bne 5b
+    add r0, r0, #8
+    b 8f
 7:
-    sub r1, r1, #48
+    ldrd r2, r3, [r0, #4]
+    ldr r4, [r0, #12]
+    requantize_fourfold lr
+    strb lr, [r5, r8]
+    requantize_fourfold r12
+    strb r12, [r5, r6]
+    requantize_fourfold r11
+    strb r11, [r5, r7]
+    requantize_fourfold r10
+    strb r10, [r5], #1
+    str r5, [r1, #-16]
+    ldr r2, [sp, #TILES_END]
+    cmp r1, r2
+    bne 5b
+    add r0, r0, #16
+8:
+    subs r1, r1, #48
     ldr r2, [sp, #CHANNELS]
     subs r2, r2, #1
     str r2, [sp, #CHANNELS]

@@ -1,6 +1,6 @@
 /* 3x3 convolution at stride 1, int8, by Winograd's transform: three tiles of four outputs by two channels at a time. */
 /* The time goes into winograd.S: what is left is compiled for size. */
-#pragma GCC optimize("O2")
+#pragma GCC optimize("Os")
 
 #include "winograd.h"
 
@@ -33,7 +33,7 @@ static layer open_layer(const ofr_dsp_winograd_params *p) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_dsp_winograd_params *p = call->params;
-    if (p->in_c == 0 || p->in_c > 4096 || p->out_c == 0 || p->out_rows == 0 || p->out_cols == 0) {
+    if (p->in_c == 0 || p->in_c > 4096 || p->out_c == 0 || p->out_c % 2 != 0 || p->out_rows == 0 || p->out_cols == 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->in_c, 4096);
     }
     const layer l = open_layer(p);
@@ -42,7 +42,7 @@ static ofr_status check(const ofr_call *call) {
     const uint32_t planes = OFR_DSP_PLANES * l.blocks;
     if (status == OFR_OK) {
         const uint32_t tail_words = p->linear ? OFR_DSP_LINEAR_TAIL_WORDS : OFR_DSP_TAIL_WORDS;
-        const uint32_t pair_bytes = 4u * (planes * 4u * l.quads + tail_words), pairs = (p->out_c + 1u) / 2u;
+        const uint32_t pair_bytes = 4u * (planes * 4u * l.quads + tail_words), pairs = p->out_c / 2u;
         status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
     }
     const uint32_t columns = 4 * COLUMNS * l.column;
@@ -96,30 +96,6 @@ static void add_blocks(const ofr_dsp_winograd *w) {
     }
 }
 
-/* All channels of three tiles. */
-static void multiply(const ofr_dsp_winograd_params *p, ofr_dsp_winograd *w) {
-    const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
-    if (p->out_c > 1) {
-        stream = ofr_dsp_winograd_channels(stream, w, p->out_c / 2);
-    }
-    if (p->out_c & 1) { /* the host has filled the pair up */
-        int8_t last[TILES][4][2];
-        ofr_dsp_tile *tiles = w->tiles, spare[TILES];
-        for (uint32_t i = 0; i < TILES; i++) {
-            spare[i] = (ofr_dsp_tile){last[i][0], 2, 4, 6};
-        }
-        w->tiles = spare;
-        (void)ofr_dsp_winograd_channels(stream, w, 1);
-        for (uint32_t i = 0; i < TILES; i++) {
-            tiles[i].out[tiles[i].both] = last[i][3][0];
-            tiles[i].out[tiles[i].row] = last[i][1][0];
-            tiles[i].out[tiles[i].column] = last[i][2][0];
-            tiles[i].out[0] = last[i][0][0];
-        }
-        w->tiles = tiles;
-    }
-}
-
 static void run(const ofr_call *call) {
     const ofr_dsp_winograd_params *p = call->params;
     layer l = open_layer(p);
@@ -163,7 +139,7 @@ static void run(const ofr_call *call) {
         while (slot != 0) {
             tiles[--slot] = tiles[TILES - 1]; /* which is written last */
         }
-        multiply(p, &w);
+        (void)ofr_dsp_winograd_channels((const uint32_t *)(const void *)(p + 1), &w, p->out_c / 2u);
         slot = TILES;
     }
     ofr_dsp_clamp(out, call->out[0].bytes, p->act_min, p->act_max);

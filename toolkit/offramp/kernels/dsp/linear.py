@@ -44,11 +44,11 @@ def linear(c: Channels, r: Requantization, fraction: Array) -> Linear | None:
     return Linear(offset, multiplier)
 
 
-def fractions(c: Channels, zero_point: int, least: int, most: int) -> Array:
+def fractions(c: Channels, zero_point: int, least: int, most: int | Array) -> Array:
     """By how much each channel's weights are scaled: powers of two, so that sums and offset stay below 2^31."""
     reach = np.maximum(abs(c.lowest), abs(c.highest)) + ((abs(zero_point) + 1) << (c.exponent + 1))
     bits = 30 - np.ceil(np.log2(reach + 1)).astype(np.int64)
-    found: Array = 1 << bits.clip(least.bit_length() - 1, most.bit_length() - 1)
+    found: Array = 1 << bits.clip(least.bit_length() - 1, np.log2(most).astype(np.int64))
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp.gemm import fill_up
 from offramp.kernels.dsp.linear import Linear, fractions, linear
 from offramp.kernels.dsp.requantize import MAX_EXPONENT, Channels, channels
 from offramp.ops import conv_2d
@@ -30,8 +29,8 @@ PARAMS = Params(
         ("linear", "u16"),  # 1: the stream's short form of requantization
     ],
 )
-FRACTION = 4  # sums are kept times this
-MOST_FRACTION = 64  # in the linear form: transformed weights are at most 9 * 128 * 16
+FRACTION = 4  # sums are kept times this, in the linear form times up to 256 where the weights are int16 then
+MOST_FRACTION = 256
 ACCUMULATOR_BOUND = (1 << 31) // FRACTION
 MOST_CHANNELS = 4096
 MOST_QUADS = 16  # of channels of one plane
@@ -69,12 +68,16 @@ WINOGRAD = Kernel("dsp", "winograd_conv_2d", 0x0315, 1, PARAMS, SAME_START, work
 KERNELS = (WINOGRAD,)
 
 
+def transformed(c: Channels, in_c: int) -> Array:
+    """Four times the weights' transform, [in_c, 4, 4, out_c]."""
+    u: Array = np.einsum("ik,okln,jl->nijo", TRANSFORM, c.weights.reshape(-1, 3, 3, in_c), TRANSFORM)
+    return u
+
+
 def stream(c: Channels, in_c: int, fraction: Array, short: Linear | None) -> Array:
     """Channel pairs of winograd.h: weights by block, plane and taps, then requantization and bias."""
     blocks, quads = blocks_of(in_c)
-    w = c.weights.reshape(-1, 3, 3, in_c)
-    u = np.einsum("ik,okln,jl->nijo", TRANSFORM, w, TRANSFORM)  # [in_c, 4, 4, out_c]
-    u *= fraction // FRACTION
+    u = transformed(c, in_c) * (fraction // FRACTION)
     tails = [fraction * c.bias, c.multiplier, 2 * c.offset + 1, c.exponent + 1]
     if short is not None:
         tails = [fraction * c.bias + short.offset, short.multiplier]
@@ -82,9 +85,9 @@ def stream(c: Channels, in_c: int, fraction: Array, short: Linear | None) -> Arr
     filled[:in_c] = u.reshape(in_c, PLANES, -1)
     halves = filled.reshape(blocks, quads, 2, 2, PLANES, -1) & 0xFFFF  # channels 4 q + 2 h + e
     words = halves[:, :, 0] | halves[:, :, 1] << 16  # [blocks, quads, e, PLANES, out_c]
-    rows = fill_up(words.transpose(4, 0, 3, 1, 2).reshape(len(c.bias), -1), 2)
-    weights = rows.reshape(len(rows) // 2, 2, -1).transpose(0, 2, 1).reshape(len(rows) // 2, -1)
-    tail = fill_up(np.stack(tails, axis=1) & 0xFFFFFFFF, 2).reshape(len(weights), -1)
+    rows = words.transpose(4, 0, 3, 1, 2).reshape(len(c.bias) // 2, 2, -1)
+    weights = rows.transpose(0, 2, 1).reshape(len(rows), -1)
+    tail = (np.stack(tails, axis=1) & 0xFFFFFFFF).reshape(len(rows), -1)
     pairs: Array = np.concatenate([weights, tail], axis=1).astype("<u4")
     return pairs
 
@@ -111,7 +114,7 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
     ones = ("stride_h", "stride_w", "dilation_h", "dilation_w", "groups")
     if (g["kernel_h"], g["kernel_w"]) != (3, 3) or any(g[name] != 1 for name in ones):
         return None
-    if g["in_c"] > MOST_CHANNELS:
+    if g["in_c"] > MOST_CHANNELS or g["out_c"] % 2 != 0:
         return None
     r = requantization(x, weights, out, a.activation)
     zero = x.quant.zero_point
@@ -119,7 +122,8 @@ def lower(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | 
     c = channels(constant(weights).reshape(g["out_c"], -1), bias, zero, r, ACCUMULATOR_BOUND)
     if c is None or c.exponent.max() >= MAX_EXPONENT:
         return None
-    fraction = fractions(c, r.zero_point, FRACTION, MOST_FRACTION)
+    room = 32767 // abs(transformed(c, g["in_c"])).max(axis=(0, 1, 2)).clip(1)
+    fraction = fractions(c, r.zero_point, FRACTION, np.minimum(FRACTION * room, MOST_FRACTION))
     short = linear(c, r, fraction)
     if short is None:
         fraction = np.full_like(fraction, FRACTION)
