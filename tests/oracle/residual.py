@@ -53,7 +53,7 @@ def residual_case(
     own = source.shape == shape and i % 4 < 2
     far = float(np.float32(made.scale * 2.0 ** grid.rng.uniform(-3, 3)))
     other = source if own else grid.tensor("other", shape, scale=far)
-    reach = float(np.float32(max(made.scale, other.scale) * 2.0 ** grid.rng.uniform(-2, 2)))
+    reach = float(np.float32(np.max((made.scale, other.scale)) * 2.0 ** grid.rng.uniform(-2, 2)))
     result = grid.tensor("output", shape, scale=reach)
     both = [made.name, other.name] if i % 2 else [other.name, made.name]
     op = "SUB" if i % 5 == 3 else "ADD"
