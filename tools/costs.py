@@ -28,7 +28,7 @@ from offramp.build.firmware import firmware, kernels_on
 from offramp.cycles import cycle_model
 from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import candidates, choose_sets
-from offramp.ops import Kernel, Step
+from offramp.ops import Kernel, Step, conv_2d_pair_add
 from offramp.ops.op import elements
 from offramp.plan.cost import FIGURES, TABLE, Cost, CostTable, name_of
 from offramp.plan.options import Options
@@ -123,6 +123,13 @@ def prices(samples: Sequence[Sample]) -> dict[str, list[float]]:
     return {unit: [float(f"{x:.{DIGITS}g}") for x in of] for unit, *of in rows if any(x > 0 for x in of)}
 
 
+def joint_prices(fitted: Mapping[str, dict[str, list[float]]]) -> dict[str, list[float]]:
+    """Of a convolution that adds its outputs: no op is served by it alone, so no layer of the grid runs it."""
+    conv, sums = (fitted[name_of(k)] for k in (conv_2d_pair_add.CONV, conv_2d_pair_add.SUM))
+    outputs = [float(f"{a + b:.{DIGITS}g}") for a, b in zip(conv["outputs"], sums["elements"], strict=True)]
+    return conv | {"outputs": outputs}
+
+
 def non_negative(a: Floats, b: Floats) -> Floats:
     """x >= 0 with the least |a x - b|: Lawson and Hanson, Solving Least Squares Problems, chapter 23."""
     scale = np.linalg.norm(a, axis=0)
@@ -173,8 +180,10 @@ def table(board_name: str) -> tuple[str, dict[str, Any], str]:
     samples: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in measured(board):
         samples[name_of(sample.step.kernel)].append(sample)
-    sizes = code(board, [k for k in kernels_on(board) if name_of(k) in samples])
-    rows = {name: {"prices": prices(of), "code": sizes[name]} for name, of in sorted(samples.items())}
+    fitted = {name: prices(of) for name, of in samples.items()}
+    fitted[name_of(conv_2d_pair_add.KERNEL)] = joint_prices(fitted)
+    sizes = code(board, [k for k in kernels_on(board) if name_of(k) in fitted])
+    rows = {name: {"prices": fitted[name], "code": sizes[name]} for name in sorted(fitted)}
     return board.core.name, rows, "\n".join(fit(board_name, CostTable(rows), of) for of in samples.values())
 
 

@@ -15,6 +15,7 @@ from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import ALIGN, Buffer, aligned, alive, live_bytes, peak, place, place_greedily
 from offramp.plan.certificate import Certificate
 from offramp.plan.choose import Candidates, Chosen, Pressure, choose
+from offramp.plan.fuse import fused
 from offramp.plan.limit import within
 from offramp.plan.options import Options
 from offramp.plan.order import order, users_of
@@ -154,6 +155,7 @@ class Planner:
         self.steps: list[tuple[Op, Step]] = []
         for i, op in enumerate(graph.ops):
             self.steps += [(op, step) for step in self.lower(i, served)]
+        self.steps = fused(self.graph, self.steps)
         self.last = self.last_uses()
         self.write_state_directly()
         self.apart = self.lives()
