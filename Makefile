@@ -1,6 +1,6 @@
 # Every target sets up what it needs: system packages (apt) and .venv.
 PYTHON = .venv/bin/python
-.PHONY: setup demo test check soak bench generate clean
+.PHONY: setup demo test check soak bench costs generate clean
 
 setup:
 	@tools/setup
@@ -15,19 +15,23 @@ check: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy toolkit host
-	$(PYTHON) tools/generate.py --check
+	$(PYTHON) -m tools.generate --check
 	$(PYTHON) tools/check_c.py
-	$(PYTHON) -m pytest tests/unit/test_layers.py tests/emulator/test_budgets.py
+	$(PYTHON) -m pytest -n 2 --dist worksteal tests/unit/test_layers.py tests/emulator/test_budgets.py
 
 soak: setup
 	$(PYTHON) -m pytest tests -n 2 --dist worksteal -v
 
 bench: setup
-	$(PYTHON) tools/bench.py
-	$(PYTHON) tools/generate.py
+	$(PYTHON) -m tools.bench
+	$(PYTHON) -m tools.generate
+
+costs: setup
+	$(PYTHON) -m tools.costs
+	$(PYTHON) -m tools.cost_check
 
 generate: setup
-	$(PYTHON) tools/generate.py
+	$(PYTHON) -m tools.generate
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -60,8 +60,6 @@ class Call(ctypes.Structure):
         ("params_bytes", ctypes.c_uint32),
         ("scratch_bytes", ctypes.c_uint32),
         ("scratch", ctypes.c_void_p),
-        ("n_inputs", ctypes.c_uint8),
-        ("n_outputs", ctypes.c_uint8),
         ("inputs", Operand * 4),
         ("outputs", Operand * 1),
         ("fault", ctypes.POINTER(Fault)),
@@ -95,6 +93,7 @@ def library(kernels: str = "generic") -> ctypes.CDLL:
             includes += compile_cmsis_nn(Path(folder))
         sources = [
             *map(str, (firmware / "kernels" / kernels).glob("*.c")),
+            f"{firmware}/src/library_layer.c",
             *map(str, Path(folder).glob("*.o")),
         ]
         target = Path(folder) / "kernels.so"
@@ -166,8 +165,6 @@ def call_kernel(
         params_bytes=params.size,
         scratch_bytes=scratch.size,
         scratch=scratch.address,
-        n_inputs=len(reads),
-        n_outputs=1,
         fault=ctypes.pointer(fault),
     )
     for i, (memory, (dtype, _)) in enumerate(zip(reads, inputs, strict=True)):

@@ -6,7 +6,6 @@ Needs flatc (Debian: flatbuffers-compiler).
 
 from __future__ import annotations
 
-import json
 import struct
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from offramp.ops import Params
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
 from offramp_host.status import statuses
+from tools.benchmarks import Figures, Row, total_flash
+from tools.benchmarks import page as benchmarks_page
 
 C_TYPES = {
     "u8": "uint8_t",
@@ -213,24 +214,17 @@ def status_page() -> str:
 
 
 def figures_table() -> str:
-    """README's table of models and boards from tests/budgets.json, the best kernel set of each board."""
-    budgets = json.loads((root() / "tests" / "budgets.json").read_text())
-    best: dict[tuple[str, str], tuple[str, dict[str, int]]] = {}
-    for rows in budgets.values():
-        for key, row in rows.items():
-            model, board, kernels = key.split("/")
-            known = best.get((model, board))
-            if known is None or row["instructions_per_inference"] < known[1]["instructions_per_inference"]:
-                best[model, board] = kernels, row
-    models = [m for m in FIGURE_MODELS if any(key[0] == m for key in best)]
+    """README's table of models and boards from tests/budgets.json, packed as by default."""
+    figures = Figures.recorded()
+    known = figures.models()
+    models = [m for m in FIGURE_MODELS if m in known]
     lines = [f"| board | core | {' | '.join(models)} |", "|---|---|" + "---|" * len(models)]
     for name in boards.names():
         board = boards.load(name)
-        if board.emulator is None:
-            continue
-        cells = [figure(best.get((model, name))) for model in models]
-        lines.append(f"| {name} | {board.core.name} | {' | '.join(cells)} |")
-    compilers = ", ".join(budgets)
+        if board.emulator is not None:
+            cells = [figure(figures.get(model, name)) for model in models]
+            lines.append(f"| {name} | {board.core.name} | {' | '.join(cells)} |")
+    compilers = ", ".join(figures.compilers)
     return "\n".join(
         [
             *lines,
@@ -243,14 +237,12 @@ def figures_table() -> str:
 FIGURE_MODELS = ("fashion_mnist", "KWS", "IC", "VWW", "AD", "mnist_valid_q")
 
 
-def figure(cell: tuple[str, dict[str, int]] | None) -> str:
-    if cell is None:
+def figure(row: Row | None) -> str:
+    if row is None:
         return "does not fit"
-    _, row = cell
     count = row["instructions_per_inference"]
-    flash = row["image_bytes_without_model"] + row["blob_bytes"]
     ram = row["arena_bytes"] + row["state_bytes"]
-    return f"{count / 1e6:.2f} M, {flash / 1024:.0f} K, {ram / 1024:.1f} K"
+    return f"{count / 1e6:.2f} M, {total_flash(row) / 1024:.0f} K, {ram / 1024:.1f} K"
 
 
 def readme() -> str:
@@ -276,6 +268,7 @@ def generated() -> dict[Path, str]:
         firmware / "src" / "params.h": params_header(),
         firmware / "KERNELS.md": kernels_page(),
         root() / "docs" / "status.md": status_page(),
+        root() / "docs" / "benchmarks.md": benchmarks_page(),
         root() / "README.md": readme(),
     }
 

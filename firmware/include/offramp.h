@@ -143,13 +143,12 @@ extern const ofr_kernels ofr_linked_kernels;
 
 /* One instance. Fields are private; the size is public so that the caller can place it. */
 typedef struct ofr_model {
-    const uint8_t *blob, *constants;
+    const uint8_t *blob;
     const uint8_t *tensors, *steps, *initial;
     const uint16_t *operands, *inputs, *outputs;
     const int32_t *dims;
     const ofr_kernels *kernels;
-    uint8_t *arena, *state;
-    const uint8_t *bound[OFR_MAX_CALLER_INPUTS];
+    uint8_t *memory[4 + OFR_MAX_CALLER_INPUTS]; /* constants, none, arena, state; inputs in the caller's memory */
     uint32_t constants_bytes, arena_bytes, state_bytes, n_dims;
     uint16_t n_tensors, n_steps, n_operands, n_initial, n_inputs, n_outputs;
     uint16_t next_step;

@@ -44,10 +44,23 @@ static inline int32_t ofr_clamp(int32_t x, int32_t low, int32_t high) {
     return ofr_joined(x > high ? high : x);
 }
 
-/* sum / count, halves away from zero. */
+/* sum / count, halves away from zero; count values in [-128, 127], at most 65,536 of them. */
 static inline int32_t ofr_rounded_average(int32_t sum, int32_t count) {
     const int32_t sign = sum >> 31;
+#if defined(__ARM_ARCH) && !defined(__ARM_FEATURE_IDIV)
+    /* The library's division takes as long as its operands ask for, and `pack --certify` proves how long. The quotient
+     * has eight bits, each found without a branch. */
+    int32_t rest = (sum ^ sign) - sign + count / 2, quotient = 0;
+    for (int32_t bit = 7; bit >= 0; bit--) {
+        rest -= count << bit;
+        const int32_t none = rest >> 31;
+        rest += (count << bit) & none;
+        quotient = 2 * quotient + 1 + none;
+    }
+    return (quotient ^ sign) - sign;
+#else
     return (sum + ((count / 2 ^ sign) - sign)) / count;
+#endif
 }
 
 #endif

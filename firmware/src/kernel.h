@@ -23,7 +23,6 @@ typedef struct ofr_call {
     uint32_t params_bytes;
     uint32_t scratch_bytes;
     void *scratch; /* 16-byte aligned; overlaps no operand */
-    uint8_t n_inputs, n_outputs;
     ofr_operand in[OFR_MAX_INPUTS];
     ofr_operand out[OFR_MAX_OUTPUTS];
     ofr_fault *fault; /* during check: where to write found and allowed */
@@ -61,7 +60,7 @@ static inline ofr_status ofr_expect(const ofr_call *call, ofr_status status, uin
 /* a * b, or UINT32_MAX where that does not fit: sizes made of hostile numbers then match no tensor. */
 static inline uint32_t ofr_times(uint32_t a, uint32_t b) {
     const uint64_t product = (uint64_t)a * b;
-    return product > UINT32_MAX ? UINT32_MAX : (uint32_t)product;
+    return product >> 32 != 0 ? UINT32_MAX : (uint32_t)product;
 }
 
 /* Whether a sliding window's numbers are small enough for positions to be computed in int32. */

@@ -26,8 +26,10 @@ static int has(span s, uint32_t position, uint32_t bytes) {
     return position <= s.bytes && bytes <= s.bytes - position;
 }
 
-/* A table: where it stands and its vtable. position 0 is never a table: the buffer starts with an offset. */
+/* A table: its buffer, where it stands and its vtable. position 0 is never a table: the buffer starts with an offset.
+ */
 typedef struct table {
+    span s;
     uint32_t position, vtable, vtable_bytes;
 } table;
 
@@ -43,48 +45,49 @@ static int open_table(span s, uint32_t position, table *t) {
     if (vtable_bytes < 4 || !has(s, vtable, vtable_bytes)) {
         return 0;
     }
-    *t = (table){position, vtable, vtable_bytes};
+    *t = (table){s, position, vtable, vtable_bytes};
     return 1;
 }
 
-/* Position of a field's four bytes; 0: the field is absent. UINT32_MAX: damaged. */
-static uint32_t field(span s, const table *t, uint32_t slot) {
+/* Position of a field's four bytes; 0: the field is absent. UINT32_MAX: damaged. Sums of positions and offsets fit: a
+ * buffer is shorter than 2^31. */
+static inline __attribute__((always_inline)) uint32_t field(const table *t, uint32_t slot) {
     const uint32_t entry = 4 + 2 * slot;
-    const uint32_t offset = entry + 2 <= t->vtable_bytes ? get_u16(s, t->vtable + entry) : 0;
-    if (offset == 0) {
-        return 0;
-    }
-    return has(s, t->position, offset) && has(s, t->position + offset, 4) ? t->position + offset : UINT32_MAX;
+    const uint32_t offset = entry + 2 <= t->vtable_bytes ? get_u16(t->s, t->vtable + entry) : 0;
+    const uint32_t position = t->position + offset;
+    return offset == 0 ? 0 : position <= t->s.bytes - 4 ? position : UINT32_MAX;
 }
 
-static int get_scalar(span s, const table *t, uint32_t slot, uint32_t *value) {
-    const uint32_t position = field(s, t, slot);
+static int get_scalar(const table *t, uint32_t slot, uint32_t *value) {
+    const uint32_t position = field(t, slot);
     if (position == UINT32_MAX) {
         return 0;
     }
-    *value = position == 0 ? 0 : get_u32(s, position);
+    *value = position == 0 ? 0 : get_u32(t->s, position);
     return 1;
 }
 
-/* A vector of `size`-byte elements whose first lies at a multiple of `align`; absent: empty. */
-static int get_vector(span s, const table *t, uint32_t slot, uint32_t size, uint32_t align, span *v, uint32_t *count) {
-    const uint32_t position = field(s, t, slot);
-    *v = (span){s.at, 0};
-    *count = 0;
+typedef struct vector {
+    const uint8_t *at;
+    uint32_t count;
+} vector;
+
+/* A vector of `size`-byte elements whose first lies at a multiple of `align`, a power of two; absent: empty. */
+static int get_vector(const table *t, uint32_t slot, uint32_t size, uint32_t align, vector *v) {
+    const uint32_t position = field(t, slot), room = t->s.bytes - 4;
+    *v = (vector){t->s.at, 0};
     if (position == 0) {
         return 1;
     }
-    if (position == UINT32_MAX || !has(s, position, get_u32(s, position)) ||
-        !has(s, position + get_u32(s, position), 4)) {
+    if (position == UINT32_MAX || get_u32(t->s, position) > room - position) {
         return 0;
     }
-    const uint32_t start = position + get_u32(s, position);
-    const uint32_t n = get_u32(s, start);
-    if (n > (s.bytes - start - 4) / size || (start + 4) % align != 0) {
+    const uint32_t start = position + get_u32(t->s, position);
+    const uint32_t count = get_u32(t->s, start);
+    if (ofr_times(count, size) > room - start || ((start + 4) & (align - 1)) != 0) {
         return 0;
     }
-    *v = (span){s.at + start + 4, n * size};
-    *count = n;
+    *v = (vector){t->s.at + start + 4, count};
     return 1;
 }
 
@@ -156,69 +159,82 @@ ofr_status ofr_check_crc(const void *blob, size_t blob_bytes) {
 
 /* ---- plan ---- */
 
-typedef struct counts {
-    uint32_t dims, tensors, operands, steps, segments, inputs, outputs, initial, plans;
-} counts;
+/* The plan's vectors that a load reads: its first fields. */
+enum { VECTORS = OFR_FB_PLAN_INITIAL + 1 };
 
-/* Opens plan 0: fills the model's pointers and sizes; `segments` is needed during the load only. */
-static ofr_status open_plan(ofr_model *m, span s, counts *n, span *segments) {
+typedef struct plan_vectors {
+    uint32_t plans; /* in the blob */
+    vector of[VECTORS];
+} plan_vectors;
+
+/* Opens plan 0: fills the model's pointers and sizes; `v` is needed during the load only. */
+static ofr_status open_plan(ofr_model *m, span s, plan_vectors *v) {
+    static const struct {
+        uint8_t size, align;
+    } elements[VECTORS] = {
+        [OFR_FB_PLAN_DIMS] = {4, 4},
+        [OFR_FB_PLAN_TENSORS] = {sizeof(ofr_fb_blob_tensor), 4},
+        [OFR_FB_PLAN_OPERANDS] = {2, 2},
+        [OFR_FB_PLAN_STEPS] = {sizeof(ofr_fb_step), 4},
+        [OFR_FB_PLAN_SEGMENTS] = {sizeof(ofr_fb_segment), 4},
+        [OFR_FB_PLAN_INPUTS] = {2, 2},
+        [OFR_FB_PLAN_OUTPUTS] = {2, 2},
+        [OFR_FB_PLAN_INITIAL] = {sizeof(ofr_fb_state_init), 4},
+    };
     table root, plan;
-    span constants, plans, dims, tensors, operands, steps, inputs, outputs, initial;
+    vector constants, plans;
     if (!open_table(s, get_u32(s, 0), &root) ||
-        !get_vector(s, &root, OFR_FB_BLOB_CONSTANTS, 1, OFR_ALIGN, &constants, &m->constants_bytes) ||
-        !get_vector(s, &root, OFR_FB_BLOB_PLANS, 4, 4, &plans, &n->plans)) {
+        !get_vector(&root, OFR_FB_BLOB_CONSTANTS, 1, OFR_ALIGN, &constants) ||
+        !get_vector(&root, OFR_FB_BLOB_PLANS, 4, 4, &plans)) {
         return OFR_E_STRUCTURE;
     }
-    if (n->plans == 0) {
+    v->plans = plans.count;
+    if (v->plans == 0) {
         return OFR_E_PLAN;
     }
     const uint32_t at = (uint32_t)(plans.at - s.at);
     const uint32_t distance = get_u32(s, at);
     if (!has(s, at, distance) || !open_table(s, at + distance, &plan) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_DIMS, 4, 4, &dims, &n->dims) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_TENSORS, sizeof(ofr_fb_blob_tensor), 4, &tensors, &n->tensors) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_OPERANDS, 2, 2, &operands, &n->operands) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_STEPS, sizeof(ofr_fb_step), 4, &steps, &n->steps) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_SEGMENTS, sizeof(ofr_fb_segment), 4, segments, &n->segments) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_INPUTS, 2, 2, &inputs, &n->inputs) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_OUTPUTS, 2, 2, &outputs, &n->outputs) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_INITIAL, sizeof(ofr_fb_state_init), 4, &initial, &n->initial) ||
-        !get_scalar(s, &plan, OFR_FB_PLAN_ARENA_BYTES, &m->arena_bytes) ||
-        !get_scalar(s, &plan, OFR_FB_PLAN_STATE_BYTES, &m->state_bytes)) {
+        !get_scalar(&plan, OFR_FB_PLAN_ARENA_BYTES, &m->arena_bytes) ||
+        !get_scalar(&plan, OFR_FB_PLAN_STATE_BYTES, &m->state_bytes)) {
         return OFR_E_STRUCTURE;
     }
-    if ((n->tensors | n->operands | n->steps | n->inputs | n->outputs | n->initial) > UINT16_MAX) {
-        return OFR_E_STRUCTURE;
+    for (uint32_t i = 0; i < VECTORS; i++) {
+        if (!get_vector(&plan, i, elements[i].size, elements[i].align, &v->of[i]) ||
+            (v->of[i].count > UINT16_MAX && i != OFR_FB_PLAN_DIMS && i != OFR_FB_PLAN_SEGMENTS)) {
+            return OFR_E_STRUCTURE;
+        }
     }
-    m->constants = constants.at;
-    m->dims = (const int32_t *)(const void *)dims.at;
-    m->tensors = tensors.at;
-    m->operands = (const uint16_t *)(const void *)operands.at;
-    m->steps = steps.at;
-    m->inputs = (const uint16_t *)(const void *)inputs.at;
-    m->outputs = (const uint16_t *)(const void *)outputs.at;
-    m->initial = initial.at;
-    m->n_dims = n->dims;
-    m->n_tensors = (uint16_t)n->tensors;
-    m->n_operands = (uint16_t)n->operands;
-    m->n_steps = (uint16_t)n->steps;
-    m->n_inputs = (uint16_t)n->inputs;
-    m->n_outputs = (uint16_t)n->outputs;
-    m->n_initial = (uint16_t)n->initial;
+    m->memory[OFR_FB_MEMORY_CONSTANT] = (uint8_t *)(uintptr_t)constants.at; /* never written */
+    m->constants_bytes = constants.count;
+    m->dims = (const int32_t *)(const void *)v->of[OFR_FB_PLAN_DIMS].at;
+    m->tensors = v->of[OFR_FB_PLAN_TENSORS].at;
+    m->operands = (const uint16_t *)(const void *)v->of[OFR_FB_PLAN_OPERANDS].at;
+    m->steps = v->of[OFR_FB_PLAN_STEPS].at;
+    m->inputs = (const uint16_t *)(const void *)v->of[OFR_FB_PLAN_INPUTS].at;
+    m->outputs = (const uint16_t *)(const void *)v->of[OFR_FB_PLAN_OUTPUTS].at;
+    m->initial = v->of[OFR_FB_PLAN_INITIAL].at;
+    m->n_dims = v->of[OFR_FB_PLAN_DIMS].count;
+    m->n_tensors = (uint16_t)v->of[OFR_FB_PLAN_TENSORS].count;
+    m->n_operands = (uint16_t)v->of[OFR_FB_PLAN_OPERANDS].count;
+    m->n_steps = (uint16_t)v->of[OFR_FB_PLAN_STEPS].count;
+    m->n_inputs = (uint16_t)v->of[OFR_FB_PLAN_INPUTS].count;
+    m->n_outputs = (uint16_t)v->of[OFR_FB_PLAN_OUTPUTS].count;
+    m->n_initial = (uint16_t)v->of[OFR_FB_PLAN_INITIAL].count;
     return OFR_OK;
 }
 
 ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need) {
     ofr_fault unused;
     ofr_model m;
-    counts n;
-    span s, segments;
+    plan_vectors v;
+    span s;
     if (need == NULL) {
         return OFR_E_ARGUMENT;
     }
     ofr_status status = open_blob(blob, blob_bytes, &unused, &s);
     if (status == OFR_OK) {
-        status = open_plan(&m, s, &n, &segments);
+        status = open_plan(&m, s, &v);
     }
     if (status == OFR_OK) {
         *need = (ofr_requirements){
@@ -227,7 +243,7 @@ ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need)
             .n_inputs = m.n_inputs,
             .n_outputs = m.n_outputs,
             .n_steps = m.n_steps,
-            .n_plans = (uint16_t)(n.plans > UINT16_MAX ? UINT16_MAX : n.plans),
+            .n_plans = (uint16_t)(v.plans > UINT16_MAX ? UINT16_MAX : v.plans),
             .crc = header_word(blob, offsetof(ofr_header, crc)),
         };
     }
@@ -236,46 +252,40 @@ ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need)
 
 /* ---- checks of the plan's vectors ---- */
 
-/* `caller_room`: bytes of the inputs that the caller binds to each slot. */
-static ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, const uint32_t *caller_room,
-                               ofr_fault *fault) {
-    uint32_t room;
-    switch (t->memory) {
-    case OFR_FB_MEMORY_CONSTANT:
-        room = m->constants_bytes;
-        break;
-    case OFR_FB_MEMORY_ARENA:
-        room = m->arena_bytes;
-        break;
-    case OFR_FB_MEMORY_STATE:
-        room = m->state_bytes;
-        break;
-    case OFR_FB_MEMORY_INPUT:
-        if (t->bound >= OFR_MAX_CALLER_INPUTS) {
-            return ofr_blame(fault, OFR_E_TENSOR, t->bound, OFR_MAX_CALLER_INPUTS);
+/* `room`: bytes of each of ofr_model.memory. Most tensors lie in the arena. */
+static inline ofr_status check_tensor(const ofr_model *m, const ofr_fb_blob_tensor *t, const uint32_t *room,
+                                      ofr_fault *fault) {
+    uint32_t bytes = m->arena_bytes, place; /* memory, symbol, bound and reserved: most are in the arena, the rest 0 */
+    memcpy(&place, (const uint8_t *)t + offsetof(ofr_fb_blob_tensor, memory), sizeof place);
+    if (place != OFR_FB_MEMORY_ARENA) {
+        if (t->memory > OFR_FB_MEMORY_INPUT || t->memory == OFR_FB_MEMORY_CONSTANT_FETCHED) {
+            return ofr_blame(fault, OFR_E_MEMORY_KIND, t->memory, OFR_FB_MEMORY_INPUT);
         }
-        room = t->offset == 0 ? caller_room[t->bound] : 0;
-        break;
-    default:
-        return ofr_blame(fault, OFR_E_MEMORY_KIND, t->memory, OFR_FB_MEMORY_INPUT);
+        const uint32_t slots = t->memory == OFR_FB_MEMORY_INPUT ? OFR_MAX_CALLER_INPUTS : 1;
+        if (t->bound >= slots) {
+            return ofr_blame(fault, OFR_E_TENSOR, t->bound, slots);
+        }
+        if (t->symbol != 0) {
+            return ofr_blame(fault, OFR_E_SHAPE, t->symbol, 0);
+        }
+        bytes = t->memory == OFR_FB_MEMORY_INPUT && t->offset != 0 ? 0 : room[ofr_memory_of(t)];
     }
-    if (t->offset > room || t->bytes > room - t->offset || t->offset % 4 != 0) {
-        return ofr_blame(fault, OFR_E_TENSOR, ofr_plus(t->offset, t->bytes), room);
+    if (t->offset > bytes || t->bytes > bytes - t->offset || t->offset % 4 != 0) {
+        return ofr_blame(fault, OFR_E_TENSOR, ofr_plus(t->offset, t->bytes), bytes);
     }
-    if (t->dims > m->n_dims || t->rank > m->n_dims - t->dims) {
+    if (t->dims + (uint32_t)t->rank > m->n_dims) {
         return ofr_blame(fault, OFR_E_TENSOR, t->dims + (uint32_t)t->rank, m->n_dims);
-    }
-    if (t->symbol != 0) {
-        return ofr_blame(fault, OFR_E_SHAPE, t->symbol, 0);
     }
     return OFR_OK;
 }
 
-static ofr_status check_tensors(const ofr_model *m, const uint32_t *caller_room, ofr_fault *fault) {
-    for (uint32_t i = 0; i < m->n_tensors; i++) {
-        fault->tensor = (int32_t)i;
-        const ofr_status status = check_tensor(m, ofr_tensor_at(m, i), caller_room, fault);
+/* Apart, with registers of its own. */
+static __attribute__((noinline)) ofr_status check_tensors(const ofr_model *m, const uint32_t *room, ofr_fault *fault) {
+    const ofr_fb_blob_tensor *t = ofr_tensor_at(m, 0);
+    for (const ofr_fb_blob_tensor *end = t + m->n_tensors; t != end; t++) {
+        const ofr_status status = check_tensor(m, t, room, fault);
         if (status != OFR_OK) {
+            fault->tensor = (int32_t)(t - ofr_tensor_at(m, 0));
             return status;
         }
     }
@@ -294,7 +304,7 @@ static ofr_status check_ports(const ofr_model *m, const uint16_t *ports, uint32_
 
 /* Inputs are written by the caller: they may only lie in the arena, or in the caller's own memory, each in a slot of
  * its own. Tensors are not checked yet. */
-static ofr_status check_inputs(const ofr_model *m, uint32_t *caller_room, ofr_fault *fault) {
+static ofr_status check_inputs(const ofr_model *m, uint32_t *room, ofr_fault *fault) {
     const ofr_status status = check_ports(m, m->inputs, m->n_inputs, fault);
     for (uint32_t i = 0; status == OFR_OK && i < m->n_inputs; i++) {
         const ofr_fb_blob_tensor *t = ofr_tensor_at(m, m->inputs[i]);
@@ -305,13 +315,13 @@ static ofr_status check_inputs(const ofr_model *m, uint32_t *caller_room, ofr_fa
         if (t->memory != OFR_FB_MEMORY_INPUT) {
             return ofr_blame(fault, OFR_E_MEMORY_KIND, t->memory, OFR_FB_MEMORY_ARENA);
         }
-        if (t->bound >= OFR_MAX_CALLER_INPUTS || caller_room[t->bound] != 0) {
+        if (t->bound >= OFR_MAX_CALLER_INPUTS || room[ofr_memory_of(t)] != 0) {
             return ofr_blame(fault, OFR_E_OPERANDS, t->bound, OFR_MAX_CALLER_INPUTS);
         }
         if (t->bytes > INT32_MAX) {
             return ofr_blame(fault, OFR_E_TENSOR, t->bytes, INT32_MAX);
         }
-        caller_room[t->bound] = t->bytes;
+        room[ofr_memory_of(t)] = t->bytes;
     }
     return status;
 }
@@ -367,8 +377,8 @@ static ofr_status check_initial(const ofr_model *m, ofr_fault *fault) {
 }
 
 /* One segment holds all steps and ends with `end`; more, and other terminators, belong to runtimes that serve them. */
-static ofr_status check_segments(const ofr_model *m, span segments, uint32_t count, ofr_fault *fault) {
-    const ofr_fb_segment *s = (const ofr_fb_segment *)(const void *)segments.at;
+static ofr_status check_segments(const ofr_model *m, const void *segments, uint32_t count, ofr_fault *fault) {
+    const ofr_fb_segment *s = segments;
     if (count == 0) {
         return ofr_blame(fault, OFR_E_SEGMENT, count, 1);
     }
@@ -381,66 +391,73 @@ static ofr_status check_segments(const ofr_model *m, span segments, uint32_t cou
     return OFR_OK;
 }
 
-static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
-    return a_bytes != 0 && b_bytes != 0 && a < b + b_bytes && b < a + a_bytes; /* sums were checked to fit */
+static inline __attribute__((always_inline)) int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
+    return a <= b ? b - a < a_bytes && b_bytes != 0 : a - b < b_bytes && a_bytes != 0;
 }
 
-/* Outputs go to arena or state, and lie apart from inputs except where the kernel works in place. */
-static ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
-                                 ofr_fault *fault) {
-    if (step->n_inputs != kernel->n_inputs || step->n_outputs != kernel->n_outputs) {
-        return ofr_blame(fault, OFR_E_OPERANDS, step->n_inputs, kernel->n_inputs);
+/* Whether `kernel` works with its output where input i lies. */
+static int works_over(const ofr_kernel *kernel, uint32_t i, const ofr_fb_blob_tensor *in,
+                      const ofr_fb_blob_tensor *out) {
+    const uint32_t bits = OFR_SAME_START(0) | (in->bytes == out->bytes);
+    return in->offset == out->offset && ((kernel->in_place & ~OFR_SCRATCH_ON_INPUT) >> i & bits) != 0;
+}
+
+/* Whether a tensor lies under the step's scratch. */
+static inline __attribute__((always_inline)) int under_scratch(const ofr_fb_blob_tensor *t, const ofr_fb_step *step) {
+    return t->memory == OFR_FB_MEMORY_ARENA && overlap(t->offset, t->bytes, step->scratch, step->scratch_bytes);
+}
+
+static ofr_status blame_operand(ofr_fault *fault, uint32_t index, ofr_status status, uint32_t found, uint32_t allowed) {
+    fault->tensor = (int32_t)index;
+    return ofr_blame(fault, status, found, allowed);
+}
+
+/* Fills the call's operands. The output goes to arena or state, and lies apart from inputs except where the kernel
+ * works in place. Scratch lies apart from all of them, except where the kernel has it on its first input. */
+static inline ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                        ofr_call *call, ofr_fault *fault) {
+    const uint32_t n = step->n_inputs, n_tensors = m->n_tensors;
+    if (n != kernel->n_inputs || step->n_outputs != OFR_MAX_OUTPUTS) {
+        return ofr_blame(fault, OFR_E_OPERANDS, n, kernel->n_inputs);
     }
-    const uint32_t total = (uint32_t)step->n_inputs + step->n_outputs;
-    if (step->operands > m->n_operands || total > (uint32_t)m->n_operands - step->operands) {
-        return ofr_blame(fault, OFR_E_OPERANDS, step->operands + total, m->n_operands);
+    if (step->operands + n + 1 > m->n_operands) {
+        return ofr_blame(fault, OFR_E_OPERANDS, step->operands + n + 1, m->n_operands);
     }
     const uint16_t *operands = m->operands + step->operands;
-    const ofr_status status = check_ports(m, operands, total, fault);
-    if (status != OFR_OK) {
-        return status;
+    const uint32_t last = operands[n];
+    if (last >= n_tensors) {
+        return blame_operand(fault, last, OFR_E_OPERANDS, last, n_tensors);
     }
-    for (uint32_t o = step->n_inputs; o < total; o++) {
-        const ofr_fb_blob_tensor *out = ofr_tensor_at(m, operands[o]);
-        fault->tensor = operands[o];
-        if (out->memory != OFR_FB_MEMORY_ARENA && out->memory != OFR_FB_MEMORY_STATE) {
-            return ofr_blame(fault, OFR_E_MEMORY_KIND, out->memory, OFR_FB_MEMORY_ARENA);
-        }
-        for (uint32_t i = 0; i < step->n_inputs; i++) {
-            const ofr_fb_blob_tensor *in = ofr_tensor_at(m, operands[i]);
-            const uint32_t bits = in->bytes == out->bytes ? 1u << i : 0u;
-            const uint32_t allowed = kernel->in_place & (bits | (i < 3 ? OFR_SAME_START(i) : 0u));
-            const int same = allowed != 0 && in->offset == out->offset;
-            if (in->memory == out->memory && !same && overlap(in->offset, in->bytes, out->offset, out->bytes)) {
-                return ofr_blame(fault, OFR_E_OVERLAP, out->offset, in->offset);
-            }
-        }
+    const ofr_fb_blob_tensor *out = ofr_tensor_at(m, last);
+    if (out->memory != OFR_FB_MEMORY_ARENA && out->memory != OFR_FB_MEMORY_STATE) {
+        return blame_operand(fault, last, OFR_E_MEMORY_KIND, out->memory, OFR_FB_MEMORY_ARENA);
     }
+    if (under_scratch(out, step)) {
+        return blame_operand(fault, last, OFR_E_OVERLAP, step->scratch, out->offset);
+    }
+    call->out[0] = (ofr_operand){m->memory[out->memory] + out->offset, out->bytes, out->dtype};
+    uint32_t i = 0;
+    do { /* a kernel has one input at least */
+        const uint32_t index = operands[i];
+        if (index >= n_tensors) {
+            return blame_operand(fault, index, OFR_E_OPERANDS, index, n_tensors);
+        }
+        const ofr_fb_blob_tensor *in = ofr_tensor_at(m, index);
+        call->in[i] = ofr_operand_of(m, in);
+        if (in->memory == out->memory && !works_over(kernel, i, in, out) &&
+            overlap(in->offset, in->bytes, out->offset, out->bytes)) {
+            return blame_operand(fault, last, OFR_E_OVERLAP, out->offset, in->offset);
+        }
+        if (under_scratch(in, step) &&
+            (i != 0 || in->offset != step->scratch || (kernel->in_place & OFR_SCRATCH_ON_INPUT) == 0)) {
+            return blame_operand(fault, index, OFR_E_OVERLAP, step->scratch, in->offset);
+        }
+    } while (++i != n);
     return OFR_OK;
 }
 
-static ofr_status check_scratch(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
-                                ofr_fault *fault) {
-    if (step->scratch % OFR_ALIGN != 0 || step->scratch > m->arena_bytes ||
-        step->scratch_bytes > m->arena_bytes - step->scratch) {
-        return ofr_blame(fault, OFR_E_SCRATCH, ofr_plus(step->scratch, step->scratch_bytes), m->arena_bytes);
-    }
-    for (uint32_t i = 0; i < (uint32_t)step->n_inputs + step->n_outputs; i++) {
-        const ofr_fb_blob_tensor *t = ofr_tensor_at(m, m->operands[step->operands + i]);
-        const int same = i == 0 && (kernel->in_place & OFR_SCRATCH_ON_INPUT) != 0 && t->offset == step->scratch;
-        if (t->memory == OFR_FB_MEMORY_ARENA && !same &&
-            overlap(t->offset, t->bytes, step->scratch, step->scratch_bytes)) {
-            return ofr_blame(fault, OFR_E_OVERLAP, step->scratch, t->offset);
-        }
-    }
-    return OFR_OK;
-}
-
-static ofr_status check_step(const ofr_model *m, const ofr_fb_step *step, ofr_fault *fault) {
-    const ofr_kernel *kernel = ofr_find_kernel(m->kernels, step->kernel);
-    if (kernel == NULL) {
-        return ofr_blame(fault, OFR_E_KERNEL, step->kernel, 0);
-    }
+static inline ofr_status check_step(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
+                                    ofr_call *call, ofr_fault *fault) {
     if (step->packing != kernel->packing) {
         return ofr_blame(fault, OFR_E_PACKING, step->packing, kernel->packing);
     }
@@ -448,26 +465,32 @@ static ofr_status check_step(const ofr_model *m, const ofr_fb_step *step, ofr_fa
         step->params_bytes > m->constants_bytes - step->params || step->params_bytes < kernel->params_bytes) {
         return ofr_blame(fault, OFR_E_PARAMS, step->params_bytes, kernel->params_bytes);
     }
-    ofr_status status = check_operands(m, step, kernel, fault);
-    if (status == OFR_OK) {
-        status = check_scratch(m, step, kernel, fault);
+    if (step->scratch % OFR_ALIGN != 0 || step->scratch > m->arena_bytes ||
+        step->scratch_bytes > m->arena_bytes - step->scratch) {
+        return ofr_blame(fault, OFR_E_SCRATCH, ofr_plus(step->scratch, step->scratch_bytes), m->arena_bytes);
     }
-    if (status == OFR_OK) {
-        ofr_call call;
-        ofr_prepare(m, step, &call);
-        call.fault = fault;
-        fault->tensor = -1;
-        status = kernel->check(&call);
-    }
-    return status;
+    ofr_prepare(m, step, call);
+    const ofr_status status = check_operands(m, step, kernel, call, fault);
+    return status == OFR_OK ? kernel->check(call) : status;
 }
 
-static ofr_status check_steps(const ofr_model *m, ofr_fault *fault) {
-    for (uint32_t i = 0; i < m->n_steps; i++) {
-        fault->step = (int32_t)i;
-        fault->tensor = -1;
-        const ofr_status status = check_step(m, ofr_step_at(m, i), fault);
+/* Apart from the rest, with registers of its own: most of a load is spent here. */
+static __attribute__((noinline)) ofr_status check_steps(const ofr_model *m, ofr_fault *fault) {
+    const ofr_kernel *kernel = NULL, *before = NULL; /* layers often alternate: saves the search */
+    const ofr_fb_step *step = ofr_step_at(m, 0);
+    ofr_call call;
+    call.fault = fault;
+    for (const ofr_fb_step *end = step + m->n_steps; step != end; step++) {
+        const ofr_kernel *last = kernel;
+        kernel = before;
+        before = last;
+        if (kernel == NULL || kernel->id != step->kernel) {
+            kernel = ofr_find_kernel(m->kernels, step->kernel);
+        }
+        const ofr_status status = kernel != NULL ? check_step(m, step, kernel, &call, fault)
+                                                 : ofr_blame(fault, OFR_E_KERNEL, step->kernel, 0);
         if (status != OFR_OK) {
+            fault->step = (int32_t)(step - ofr_step_at(m, 0));
             return status;
         }
     }
@@ -487,28 +510,34 @@ static ofr_status check_areas(const ofr_model *m, size_t arena_bytes, size_t sta
 /* All of it but the arguments, in an order that lets each check rely on the ones before. */
 static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes, size_t state_bytes,
                              ofr_fault *fault) {
-    span s, segments;
-    counts n;
+    plan_vectors v;
+    span s;
     ofr_status status = open_blob(m->blob, blob_bytes, fault, &s);
     if (status == OFR_OK) {
         const uint8_t core = m->blob[offsetof(ofr_header, core)];
         if (core != 0 && m->kernels->core != 0 && core != m->kernels->core) {
             return ofr_blame(fault, OFR_E_CORE, core, m->kernels->core);
         }
-        status = open_plan(m, s, &n, &segments);
+        status = open_plan(m, s, &v);
     }
     if (status == OFR_OK) {
         status = check_areas(m, arena_bytes, state_bytes, fault);
     }
-    uint32_t caller_room[OFR_MAX_CALLER_INPUTS] = {0};
+    uint32_t room[4 + OFR_MAX_CALLER_INPUTS];
+    room[OFR_FB_MEMORY_CONSTANT] = m->constants_bytes;
+    room[OFR_FB_MEMORY_ARENA] = m->arena_bytes;
+    room[OFR_FB_MEMORY_STATE] = m->state_bytes;
+    for (uint32_t i = 0; i < OFR_MAX_CALLER_INPUTS; i++) {
+        room[OFR_FB_MEMORY_INPUT + i] = 0;
+    }
     if (status == OFR_OK) {
-        status = check_inputs(m, caller_room, fault);
+        status = check_inputs(m, room, fault);
     }
     if (status == OFR_OK) {
         status = check_outputs(m, fault);
     }
     if (status == OFR_OK) {
-        status = check_tensors(m, caller_room, fault);
+        status = check_tensors(m, room, fault);
     }
     if (status == OFR_OK) {
         status = check_shapes(m, m->inputs, m->n_inputs, fault);
@@ -521,7 +550,7 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
         status = check_initial(m, fault);
     }
     if (status == OFR_OK) {
-        status = check_segments(m, segments, n.segments, fault);
+        status = check_segments(m, v.of[OFR_FB_PLAN_SEGMENTS].at, v.of[OFR_FB_PLAN_SEGMENTS].count, fault);
     }
     if (status == OFR_OK) {
         status = check_steps(m, fault);
@@ -537,7 +566,11 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     if (model == NULL) {
         return OFR_E_ARGUMENT;
     }
-    memset(model, 0, sizeof *model);
+    model->phase = OFR_PHASE_NONE;
+    model->next_step = 0;
+    for (uint32_t i = 0; i < OFR_MAX_CALLER_INPUTS; i++) {
+        model->memory[OFR_FB_MEMORY_INPUT + i] = NULL;
+    }
     if (kernels == NULL || (arena == NULL && arena_bytes != 0) || (state == NULL && state_bytes != 0)) {
         return OFR_E_ARGUMENT;
     }
@@ -546,8 +579,8 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     }
     model->blob = blob;
     model->kernels = kernels;
-    model->arena = arena;
-    model->state = state;
+    model->memory[OFR_FB_MEMORY_ARENA] = arena;
+    model->memory[OFR_FB_MEMORY_STATE] = state;
     const ofr_status status = check_blob(model, blob_bytes, arena_bytes, state_bytes, blame);
     if (status != OFR_OK) {
         return status;
@@ -560,29 +593,31 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
 const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
     ofr_fault unused;
     table root;
-    span s, name;
+    vector name;
+    span s;
     *bytes = 0;
     if (model == NULL || model->phase == OFR_PHASE_NONE || open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK ||
-        !open_table(s, get_u32(s, 0), &root) || !get_vector(s, &root, OFR_FB_BLOB_NAME, 1, 1, &name, bytes)) {
+        !open_table(s, get_u32(s, 0), &root) || !get_vector(&root, OFR_FB_BLOB_NAME, 1, 1, &name)) {
         return NULL;
     }
+    *bytes = name.count;
     return *bytes != 0 ? (const char *)name.at : NULL;
 }
 
 uint32_t ofr_step_bound(const ofr_model *model, unsigned step) {
     ofr_fault unused;
     table root, plan;
-    span s, plans, bounds;
-    uint32_t count;
+    vector plans, bounds;
+    span s;
     if (model == NULL || model->phase == OFR_PHASE_NONE || step >= model->n_steps ||
         open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK || !open_table(s, get_u32(s, 0), &root) ||
-        !get_vector(s, &root, OFR_FB_BLOB_PLANS, 4, 4, &plans, &count) || count == 0) {
+        !get_vector(&root, OFR_FB_BLOB_PLANS, 4, 4, &plans) || plans.count == 0) {
         return 0;
     }
     const uint32_t at = (uint32_t)(plans.at - s.at);
     if (!open_table(s, at + get_u32(s, at), &plan) ||
-        !get_vector(s, &plan, OFR_FB_PLAN_BOUNDS, sizeof(ofr_fb_step_bound), 4, &bounds, &count) ||
-        count != model->n_steps) {
+        !get_vector(&plan, OFR_FB_PLAN_BOUNDS, sizeof(ofr_fb_step_bound), 4, &bounds) ||
+        bounds.count != model->n_steps) {
         return 0;
     }
     return ((const ofr_fb_step_bound *)(const void *)bounds.at)[step].most;

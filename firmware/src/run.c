@@ -20,42 +20,9 @@ const ofr_kernel *ofr_find_kernel(const ofr_kernels *kernels, uint32_t id) {
     return NULL;
 }
 
-static const uint8_t *tensor_data(const ofr_model *m, const ofr_fb_blob_tensor *t) {
-    if (t->memory == OFR_FB_MEMORY_ARENA) {
-        return m->arena + t->offset;
-    }
-    if (t->memory == OFR_FB_MEMORY_INPUT) {
-        return m->bound[t->bound];
-    }
-    return (t->memory == OFR_FB_MEMORY_STATE ? m->state : m->constants) + t->offset;
-}
-
-static ofr_operand operand(const ofr_model *m, uint32_t index) {
-    const ofr_fb_blob_tensor *t = ofr_tensor_at(m, index);
-    /* The load has shown that outputs lie in arena or state; inputs are not written. */
-    return (ofr_operand){(uint8_t *)(uintptr_t)tensor_data(m, t), t->bytes, t->dtype};
-}
-
-void ofr_prepare(const ofr_model *m, const ofr_fb_step *step, ofr_call *call) {
-    const uint16_t *operands = m->operands + step->operands;
-    call->params = m->constants + step->params;
-    call->params_bytes = step->params_bytes;
-    call->scratch = m->arena + step->scratch;
-    call->scratch_bytes = step->scratch_bytes;
-    call->n_inputs = step->n_inputs;
-    call->n_outputs = step->n_outputs;
-    call->fault = NULL;
-    for (uint32_t i = 0; i < step->n_inputs; i++) {
-        call->in[i] = operand(m, operands[i]);
-    }
-    for (uint32_t i = 0; i < step->n_outputs; i++) {
-        call->out[i] = operand(m, operands[step->n_inputs + i]);
-    }
-}
-
 static ofr_buffer buffer(const ofr_model *m, uint32_t index) {
     const ofr_fb_blob_tensor *t = ofr_tensor_at(m, index);
-    return (ofr_buffer){(void *)(uintptr_t)tensor_data(m, t), t->bytes, m->dims + t->dims, t->rank, t->dtype};
+    return (ofr_buffer){ofr_operand_of(m, t).data, t->bytes, m->dims + t->dims, t->rank, t->dtype};
 }
 
 ofr_buffer ofr_input(const ofr_model *model, unsigned index) {
@@ -80,7 +47,7 @@ ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data) {
     if (t->memory != OFR_FB_MEMORY_INPUT) {
         return OFR_E_MEMORY_KIND;
     }
-    model->bound[t->bound] = data;
+    model->memory[ofr_memory_of(t)] = (uint8_t *)(uintptr_t)data; /* never written */
     return OFR_OK;
 }
 
@@ -93,7 +60,7 @@ ofr_status ofr_begin(ofr_model *model) {
     }
     for (uint32_t i = 0; i < model->n_inputs; i++) {
         const ofr_fb_blob_tensor *t = ofr_tensor_at(model, model->inputs[i]);
-        if (t->memory == OFR_FB_MEMORY_INPUT && model->bound[t->bound] == NULL) {
+        if (model->memory[ofr_memory_of(t)] == NULL) {
             return OFR_E_UNBOUND;
         }
     }
@@ -113,6 +80,11 @@ ofr_status ofr_step(ofr_model *model) {
         const ofr_fb_step *step = ofr_step_at(model, model->next_step);
         ofr_call call;
         ofr_prepare(model, step, &call);
+        const uint16_t *operands = model->operands + step->operands;
+        for (uint32_t i = 0; i < step->n_inputs; i++) {
+            call.in[i] = ofr_operand_of(model, ofr_tensor_at(model, *operands++));
+        }
+        call.out[0] = ofr_operand_of(model, ofr_tensor_at(model, *operands));
         ofr_find_kernel(model->kernels, step->kernel)->run(&call);
         model->next_step++;
     }
@@ -162,10 +134,11 @@ void ofr_reset_state(ofr_model *model) {
     ofr_cancel(model);
     for (uint32_t i = 0; i < model->n_initial; i++) {
         const ofr_fb_state_init *init = ofr_initial_at(model, i);
+        uint8_t *state = model->memory[OFR_FB_MEMORY_STATE] + init->offset;
         if (init->source == UINT32_MAX) {
-            memset(model->state + init->offset, (int)init->fill & 255, init->bytes);
+            memset(state, (int)init->fill & 255, init->bytes);
         } else {
-            memcpy(model->state + init->offset, model->constants + init->source, init->bytes);
+            memcpy(state, model->memory[OFR_FB_MEMORY_CONSTANT] + init->source, init->bytes);
         }
     }
 }

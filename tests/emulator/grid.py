@@ -27,6 +27,7 @@ from offramp.plan import Options, make_plan
 from offramp_host.emulator import Emulator
 from offramp_host.status import status
 from tests.oracle.case import Case
+from tests.ways import without_costs
 
 APP = Path(__file__).parent / "apps" / "grid.c"
 
@@ -61,8 +62,12 @@ def from_graph(
     kernels: str,
     rows: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
 ) -> GridCase:
-    """A case of a graph packed for a board and kernel set; `rows` hold inputs and expected outputs."""
-    plan = make_plan(graph, board, Options(kernels=kernels))
+    """A case of a graph packed for a board and kernel set; `rows` hold inputs and expected outputs.
+
+    Without costs, so that the set serves all that it can, also where another would be cheaper.
+    """
+    with without_costs():
+        plan = make_plan(graph, board, Options(kernels=kernels))
     used = tuple(f"{s.kernel.set}/{s.kernel.name}" for s in plan.steps)
     return GridCase(
         name, write(plan), [([a.tobytes() for a in x], [a.tobytes() for a in y]) for x, y in rows], used

@@ -98,7 +98,9 @@ def assert_holds(board: Board, plan: Plan, n_rows: int, folder: Path) -> None:
 def test_a_small_model_on_every_board(name: str, tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(small_models.classifier())
     board = boards.load(name)
-    assert_holds(board, pack(tmp_path / "m.tflite", board)[0], 50, tmp_path)
+    # Arm's library multiplies in ways that depend on data where the core has no long multiplication.
+    kernels = "generic" if name == "microbit" else "auto"
+    assert_holds(board, pack(tmp_path / "m.tflite", board, Options(kernels=kernels))[0], 50, tmp_path)
 
 
 def golden_plan(model: str, board: Board, kernels: str) -> Plan:
@@ -129,8 +131,10 @@ def test_golden_models_with_1000_inputs(model: str, name: str, kernels: str, tmp
     assert_holds(board, golden_plan(model, board, kernels), 1000, tmp_path)
 
 
-@pytest.mark.parametrize("op", OPS)
-@pytest.mark.parametrize("name", ["mps2_an386", "rv32_virt"])
+@pytest.mark.parametrize(
+    ("op", "name"),
+    [*((op, name) for name in ("mps2_an386", "rv32_virt") for op in OPS), ("AVERAGE_POOL_2D", "microbit")],
+)
 def test_each_operator(op: str, name: str, tmp_path: Path) -> None:
     board = boards.load(name)
     case = next(iter(OPS[op](3)))

@@ -25,6 +25,7 @@ from tests.oracle.case import RELU, SAME, VALID, Case, Cases, Grid
 from tests.oracle.cases import OPS
 from tests.oracle.pooling import pool_case
 from tests.oracle.weighted import conv_case, layer, window
+from tests.ways import without_costs
 
 pytestmark = pytest.mark.emulator
 
@@ -85,12 +86,12 @@ EXTRA = {"DEPTHWISE_CONV_2D": depthwise_cases, "CONV_2D": row_cases}
 
 
 @pytest.fixture
-def everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The set takes all shapes that it can, also those which generic kernels serve faster."""
-    monkeypatch.setattr(cmsis_nn, "is_faster", lambda *_, **__: True)
+def everything() -> Iterator[None]:
+    """The set takes all shapes that it can, also those which generic kernels serve more cheaply."""
+    with without_costs():
+        yield
 
 
-@pytest.mark.usefixtures("everything")
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_kernel_equals_the_oracle(name: str, tmp_path: Path) -> None:
     board = boards.load(name)

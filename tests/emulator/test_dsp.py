@@ -71,7 +71,10 @@ def winograd_cases(seed: int, n: int) -> Cases:
     grid = Grid("CONV_2D", seed)
     for i in range(n):
         padding, many = grid.pick((SAME, VALID)), grid.pick((65, 72, 130)) if i % 11 == 0 else 0
-        in_c, out_c = int(grid.pick((1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 33, 64))), int(grid.pick((2, 4, 6, 16, 34, 64)))
+        in_c, out_c = (
+            int(grid.pick((1, 2, 3, 4, 5, 7, 8, 12, 16, 20, 33, 64))),
+            int(grid.pick((2, 4, 6, 16, 34, 64))),
+        )
         size = tuple(int(grid.rng.integers(3 if padding == VALID else 1, 12)) for _ in range(2))
         out = tuple(window(k, 3, 1, 1, padding) for k in size)
         yield conv_case(grid, i, size, many or in_c, 1, out, out_c, (3, 3), (1, 1), (1, 1), padding)

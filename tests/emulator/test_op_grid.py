@@ -57,3 +57,23 @@ def test_layers_on_a_core_without_long_multiplication(tmp_path: Path) -> None:
     ]
     assert sum("generic/conv_2d_pair" in case.kernels for case in cases) >= 100
     assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+def test_averages_on_a_core_without_division(tmp_path: Path) -> None:
+    board = boards.load("microbit")
+    cases = [from_oracle(case, board, "generic") for case in OPS["AVERAGE_POOL_2D"](SEED)]
+    assert sum("generic/average_pool_2d" in case.kernels for case in cases) >= 20
+    assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+@pytest.mark.parametrize("name", ["posix", "mps2_an385", "rv32_virt", "microbit"])
+def test_additions_in_convolutions(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    board = boards.load(name)
+    seeds = range(3 if "soak" in str(request.config.getoption("-m")) else 1)
+    cases = [from_oracle(case, board, "generic") for seed in seeds for case in OPS["RESIDUAL"](seed)]
+    assert sum(case.kernels == ("generic/conv_2d_pair_add",) for case in cases) >= 70 * len(seeds)
+    assert failures(run_grid(board, cases, tmp_path, sanitize=name == "posix")) == []

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blob_fields.h"
 #include "offramp.h"
 
 typedef struct bytes {
@@ -54,14 +55,14 @@ static places find_places(bytes blob) {
     const ofr_status status =
         ofr_load(&m, blob.at, blob.n, &ofr_linked_kernels, arena, sizeof arena, state, sizeof state, NULL);
     add_place(&found, blob.at, blob.n);
-    if (status < 0 && m.constants == NULL) {
+    if (status < 0 && m.memory[OFR_FB_MEMORY_CONSTANT] == NULL) {
         return found;
     }
     found.tensors = (bytes){(uint8_t *)(uintptr_t)m.tensors, m.n_tensors * TENSOR_BYTES};
     found.steps = (bytes){(uint8_t *)(uintptr_t)m.steps, m.n_steps * STEP_BYTES};
     add_place(&found, blob.at, HEADER_BYTES);
-    add_place(&found, blob.at + HEADER_BYTES, (uint32_t)(m.constants - blob.at) - HEADER_BYTES);
-    const uint8_t *end = m.constants + m.constants_bytes;
+    add_place(&found, blob.at + HEADER_BYTES, (uint32_t)(m.memory[OFR_FB_MEMORY_CONSTANT] - blob.at) - HEADER_BYTES);
+    const uint8_t *end = m.memory[OFR_FB_MEMORY_CONSTANT] + m.constants_bytes;
     add_place(&found, end, (uint32_t)(blob.at + blob.n - end));
     for (int weight = 0; weight < 3; weight++) {
         add_place(&found, m.tensors, m.n_tensors * TENSOR_BYTES);
@@ -75,7 +76,7 @@ static places find_places(bytes blob) {
     add_place(&found, (const uint8_t *)m.dims, 4 * m.n_dims);
     for (uint32_t i = 0; i < m.n_steps && status == OFR_OK; i++) {
         const uint8_t *step = m.steps + i * STEP_BYTES;
-        const uint8_t *params = m.constants + u32_at(step + 8);
+        const uint8_t *params = m.memory[OFR_FB_MEMORY_CONSTANT] + u32_at(step + 8);
         const uint32_t n = u32_at(step + 12);
         for (int weight = 0; weight < 4; weight++) {
             add_place(&found, params, n < 48 ? n : 48);

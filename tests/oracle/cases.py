@@ -19,6 +19,7 @@ from .movement import (
 )
 from .pointwise import activation, arithmetic, dequantize, fixed_output, quantize, softmax
 from .pooling import pool
+from .residual import residual
 from .state import variables
 from .weighted import conv_2d, depthwise_conv_2d, fully_connected
 
@@ -58,6 +59,8 @@ OPS: dict[str, Callable[[int], Cases]] = {
     "RESIZE_BILINEAR": resize("RESIZE_BILINEAR", "ResizeBilinearOptions"),
     "SPLIT": split,
     "SPLIT_V": split_v,
+    # CONV_2D and ADD or SUB, which a kernel serves together.
+    "RESIDUAL": residual,
     # VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE and CALL_ONCE mean something only together.
     "VARIABLES": variables,
 }

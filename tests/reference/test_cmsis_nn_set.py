@@ -51,14 +51,13 @@ def test_metadata_names_the_version_only_where_the_set_is_used() -> None:
     ("board", "case", "kernel"),
     [
         ("mps2_an386", conv((8, 8), 4, 4, (3, 3)), "cmsis_nn/conv_2d"),
-        ("mps2_an386", conv((8, 8), 4, 1, (3, 3)), "generic/conv_2d_pair"),
+        ("mps2_an386", conv((8, 8), 4, 1, (3, 3)), "cmsis_nn/conv_2d"),
         ("mps2_an386", conv((8, 8), 4, 4, (3, 3), groups=2), "generic/conv_2d_pair"),
         ("mps2_an386", conv((8, 8), 4, 4, (1, 1)), "cmsis_nn/pointwise_conv_2d"),
         ("mps2_an386", conv((1, 8), 4, 4, (1, 3)), "cmsis_nn/conv_2d"),
         ("mps3_an547", conv((1, 8), 4, 4, (1, 3)), "cmsis_nn/row_conv_2d"),
         ("mps3_an547", conv((1, 9), 4, 4, (1, 3)), "cmsis_nn/conv_2d"),
-        ("mps2_an385", conv((8, 8), 4, 4, (3, 3)), "generic/conv_2d_pair"),
-        ("mps2_an385", conv((8, 8), 16, 4, (3, 3)), "generic/conv_2d_pair"),
+        ("mps2_an385", conv((8, 8), 4, 4, (3, 3)), "cmsis_nn/conv_2d"),
     ],
 )
 def test_kernel_by_shape(board: str, case: Case, kernel: str) -> None:

@@ -375,6 +375,9 @@ CASE(faults_name_the_culprit) {
     out->symbol = 1;
     EXPECT(load(&keyword) == OFR_E_SHAPE && fault_is(&keyword, -1, operands[1], 1, 0));
     *out = good_out;
+    out->bound = 1; /* a slot, but not in the caller's memory */
+    EXPECT(load(&keyword) == OFR_E_TENSOR && fault_is(&keyword, -1, operands[1], 1, 1));
+    *out = good_out;
     EXPECT(load(&keyword) == OFR_OK);
 }
 

@@ -47,12 +47,24 @@ def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
+def test_pack_explains_its_choice(printed: Any) -> None:
+    said = json.loads(printed("pack", "m.tflite", "--board", "mps2_an386", "--explain", "--json"))
+    assert len(said["ops"]) == sum(said["kernels"].values())
+    for op in said["ops"]:
+        [taken] = [way for way in op["ways"] if way["taken"]]
+        assert taken["kernels"][0] in said["kernels"] and taken["why"].startswith("taken")
+        assert all(way["cycles_estimate"] > 0 and way["instructions_estimate"] > 0 for way in op["ways"])
+    text = printed("pack", "m.tflite", "--board", "mps2_an386", "--explain")
+    assert "cycles, est." in text and "taken" in text and "generic/softmax" in text
+    assert "ops" not in json.loads(printed("pack", "m.tflite", "--board", "mps2_an386", "--json"))
+
+
 def test_pack_writes_the_same_bytes_each_time_and_says_where_they_come_from(
     printed: Any, folder: Path
 ) -> None:
-    said = json.loads(printed("pack", "m.tflite", "--board", "mps2_an386", "--json"))
+    said = json.loads(printed("pack", "m.tflite", "--board", "mps2_an386", "--kernels", "dsp", "--json"))
     data = (folder / "m.ofr").read_bytes()
-    printed("pack", "m.tflite", "--board", "mps2_an386", "-o", "again.ofr")
+    printed("pack", "m.tflite", "--board", "mps2_an386", "--kernels", "dsp", "-o", "again.ofr")
     assert (folder / "again.ofr").read_bytes() == data
     blob = read(data, "m.ofr")
     assert said["blob_bytes"] == len(data) and said["arena_bytes"] == blob.arena_bytes

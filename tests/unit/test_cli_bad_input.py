@@ -153,6 +153,25 @@ BAD_ROWS = {
 }
 
 
+@pytest.mark.parametrize("command", ["pack", "build", "bench", "profile", "run"])
+@pytest.mark.parametrize(
+    ("option", "named", "hint"),
+    [
+        (("--optimize", "fast"), ("--optimize fast", "balanced, speed, flash, ram"), "--optimize flash"),
+        (("--flash-limit", "0"), ("--flash-limit",), ""),
+        (("--ram-limit", "much"), ("--ram-limit",), ""),
+        (("--flash-limit", "500"), ("the blob takes", "--flash-limit allows 500"), "compress"),
+        (("--ram-limit", "16"), ("arena and state need", "--ram-limit allows 16"), "raise"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) and v[0].startswith("--") else "",
+)
+def test_what_comes_first_and_limits(
+    refused: Refused, command: str, option: tuple[str, str], named: tuple[str, ...], hint: str
+) -> None:
+    rest = ["--inputs", "x.npy"] if command == "run" else []
+    refused([command, "m.tflite", "--board", "mps2_an386", *rest, *option], *named, hint=hint)
+
+
 @pytest.mark.parametrize("name", BAD_ROWS)
 @pytest.mark.parametrize(
     "where", [["--board", "mps2_an386"], ["--port", "/dev/nowhere"]], ids=["board", "port"]

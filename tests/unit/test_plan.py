@@ -22,6 +22,7 @@ from offramp.plan import Options, Plan, make_plan
 from offramp.plan.arena import Buffer, aligned, greedy, peak, place, place_greedily
 from offramp.plan.order import dependencies, order
 from offramp.plan.plan import Planner
+from tests.random_nets import Net
 
 QUANT = Quantization((0.5,), (0,))
 
@@ -125,6 +126,25 @@ def test_add_lies_over_an_input_that_dies() -> None:
     assert make_plan(graph, boards.load("mps2_an386")).arena_bytes == 128
     kept = make_plan(graph, boards.load("mps2_an386"), Options(keep_inputs=True))
     assert kept.arena_bytes == 192
+
+
+@pytest.mark.parametrize(
+    ("why_not", "fused"),
+    [("", True), ("read twice", False), ("output", False), ("broadcast", False), ("itself", False)],
+)
+def test_an_addition_goes_into_the_convolution_before_it(why_not: str, fused: bool) -> None:
+    net = Net()
+    x, other = net.input(1, 6, 6, 4), net.input(1, 1 if why_not == "broadcast" else 6, 6, 8)
+    made = net.conv(x, 8)
+    result = net.op("add", (other, made) if why_not != "itself" else (made, made), Add())
+    last = net.op("add", (result, made), Add()) if why_not == "read twice" else result
+    graph = net.graph([x, other], [last, made] if why_not == "output" else [last])
+    plan = make_plan(graph, boards.load("mps2_an385"))
+    assert [s.op for s in plan.steps[:2]] == (["conv_2d"] if fused else ["conv_2d", "add"])
+    if fused:
+        [step] = plan.steps
+        assert offsets_of(plan)[graph.tensors[result].name] == offsets_of(plan)[graph.tensors[other].name]
+        assert plan.arena_bytes == 6 * 6 * (4 + 8) + aligned(step.scratch_bytes)
 
 
 def test_a_reshape_costs_no_step_and_no_memory() -> None:

@@ -28,11 +28,25 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     graph = load_model(model) if isinstance(model, Path) else model
     if options.passes:
         graph = with_passes(graph)
-    plan = make_plan(with_short_names(graph), replace(board, arena=arena_region(board)), options)
-    plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board, model)})
-    blob = write(plan)
-    check_flash(plan.name, len(blob), board)
+    graph, on_board = with_short_names(graph), replace(board, arena=arena_region(board))
+    room = blob_room(board)
+    most = room if options.flash_limit is None else min(options.flash_limit, room)
+    constants = most
+    while True:
+        plan = make_plan(graph, on_board, replace(options, flash_limit=constants))
+        plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board, model)})
+        blob = write(plan)
+        excess = len(blob) - most
+        if excess <= 0 or len(plan.constants) > constants:
+            break
+        constants = max(0, len(plan.constants) - excess)  # what stands beside them is known only now
+    check_flash(plan.name, len(blob), board, options)
     return plan, blob
+
+
+def blob_room(board: Board) -> int:
+    """Bytes that a blob may take in the image or in the model slot."""
+    return max(usable(board, board.code), board.model_slot.size)
 
 
 def with_passes(graph: Graph) -> Graph:
@@ -66,10 +80,16 @@ def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
     return found
 
 
-def check_flash(name: str, blob_bytes: int, board: Board) -> None:
+def check_flash(name: str, blob_bytes: int, board: Board, options: Options) -> None:
     """Refuses what neither the image's flash nor the model slot holds; the build checks the image exactly."""
     code, slot = board.code, board.model_slot
-    there = max(usable(board, code), slot.size)
+    there = blob_room(board)
+    limit = options.flash_limit
+    if limit is not None and limit < blob_bytes <= there:
+        raise UserError(
+            f"{name}: the blob takes {blob_bytes} bytes, --flash-limit allows {limit}, {blob_bytes - limit} too few",
+            "raise --flash-limit, or compress the model further",
+        )
     if blob_bytes > there:
         raise UserError(
             f"{name} does not fit {board.name}: the blob takes {blob_bytes} bytes, region {code.name} has "

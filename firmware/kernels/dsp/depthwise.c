@@ -24,6 +24,15 @@ typedef struct layer {
     uint32_t block_words; /* of a channel */
 } layer;
 
+/* Words of a plane's line of `out` outputs, and of a plane of `band` output lines. */
+static inline uint32_t line_words(uint32_t out, uint32_t stride) {
+    return (out + 1) / 2 * stride + 1;
+}
+
+static inline uint32_t plane_words(uint32_t band, uint32_t stride, uint32_t words) {
+    return ofr_times((band - 1) * stride + TAPS, words);
+}
+
 /* The geometry; the rest is left as it is. */
 static void open_layer(layer *l, const ofr_dsp_depthwise_params *p) {
     axis *const rows = p->transposed ? &l->along : &l->across, *const cols = p->transposed ? &l->across : &l->along;
@@ -31,8 +40,8 @@ static void open_layer(layer *l, const ofr_dsp_depthwise_params *p) {
     *rows = (axis){p->rows, p->out_rows, p->stride_h, p->pad_top, p->cols * c, p->out_cols * c};
     *cols = (axis){p->cols, p->out_cols, p->stride_w, p->pad_left, c, c};
     l->p = p;
-    l->words = (l->along.out + 1u) / 2u * l->along.stride + 1u;
-    l->plane = ofr_times((p->band - 1u) * l->across.stride + TAPS, l->words);
+    l->words = line_words(l->along.out, l->along.stride);
+    l->plane = plane_words(p->band, l->across.stride, l->words);
 }
 
 /* How the pixels of a line fall into words. */
@@ -50,25 +59,30 @@ static void place_pixels(layer *l) {
 
 ofr_status ofr_dsp_check_depthwise(const ofr_call *call, uint32_t words) {
     const ofr_dsp_depthwise_params *p = call->params;
-    if (p->channels == 0 || p->out_rows == 0 || p->out_cols == 0 || p->transposed > 1 || p->band == 0) {
-        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
-    }
+    const uint32_t c = p->channels, out_rows = p->out_rows, out_cols = p->out_cols, band = p->band;
+    uint32_t stride = p->stride_h, line = line_words(out_cols, p->stride_w), lines = out_rows; /* not transposed */
     if (p->stride_h == 0 || p->stride_w == 0 || p->stride_h > 2 || p->stride_w > 2) {
         return ofr_refuse(call, OFR_E_VALUE, p->stride_w, 2);
     }
-    layer l;
-    open_layer(&l, p);
-    if (p->band > l.across.out || (p->transposed && (p->buffered || p->band != l.across.out))) {
-        return ofr_refuse(call, OFR_E_VALUE, p->band, l.across.out);
+    if (p->transposed) {
+        stride = p->stride_w;
+        line = line_words(out_rows, p->stride_h);
+        lines = out_cols;
+        if (p->transposed != 1 || p->buffered || band != lines) {
+            return ofr_refuse(call, OFR_E_VALUE, band, lines);
+        }
     }
-    ofr_status status = ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, p->channels),
-                                               ofr_dsp_volume(p->out_rows, p->out_cols, p->channels));
+    if (band - 1 >= lines) {
+        return ofr_refuse(call, OFR_E_VALUE, band, lines);
+    }
+    ofr_status status = ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, c),
+                                               ofr_dsp_volume(p->out_rows, p->out_cols, c));
     if (status == OFR_OK) {
-        const uint32_t blocks = p->channels * (4u * words);
-        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + blocks);
+        status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p + c * (4u * words));
     }
-    const uint32_t buffer = p->buffered ? ofr_times(p->band, l.across.out_step) : 0;
-    return status != OFR_OK ? status : ofr_dsp_check_scratch(call, ofr_plus(ofr_times(l.plane, 4 * QUAD), buffer));
+    const uint32_t buffer = p->buffered ? ofr_times(band, out_cols * c) : 0;
+    const uint32_t planes = plane_words(band, stride, 4 * QUAD * line); /* bytes of four */
+    return status != OFR_OK ? status : ofr_dsp_check_scratch(call, ofr_plus(planes, buffer));
 }
 
 /* n words of four planes: padding. */

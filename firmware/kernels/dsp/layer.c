@@ -6,36 +6,34 @@
 
 #include <arm_acle.h>
 
-ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t out) {
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
-    }
-    const ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
-    return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
-}
-
 ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    if (p->groups == 0 || p->in_c == 0 || p->in_c % p->groups != 0 || p->out_c % p->groups != 0) {
-        return ofr_refuse(call, OFR_E_VALUE, p->groups, p->in_c);
+    const uint32_t groups = p->groups;
+    uint32_t in_c = p->in_c, out_c = p->out_c; /* of a group */
+    if (groups != 1) {
+        if (groups == 0 || in_c % groups != 0 || out_c % groups != 0) {
+            return ofr_refuse(call, OFR_E_VALUE, groups, in_c);
+        }
+        in_c /= groups;
+        out_c /= groups;
     }
-    if (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) ||
-        !ofr_window_is_sane(p->kernel_w, p->stride_w, p->dilation_w)) {
+    const uint32_t bits = p->kernel_h | p->stride_h | p->dilation_h | p->kernel_w | p->stride_w | p->dilation_w;
+    if (bits > 4096 && (!ofr_window_is_sane(p->kernel_h, p->stride_h, p->dilation_h) ||
+                        !ofr_window_is_sane(p->kernel_w, p->stride_w, p->dilation_w))) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 4096);
     }
-    const ofr_status status = ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, p->in_c),
-                                                     ofr_dsp_volume(p->out_rows, p->out_cols, p->out_c));
-    if (status != OFR_OK) {
-        return status;
-    }
-    const uint32_t k = ofr_dsp_volume(p->kernel_h, p->kernel_w, p->in_c / p->groups);
-    if (k == 0 || k > 65536 || call->out[0].bytes == 0) {
+    const uint32_t k = ofr_dsp_volume(p->kernel_h, p->kernel_w, in_c);
+    if (k - 1 >= 65536) {
         return ofr_refuse(call, OFR_E_VALUE, k, 65536);
     }
-    const uint32_t pairs = (p->out_c / p->groups + 1u) / 2u * p->groups;
+    const uint32_t pairs = (out_c + 1u) / 2u * groups;
     const uint32_t pair_words = p->linear ? OFR_DSP_LINEAR_PAIR_WORDS : OFR_DSP_PAIR_WORDS;
     const uint32_t pair_bytes = 4u * pair_words + 2u * weight_bytes * ((k + 3u) / 4u);
-    return ofr_expect(call, OFR_E_PARAMS, call->params_bytes, ofr_plus(sizeof *p, ofr_times(pairs, pair_bytes)));
+    const uint32_t block = ofr_times(pairs, pair_bytes) + sizeof *p; /* less than sizeof *p where it wraps */
+    const ofr_status status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, block);
+    return status != OFR_OK ? status
+                            : ofr_dsp_check_operands(call, ofr_dsp_volume(p->rows, p->cols, p->in_c),
+                                                     ofr_dsp_volume(p->out_rows, p->out_cols, p->out_c));
 }
 
 const uint32_t *ofr_dsp_odd_channels(ofr_dsp_multiply_run *multiply, const uint32_t *stream, const uint32_t *taps,

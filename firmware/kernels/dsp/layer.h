@@ -48,7 +48,18 @@ static inline ofr_status ofr_dsp_check_scratch(const ofr_call *call, uint32_t wa
     return call->scratch_bytes < wanted ? ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, wanted) : OFR_OK;
 }
 
-/* int8 in and out, and these lengths. */
-ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in, uint32_t out);
+/* int8 in and out, and these lengths; no empty output. */
+static inline __attribute__((always_inline)) ofr_status ofr_dsp_check_operands(const ofr_call *call, uint32_t in,
+                                                                               uint32_t out) {
+    if ((call->in[0].dtype | call->out[0].dtype) != OFR_S8) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    }
+    if (out == 0) { /* pixels without bytes could be any number */
+        return ofr_refuse(call, OFR_E_VALUE, 0, 1);
+    }
+    const ofr_status status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
+    return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+}
+_Static_assert(OFR_S8 == 0, "types can be joined");
 
 #endif

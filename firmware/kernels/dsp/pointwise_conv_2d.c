@@ -7,17 +7,14 @@
 
 ofr_status ofr_dsp_check_pointwise(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    if (p->kernel_h != 1 || p->kernel_w != 1 || p->pad_top != 0 || p->pad_left != 0 || p->groups != 1) {
+    if ((uint32_t)p->kernel_h * p->kernel_w != 1 || (p->pad_top | p->pad_left) != 0 || p->groups != 1) {
         return ofr_refuse(call, OFR_E_VALUE, p->kernel_h, 1);
-    }
-    const ofr_status status = ofr_dsp_check_layer(call, weight_bytes);
-    if (status != OFR_OK) {
-        return status;
     }
     if ((uint32_t)(p->out_rows - 1) * p->stride_h >= p->rows || (uint32_t)(p->out_cols - 1) * p->stride_w >= p->cols) {
         return ofr_refuse(call, OFR_E_SHAPE, p->out_rows, p->rows);
     }
-    return ofr_dsp_check_scratch(call, (p->in_c + 3u) / 4u * OFR_DSP_TAP_BYTES);
+    const ofr_status status = ofr_dsp_check_scratch(call, (p->in_c + 3u) / 4u * OFR_DSP_TAP_BYTES);
+    return status != OFR_OK ? status : ofr_dsp_check_layer(call, weight_bytes);
 }
 
 static const int8_t *pixel(const ofr_dsp_conv_2d_params *p, const int8_t *in, uint32_t i) {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from offramp.build.library import Library, Wanted, find_root
 
 SUPPORTED = ("1.2.6",)
+# What the adapters call; softmax keeps a mutable global, logistic computes in floats.
+FOLDERS = ("convolution", "fully_connected", "pooling")
 _WANTED = Wanted(
     name="ESP-NN",
     kernels="esp_nn",
@@ -23,5 +25,6 @@ _WANTED = Wanted(
 def find() -> Library:
     """The library with its portable and its optimized C; UserError if it is missing or has no adapter."""
     root, version = find_root(_WANTED)
-    sources = [path for path in sorted((root / "src").rglob("*.c")) if path.stem.endswith(("_ansi", "_opt"))]
+    files = [path for folder in FOLDERS for path in sorted((root / "src" / folder).glob("*.c"))]
+    sources = [path for path in files if path.stem.endswith(("_ansi", "_opt"))]
     return Library(root, version, tuple(sources), (root / "include", root / "src" / "common"))

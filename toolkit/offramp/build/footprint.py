@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,15 @@ def footprint(elf: Path, map_file: Path, accounts: Mapping[str, Category]) -> Fo
     link = sum(item.size for item in inputs if item.name.startswith(LINK_BUFFERS))
     ram = sum(size for name, size in size_of.items() if name.startswith((".data", ".bss", ".sdata", ".sbss")))
     return Footprint(flash, ram - link, link, size_of.get(".stack", 0))
+
+
+def pieces(map_file: Path) -> Counter[str]:
+    """Bytes of an image's functions and tables by the names of their sections."""
+    found: Counter[str] = Counter()
+    for item in _map_inputs(map_file.read_text(errors="replace")):
+        if item.output in (".text", ".rodata", ".data"):
+            found[item.name] += item.size
+    return found
 
 
 def _by_account(

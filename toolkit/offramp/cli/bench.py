@@ -11,7 +11,17 @@ import typer
 
 from offramp import boards
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Json, Kernels, ModelOrBlob, NoPasses, TimeLimit, plan_options
+from offramp.cli.options import (
+    FlashLimit,
+    Json,
+    Kernels,
+    ModelOrBlob,
+    NoPasses,
+    Optimize,
+    RamLimit,
+    TimeLimit,
+    plan_options,
+)
 from offramp.cli.output import note, print_facts, print_json, print_table, progress, say_error
 from offramp.errors import UserError
 from offramp.plan import Options
@@ -24,13 +34,18 @@ def bench(
     more_boards: Annotated[list[str] | None, typer.Argument(metavar="B", help="More boards.")] = None,
     kernels: Kernels = "auto",
     no_passes: NoPasses = False,
+    optimize: Optimize = "balanced",
+    flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,
 ) -> None:
     """Measure a model on emulated boards: one inference on seeded random input."""
     names = [name for text in (*board, *(more_boards or ())) for name in text.split(",") if name]
     targets = [boards.load(name) for name in names]
-    options = plan_options(kernels, no_passes=no_passes)
+    options = plan_options(
+        kernels, no_passes=no_passes, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit
+    )
     rows: list[Measurement] = []
     refusals: dict[str, UserError] = {}
     for target in targets:

@@ -13,10 +13,9 @@ from offramp.blob.read import Blob
 from offramp.build.blob_image import blob_image, caller_bytes
 from offramp.build.image import Image
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Board, ModelOrBlob
+from offramp.cli.options import Board, FlashLimit, ModelOrBlob, Optimize, RamLimit, plan_options
 from offramp.cli.output import check_output, note, print_facts, print_table, progress, write_output
 from offramp.errors import UserError
-from offramp.plan import Options
 
 
 def build(
@@ -28,6 +27,9 @@ def build(
     universal: Annotated[
         bool, typer.Option("--universal", help="Link every kernel of the board's core.")
     ] = False,
+    optimize: Optimize = "balanced",
+    flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
 ) -> None:
     """Build the firmware with a model linked in."""
     target = boards.load(board)
@@ -38,7 +40,9 @@ def build(
         )
     check_output(path, file)
     check_output(path.with_suffix(".bin"), file)
-    blob, data = blob_for(file, target, Options())
+    blob, data = blob_for(
+        file, target, plan_options(optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
+    )
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
         linked = Path(folder) / "model.ofr"
         linked.write_bytes(data)

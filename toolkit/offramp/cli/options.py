@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from offramp.errors import UserError
 from offramp.kernels import SETS
-from offramp.plan import Options
+from offramp.plan import OPTIMIZE, Options
 
 Board = Annotated[
     str, typer.Option("--board", "-b", metavar="B", help="The board; `offramp boards` lists them.")
@@ -38,6 +39,23 @@ Certify = Annotated[
         "--certify", help="Prove bounds for instructions, stack and RAM, and write them into the blob."
     ),
 ]
+Optimize = Annotated[
+    str,
+    typer.Option(
+        "--optimize",
+        metavar="|".join(OPTIMIZE),
+        help="What comes first: cycles with weights at int8 size; cycles with constants up to 4 times as large; "
+        "the fewest bytes of flash; the smallest arena.",
+    ),
+]
+FlashLimit = Annotated[
+    int | None,
+    typer.Option("--flash-limit", metavar="BYTES", min=1, help="Most bytes that the blob may take."),
+]
+RamLimit = Annotated[
+    int | None,
+    typer.Option("--ram-limit", metavar="BYTES", min=1, help="Most bytes that arena and state may take."),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .ofr file; a .tflite or .ofg is packed first.")
@@ -48,9 +66,22 @@ TimeLimit = Annotated[
 
 
 def plan_options(
-    kernels: str, keep_inputs: bool = False, inputs: list[str] | None = None, no_passes: bool = False
+    kernels: str = "auto",
+    keep_inputs: bool = False,
+    inputs: list[str] | None = None,
+    no_passes: bool = False,
+    optimize: str = "balanced",
+    flash_limit: int | None = None,
+    ram_limit: int | None = None,
 ) -> Options:
-    return Options(kernels, keep_inputs, tuple(caller_input(text) for text in inputs or ()), not no_passes)
+    if optimize not in OPTIMIZE:
+        raise UserError(f"--optimize {optimize}: it is one of {', '.join(OPTIMIZE)}", nearest(optimize))
+    callers = tuple(caller_input(text) for text in inputs or ())
+    return Options(kernels, keep_inputs, callers, not no_passes, optimize, flash_limit, ram_limit)
+
+
+def nearest(optimize: str) -> str:
+    return f"try --optimize {(difflib.get_close_matches(optimize, OPTIMIZE, n=1) or OPTIMIZE)[0]}"
 
 
 def caller_input(text: str) -> str:

@@ -86,8 +86,11 @@ def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
     """Names and values in two columns."""
     print_title(title)
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    words = [word for _, value in facts for word in cell(value).split()]
+    table.add_column(style="dim", overflow="fold")
+    table.add_column(
+        overflow="fold", min_width=max((len(w) for w in words if _WHOLE.fullmatch(w)), default=1)
+    )
     for name, value in facts:
         table.add_row(name, Text(cell(value)))
     stdout.print(table)

@@ -12,15 +12,19 @@ from offramp import boards
 from offramp import pack as packing
 from offramp.build.memory_map import arena_region
 from offramp.cli.certificate import as_data, show_certificate
+from offramp.cli.explain import explanation, show_explanation
 from offramp.cli.options import (
     Board,
     CallerInputs,
     Certify,
+    FlashLimit,
     Json,
     KeepInputs,
     Kernels,
     Model,
     NoPasses,
+    Optimize,
+    RamLimit,
     plan_options,
 )
 from offramp.cli.output import check_output, note, print_facts, print_json, progress, write_output
@@ -40,6 +44,13 @@ def pack(
     caller_inputs: CallerInputs = None,
     no_passes: NoPasses = False,
     certify: Certify = False,
+    optimize: Optimize = "balanced",
+    flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show the ways of serving each op, their estimates and the choice."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Pack a model into the blob that a board runs."""
@@ -48,12 +59,13 @@ def pack(
     target = boards.load(board)
     path = out or Path(f"{model.stem}.ofr")
     check_output(path, model)
+    options = plan_options(kernels, keep_inputs, caller_inputs, no_passes, optimize, flash_limit, ram_limit)
     with progress(f"packing {model.name}"):
-        plan, blob = packing.pack(model, target, plan_options(kernels, keep_inputs, caller_inputs, no_passes))
+        plan, blob = packing.pack(model, target, options)
     if certify:
         with progress(f"certifying for {target.name}"):
             plan, blob = certify_plan(plan, target)
-        packing.check_flash(plan.name, len(blob), target)
+        packing.check_flash(plan.name, len(blob), target, options)
     write_output(path, blob)
     if (lack := packing.flash_lack(len(blob), target)) > 0:
         note(
@@ -61,10 +73,13 @@ def pack(
             f"it fits the model slot in {target.model_slot.region.name}"
         )
     summary = summarize(plan, blob, path, target.name)
+    explained = explanation(plan) if explain else None
     if as_json:
-        print_json(summary)
+        print_json(summary | ({"ops": explained} if explained is not None else {}))
     else:
         show(summary, target)
+        if explained is not None:
+            show_explanation(explained)
 
 
 def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]:

@@ -10,7 +10,17 @@ import typer
 
 from offramp import boards
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Board, Json, Kernels, ModelOrBlob, TimeLimit, plan_options
+from offramp.cli.options import (
+    Board,
+    FlashLimit,
+    Json,
+    Kernels,
+    ModelOrBlob,
+    Optimize,
+    RamLimit,
+    TimeLimit,
+    plan_options,
+)
 from offramp.cli.output import note, print_facts, print_json, print_table, progress
 from offramp.cycles import INSTRUCTIONS
 from offramp_host.profile import Cost, FunctionCost, Profile
@@ -21,6 +31,9 @@ def profile(
     file: ModelOrBlob,
     board: Board,
     kernels: Kernels = "auto",
+    optimize: Optimize = "balanced",
+    flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
     functions: Annotated[
         int, typer.Option("--functions", metavar="N", min=1, help="Functions to show, the dearest first.")
     ] = 10,
@@ -29,7 +42,8 @@ def profile(
 ) -> None:
     """Count one inference by step, function and instruction class, and estimate its cycles."""
     target = boards.load(board)
-    _, data = blob_for(file, target, plan_options(kernels))
+    options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
+    _, data = blob_for(file, target, options)
     with progress(f"profiling on {target.name}"):
         found = profile_on(target, data, name=str(file), time_limit_s=time_limit)
     if as_json:

@@ -18,7 +18,16 @@ from offramp.blob import read
 from offramp.blob.read import CORE_NAMES, KERNEL_NAMES, Blob
 from offramp.build.blob_image import blob_image
 from offramp.cli.blob_file import blob_for, is_blob, read_file
-from offramp.cli.options import Json, Kernels, ModelOrBlob, TimeLimit, plan_options
+from offramp.cli.options import (
+    FlashLimit,
+    Json,
+    Kernels,
+    ModelOrBlob,
+    Optimize,
+    RamLimit,
+    TimeLimit,
+    plan_options,
+)
 from offramp.cli.output import (
     check_output,
     note,
@@ -48,6 +57,9 @@ def run(
     out: Annotated[Path | None, typer.Option("-o", metavar="Y.npz", help="One array an output.")] = None,
     state: Annotated[str, typer.Option("--state", metavar="carry|reset", help="From row to row.")] = "carry",
     kernels: Kernels = "auto",
+    optimize: Optimize = "balanced",
+    flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
     time_limit: TimeLimit = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +76,7 @@ def run(
         raise UserError(f"--state {state}: carry or reset is needed", "carry keeps state from row to row")
     if out is not None:
         check_output(out, file, inputs)
-    options = plan_options(kernels)
+    options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     connected = emulated(file, boards.load(board), options, inputs, time_limit) if board else None
     with connected or attached(file, port or "", options, inputs, time_limit) as bench:
         results = infer(bench, "carry" if state == "carry" else "reset")

@@ -13,7 +13,8 @@ from offramp.boards import Core
 from offramp.ir import Op, Tensor
 from offramp.ops import conv_2d, depthwise_conv_2d, fully_connected, pool_2d
 from offramp.ops.gemm import Requantization, Window, bias_of, requantization
-from offramp.ops.op import Array, Kernel, Params, Step, block, constant, elements, present
+from offramp.ops.op import Array, Kernel, Params, Step, Work, block, constant, elements, present
+from offramp.ops.work import Numbers, Product, Windows, image, up
 
 # The library whose API these adapters call. Its major and minor number are the kernels' packing version, so
 # that a blob and a firmware for different versions refuse each other.
@@ -42,18 +43,60 @@ LAYER = (
 )
 
 
-def kernel(name: str, number: int, params: Params, tables: str = "") -> Kernel:
-    return Kernel("cmsis_nn", name, 0x0200 + number, PACKING, params, tables=tables)
+WINDOWS = Windows(4)
 
 
-CONV = kernel("conv_2d", 1, conv_2d.PARAMS, LAYER)
-POINTWISE = kernel("pointwise_conv_2d", 2, conv_2d.PARAMS, LAYER)
-ROW = kernel("row_conv_2d", 3, conv_2d.PARAMS, LAYER)
+def kernel(name: str, number: int, params: Params, tables: str = "", work: Work = WINDOWS) -> Kernel:
+    return Kernel("cmsis_nn", name, 0x0200 + number, PACKING, params, tables=tables, work=work)
+
+
+def product_work(n: Numbers) -> dict[str, int]:
+    """arm_nn_mat_mult_nt_t_s8: two pixels by two channels, on Helium four pixels by one; it sums weights each time."""
+    g = image(n)
+    pixels, out_c = g["out_rows"] * g["out_cols"], g["out_c"]
+    k = g["kernel_h"] * g["kernel_w"] * g["in_c"]
+    at_once = n["scratch_bytes"] // k or pixels
+    products = up(pixels, at_once)
+    odd = pixels // at_once * (at_once % 2) + pixels % at_once % 2
+    pairs, fours = (pixels - odd) // 2 * (out_c // 2), pixels // 4 * out_c
+    gathering = Product(1, 1, 1)(n)
+    return {
+        "rounds": products,
+        "sums": products * out_c,
+        "summed": products * out_c * k,
+        "pairs": pairs,
+        "pair_sixteens": pairs * (k // 16),
+        "pair_fours": pairs * (k % 16 // 4),
+        "pair_ones": pairs * (k % 4),
+        "odd": odd * (out_c // 2),
+        "odd_taps": odd * (out_c // 2) * k,
+        "last_channel": pixels * (out_c % 2),
+        "last_channel_taps": pixels * (out_c % 2) * k,
+        "fours": fours,
+        "four_vectors": fours * up(k, 16),
+        "ones": pixels % 4 * out_c,
+        "one_vectors": pixels % 4 * out_c * up(k, 16),
+        **{name: gathering[name] for name in ("rows", "runs", "gathered", "beside")},
+    }
+
+
+def row_work(n: Numbers) -> dict[str, int]:
+    """arm_nn_vec_mat_mult_t_s8: one row by two channels, on Helium by four."""
+    helium = Product(1, 4, 16)(n)
+    return Product(1, 2, 4)(n) | {
+        "fours": helium["blocks"],
+        "four_vectors": helium["products"] + helium["partial"],
+    }
+
+
+CONV = kernel("conv_2d", 1, conv_2d.PARAMS, LAYER, product_work)
+POINTWISE = kernel("pointwise_conv_2d", 2, conv_2d.PARAMS, LAYER, product_work)
+ROW = kernel("row_conv_2d", 3, conv_2d.PARAMS, LAYER, product_work)
 DEPTHWISE = kernel("depthwise_conv_2d", 4, conv_2d.PARAMS, LAYER)
 DEPTHWISE_3X3 = kernel("depthwise_conv_2d_3x3", 5, conv_2d.PARAMS, LAYER)
 DEPTHWISE_OPT = kernel("depthwise_conv_2d_opt", 6, conv_2d.PARAMS, LAYER)
 FULLY_CONNECTED = kernel(
-    "fully_connected", 7, FULLY_CONNECTED_PARAMS, "s32 bias[out_c], s8 weights[out_c][depth]"
+    "fully_connected", 7, FULLY_CONNECTED_PARAMS, "s32 bias[out_c], s8 weights[out_c][depth]", row_work
 )
 AVERAGE = kernel("average_pool_2d", 8, pool_2d.AVERAGE.params)
 MAX = kernel("max_pool_2d", 9, pool_2d.MAX.params)
@@ -73,56 +116,12 @@ def metadata(kernels: Iterable[Kernel]) -> dict[str, str]:
 
 
 def candidates(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[list[Step]]:
-    """The ways of serving the op; none where another set serves it better or alone."""
+    """The ways of serving the op; none where the library does not."""
     lower = LOWER.get(op.kind)
     if lower is None or any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
         return []
     step = lower(op, inputs, outputs, isa_of(core))
     return [] if step is None else [[step]]
-
-
-# ---- which shapes are worth it ----
-
-
-def is_faster(kernel: Kernel, isa: Isa, *, channels: int) -> bool:
-    """Whether the library takes fewer instructions than the generic kernel.
-
-    `channels` are the output's.
-
-    Measured as instructions over the generic kernel's, gcc 12.2 -O3, images of 8x8 and rows of 64, 1 to 128
-    channels; k: weights of one output channel. "-": generic serves it on that core.
-
-    | kernel, shape                        | M3 (plain)      | M4 (DSP)        | M55 (Helium)    |
-    |--------------------------------------|-----------------|-----------------|-----------------|
-    | conv_2d, k <= 100                    | 1.4-1.6 -       | 0.63-0.79       | 0.08-0.55       |
-    | conv_2d, k > 100                     | slower -        | 0.66-0.88       | 0.04-0.22       |
-    | conv_2d, one output channel          | -               | 0.68-1.19 -     | 0.09-0.57       |
-    | pointwise_conv_2d                    | 1.31-1.50 -     | 0.56-1.06       | 0.05-0.31       |
-    | row_conv_2d                          | -               | -               | 0.05-0.11       |
-    | depthwise_conv_2d, multiplier 4, 8   | 0.39-0.62       | 0.39-0.63       | 0.35-0.49       |
-    | the same, other multipliers, dilated | 0.87-2.54 -     | 0.88-2.67 -     | 0.92-2.74 -     |
-    | depthwise_conv_2d_3x3                | 1.3-1.9 -       | 0.52-0.80       | -               |
-    | depthwise_conv_2d_opt                | 0.51-3.17 -     | 0.94-1.29 -     | 0.21-0.86       |
-    | fully_connected (50 small shapes)    | 0.8-1.5 -       | 0.58 in all     | 0.24 in all     |
-    | average_pool_2d, channels 1-3        | 1.25-1.80 -     | 0.94-2.58 -     | 1.12-2.87 -     |
-    | average_pool_2d, channels 4-7        | 1.33-1.57 -     | 0.74-1.27 -     | 0.60-0.92       |
-    | average_pool_2d, channels >= 8       | 1.38-1.60 -     | 0.53-1.06       | 0.22-0.50       |
-    | max_pool_2d, channels 1-3            | 0.92-2.29 -     | 0.93-2.37 -     | 0.75-3.47 -     |
-    | max_pool_2d, channels 4-7            | 0.78-1.33 -     | 0.78-1.35 -     | 0.42-1.11       |
-    | max_pool_2d, channels >= 8           | 0.49-1.08       | 0.49-1.09       | 0.10-0.60       |
-
-    Convolutions with groups have no kernel in the library's 4.0.0. Columns M4 and M55 are from before generic
-    multiplied two pixels at once; in column M3 the rows without a kernel of their own are the MLPerf Tiny models'.
-    """
-    if isa == "plain" and kernel in (CONV, POINTWISE, DEPTHWISE_3X3, FULLY_CONNECTED):
-        return False
-    if kernel is CONV:
-        return isa == "mve" or channels > 1
-    if kernel is AVERAGE:
-        return isa != "plain" and channels >= (4 if isa == "mve" else 8)
-    if kernel is MAX:
-        return channels >= (4 if isa == "mve" else 8)
-    return True
 
 
 # ---- scratch ----
@@ -194,8 +193,6 @@ def lower_conv_2d(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], is
         chosen, scratch = ROW, 0
     if g["groups"] != 1 or not layer_fits(g):
         return None
-    if not is_faster(chosen, isa, channels=g["out_c"]):
-        return None
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
     r = requantization(x, weights, out, a.activation)
     data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
@@ -210,12 +207,7 @@ def lower_depthwise_conv_2d(
     _, kh, kw, out_c = weights.shape
     g = conv_2d.geometry_of(a, x, weights, out) | {"out_c": out_c, "groups": x.shape[3]}
     found = depthwise_variant(g, isa)
-    if (
-        found is None
-        or kh * kw >= 1 << 16
-        or not layer_fits(g)
-        or not is_faster(found[0], isa, channels=out_c)
-    ):
+    if found is None or kh * kw >= 1 << 16 or not layer_fits(g):
         return None
     chosen, scratch = found
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
@@ -252,12 +244,10 @@ def lower_fully_connected(
     macs = fully_connected.macs(op.attributes, inputs, outputs)
     if len(r.multiplier) > 1:  # a 1x1 convolution: arm_fully_connected_s8 takes one multiplier
         g = fully_connected_geometry(rows, depth, out_c)
-        if not layer_fits(g) or not is_faster(POINTWISE, isa, channels=out_c):
+        if not layer_fits(g):
             return None
         data = layer_block(g, r, x.quant.zero_point, bias, constant(weights), isa)
         return Step(POINTWISE, (op.inputs[0],), op.outputs, data, macs=macs)
-    if not is_faster(FULLY_CONNECTED, isa, channels=out_c):
-        return None
     params = FULLY_CONNECTED_PARAMS.pack(
         depth=depth,
         rows=rows,
@@ -291,9 +281,7 @@ def lower_pool(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], isa: 
         return None
     chosen, scratch = (MAX, 0) if op.kind == "max_pool_2d" else (AVERAGE, average_pool_scratch(isa, channels))
     found = pool_2d.steps_of(chosen, op, inputs, outputs)
-    if not found or not is_faster(chosen, isa, channels=channels):
-        return None
-    return replace(found[0], scratch_bytes=scratch)
+    return replace(found[0], scratch_bytes=scratch) if found else None
 
 
 LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor], Isa], Step | None]] = {

@@ -7,6 +7,7 @@ from offramp.ops import (
     add,
     concatenation,
     conv_2d,
+    conv_2d_pair_add,
     depthwise_conv_2d,
     fully_connected,
     mean,
@@ -64,6 +65,7 @@ OPS: dict[str, OpType] = {
 GENERIC: tuple[Kernel, ...] = (
     conv_2d.KERNEL,
     conv_2d.PAIR,
+    conv_2d_pair_add.KERNEL,
     depthwise_conv_2d.KERNEL,
     depthwise_conv_2d.KERNEL_3X3,
     fully_connected.KERNEL,

@@ -24,7 +24,7 @@ PARAMS = Params(
         ("subtract", "u16"),  # 1: a - b
     ],
 )
-KERNEL = Kernel("generic", "add", 0x0106, 1, PARAMS, in_place=3)  # whatever the scales
+KERNEL = Kernel("generic", "add", 0x0106, 1, PARAMS, in_place=3, work=broadcast.work)  # whatever the scales
 TABLE_PARAMS = Params(
     "add_table",
     [
@@ -46,6 +46,7 @@ TABLE = Kernel(
     TABLE_PARAMS,
     in_place=3,
     tables="s32 addend[256], doubled, by the input's bits, with both input zero points folded in",
+    work=broadcast.work,
 )
 LEFT_SHIFT = 20
 EXACT = (1 << 30, 0)  # a multiplier and shift that halve

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from offramp.ir import Tensor
@@ -9,6 +12,10 @@ from offramp.ops.op import Shape, ShapeError, int8_only, present
 
 AXES = 4
 FIELDS = [("dims", f"u32[{AXES}]"), ("strides_a", f"u32[{AXES}]"), ("strides_b", f"u32[{AXES}]")]
+
+
+def work(n: Mapping[str, Any]) -> dict[str, int]:
+    return {"elements": n["elements"], "runs": n["elements"] // n["dims"][-1]}
 
 
 def shapes_of(inputs: list[Tensor | None]) -> list[Shape]:

@@ -29,6 +29,7 @@ from offramp.ops.op import (
     int8_only,
     present,
 )
+from offramp.ops.work import Product
 
 PARAMS = Params(
     "conv_2d",
@@ -59,7 +60,9 @@ TABLES = (
     "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
     "s8 weights[out_c][kernel_h][kernel_w][in_c / groups]; m = out_c if per_channel, else 1"
 )
-KERNEL = Kernel("generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES)  # whatever the weights
+KERNEL = Kernel(
+    "generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES, work=Product(2, 2, 4, direct=True)
+)  # whatever the weights
 PAIR = declare(list(PARAMS.fields))
 
 

@@ -8,6 +8,7 @@ from offramp.ir import Op
 from offramp.ops.doubled import HIGH, LOW, doubled
 from offramp.ops.gemm import Requantization
 from offramp.ops.op import Array, Kernel, Params, Step, block
+from offramp.ops.work import Product
 
 UNROLL = 4  # taps a round, as in the C file
 MOST_WORDS = 256  # of scratch, unless one window takes more
@@ -33,6 +34,7 @@ def declare(fields: list[tuple[str, str]]) -> Kernel:
             "s8 weights[n / 2][k][2], k = kernel_w * kernel_h * in_c / groups taps, columns first, rounded up to 4 "
             "with zeros"
         ),
+        work=Product(2, SHARE, UNROLL),
     )
 
 

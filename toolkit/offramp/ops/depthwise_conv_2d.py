@@ -24,6 +24,7 @@ from offramp.ops.op import (
     int8_only,
     present,
 )
+from offramp.ops.work import Windows
 
 # As a convolution's, but for groups: in_c groups; channel multiplier = out_c / in_c.
 PARAMS = Params("depthwise_conv_2d", [f for f in CONV_PARAMS.fields if f[0] != "groups"])
@@ -31,7 +32,9 @@ TABLES = (
     "s32 bias[out_c] with the input zero point folded in, s32 multiplier[m], s32 shift[m], "
     "s8 weights[kernel_h][kernel_w][out_c]; m = out_c if per_channel, else 1"
 )
-KERNEL = Kernel("generic", "depthwise_conv_2d", 0x0102, 1, PARAMS, tables=TABLES)  # whatever the weights
+KERNEL = Kernel(
+    "generic", "depthwise_conv_2d", 0x0102, 1, PARAMS, tables=TABLES, work=Windows(4, clipped=False)
+)  # whatever the weights
 LEFT_OUT = ("groups", "in_c", "out_c", "kernel_h", "kernel_w", "per_channel")
 PARAMS_3X3 = Params(
     "depthwise_conv_2d_3x3", [("channels", "u16"), *(f for f in CONV_PARAMS.fields if f[0] not in LEFT_OUT)]
@@ -46,6 +49,7 @@ KERNEL_3X3 = Kernel(
         "for each channel 24 bytes: s8 weights[3][3], 3 zero bytes, s32 bias, doubled, with the input zero point "
         "folded in, s32 multiplier, s32 right shift"
     ),
+    work=Windows(1, 2, clipped=False, kernel=3),
 )
 
 

@@ -25,6 +25,7 @@ from offramp.ops.op import (
     int8_only,
     present,
 )
+from offramp.ops.work import Product
 
 CHANNELS = 8  # multiplied at a time, as in the C file
 LEAST_WEIGHTS = 1024
@@ -51,6 +52,7 @@ KERNEL = Kernel(
         "with n = out_c rounded up to 8: s32 bias[n], doubled, with the input zero point folded in; s32 multiplier "
         "and s32 right shift [m], m = n if per_channel, else 1; s8 weights[n / 8][depth][8]"
     ),
+    work=Product(1, CHANNELS, 8),
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +38,15 @@ PARAMS = Params(
         ("out_zero_point", "s32"),
     ],
 )
-KERNEL = Kernel("generic", "mean", 0x0108, 1, PARAMS)
+
+
+def work(n: Mapping[str, Any]) -> dict[str, int]:
+    runs = n["elements"] * n["reduced"][0]
+    taps = "taps" if n["reduced_strides"][1] == 1 else "taps_apart"
+    return {"elements": n["elements"], "runs": runs, taps: runs * n["reduced"][1]}
+
+
+KERNEL = Kernel("generic", "mean", 0x0108, 1, PARAMS, work=work)
 
 
 @dataclass(frozen=True)

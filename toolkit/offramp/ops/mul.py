@@ -23,7 +23,7 @@ PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-KERNEL = Kernel("generic", "mul", 0x0107, 1, PARAMS, in_place=3)
+KERNEL = Kernel("generic", "mul", 0x0107, 1, PARAMS, in_place=3, work=broadcast.work)
 
 
 @dataclass(frozen=True)

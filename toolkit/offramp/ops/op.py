@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,6 +67,25 @@ class Params:
             out += struct.pack(f"<{len(items)}{code}", *map(int, items))
         return out + bytes(self.tail)
 
+    def unpack(self, data: bytes) -> dict[str, Any]:
+        """The fields of the struct that `data` begins with; arrays as tuples."""
+        found: dict[str, Any] = {}
+        offset = 0
+        for field, kind in self.fields:
+            layout = f"<{self.count(kind)}{self.FORMATS[self.base(kind)]}"
+            values = struct.unpack_from(layout, data, offset)
+            found[field] = values if "[" in kind else values[0]
+            offset += struct.calcsize(layout)
+        return found
+
+
+# A step's numbers -> what its time goes into, counted: rows, products, outputs, … The cost table gives each a price.
+Work = Callable[[Mapping[str, Any]], Mapping[str, int]]
+
+
+def elementwise(n: Mapping[str, Any]) -> dict[str, int]:
+    return {"elements": n["elements"]}
+
 
 SAME_START, SCRATCH_ON_INPUT = 0x10, 0x80
 
@@ -85,6 +104,8 @@ class Kernel:
     in_place: int = 0
     # What follows the fixed struct in the parameter block, each part padded to 4 bytes.
     tables: str = ""
+    # From the fields of the fixed struct, the output's `elements` and `scratch_bytes`.
+    work: Work = elementwise
 
     @property
     def symbol(self) -> str:
@@ -102,6 +123,12 @@ class Step:
     scratch_bytes: int = 0
     macs: int = 0
     overlaps: int = 0xFF  # of the kernel's in_place bits, those that this step's numbers allow
+
+    def work(self, elements: int) -> dict[str, int]:
+        """Units of work; `elements` are the output's. The call itself is one."""
+        numbers = self.kernel.params.unpack(self.params)
+        numbers |= {"elements": elements, "scratch_bytes": self.scratch_bytes}
+        return {"calls": 1, **self.kernel.work(numbers)}
 
 
 @dataclass(frozen=True)

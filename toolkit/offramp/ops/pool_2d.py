@@ -10,6 +10,7 @@ from offramp.ir import Op, Tensor
 from offramp.ops.fixed_point import activation_range
 from offramp.ops.gemm import Window, im2col, output_length, pad_before
 from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, int8_only, present
+from offramp.ops.work import Windows
 
 FIELDS = [
     ("rows", "u16"),
@@ -26,8 +27,8 @@ FIELDS = [
     ("act_min", "s16"),
     ("act_max", "s16"),
 ]
-AVERAGE = Kernel("generic", "average_pool_2d", 0x0103, 1, Params("average_pool_2d", FIELDS))
-MAX = Kernel("generic", "max_pool_2d", 0x0104, 1, Params("max_pool_2d", FIELDS))
+AVERAGE = Kernel("generic", "average_pool_2d", 0x0103, 1, Params("average_pool_2d", FIELDS), work=Windows())
+MAX = Kernel("generic", "max_pool_2d", 0x0104, 1, Params("max_pool_2d", FIELDS), work=Windows())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,14 @@ from offramp.ir import Op, Tensor
 from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, block, int8_only, present
 
 FIELDS = [("rows", "u16"), ("cols", "u16"), ("out_rows", "u16"), ("out_cols", "u16"), ("channels", "u32")]
+
+
+def work(n: Mapping[str, Any]) -> dict[str, int]:
+    kind = "bytes" if n["channels"] % 4 else "words"
+    pixels = n["out_rows"] * n["out_cols"]
+    return {"rows": n["out_rows"], f"pixels_{kind}": pixels, kind: n["elements"]}
+
+
 NEAREST = Kernel(
     "generic",
     "resize_nearest_neighbor",
@@ -18,6 +28,7 @@ NEAREST = Kernel(
     1,
     Params("resize_nearest_neighbor", FIELDS),
     tables="u16 source row[out_rows], u16 source column[out_cols]",
+    work=work,
 )
 BILINEAR = Kernel(
     "generic",
@@ -26,6 +37,7 @@ BILINEAR = Kernel(
     1,
     Params("resize_bilinear", FIELDS),
     tables="(u16 lower, u16 upper, u16 weight of upper in 1/1024)[out_rows + out_cols]",
+    work=work,
 )
 TAP = np.dtype(
     [("lower", "<u2"), ("upper", "<u2"), ("weight", "<u2")]

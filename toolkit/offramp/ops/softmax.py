@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,15 @@ from offramp.ops.op import (
 )
 
 PARAMS = Params("softmax", [("depth", "u32"), ("rows", "u16"), ("n_table", "u16")])
-KERNEL = Kernel("generic", "softmax", 0x0105, 1, PARAMS, in_place=1, tables="s32 exponential[n_table], Q0.31")
+
+
+def work(n: Mapping[str, Any]) -> dict[str, int]:
+    return {"rows": n["rows"], "elements": n["elements"]}
+
+
+KERNEL = Kernel(
+    "generic", "softmax", 0x0105, 1, PARAMS, in_place=1, tables="s32 exponential[n_table], Q0.31", work=work
+)
 DIFF_BITS = 5  # kScaledDiffIntegerBits: exp's input is Q5.26
 SUM_BITS = 12  # kAccumulationIntegerBits: the sum is Q12.19
 LONGEST = 4096  # values in a row whose exponentials cannot overflow the sum

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,21 @@ PARAMS = Params(
         ("fill", "u8"),
     ],
 )
-KERNEL = Kernel("generic", "strided_copy", 0x0111, 1, PARAMS)
+
+
+def work(n: Mapping[str, Any]) -> dict[str, int]:
+    runs = math.prod(n["dims"])
+    where = (n["in_offset"], n["out_offset"], *n["in_strides"], *n["out_strides"])
+    kind = "alone" if n["run"] == 1 else "words" if all(i % 4 == 0 for i in where) else "bytes"
+    return {
+        "axes": runs // n["dims"][-1],
+        f"runs_{kind}": runs,
+        kind: runs * n["run"],
+        "filled": n["elements"] * n["fill_first"],
+    }
+
+
+KERNEL = Kernel("generic", "strided_copy", 0x0111, 1, PARAMS, work=work)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,11 @@ def aligned(n: int) -> int:
 def peak(buffers: Sequence[Buffer]) -> tuple[int, int]:
     """(bytes, step): the most that is alive at one step; no arena can be smaller."""
     steps = range(min((b.first for b in buffers), default=0), max((b.last for b in buffers), default=-1) + 1)
-    return max(((sum(aligned(b.bytes_at(s)) for b in alive(buffers, s)), s) for s in steps), default=(0, 0))
+    return max(((live_bytes(buffers, s), s) for s in steps), default=(0, 0))
+
+
+def live_bytes(buffers: Sequence[Buffer], step: int) -> int:
+    return sum(aligned(b.bytes_at(step)) for b in alive(buffers, step))
 
 
 def alive(buffers: Sequence[Buffer], step: int) -> list[Buffer]:

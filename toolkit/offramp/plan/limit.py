@@ -18,16 +18,18 @@ ROUNDS = 5  # of the search for the limit that can be met
 
 
 def within(limit: int, planner: Planner, plan: Callable[[Graph], Planner]) -> Planner:
-    """A plan whose arena has at most `limit` bytes, made of `planner` by `plan`; UserError if none is found."""
-    found = banded(limit, planner, plan)
+    """A plan whose arena and state have at most `limit` bytes, made of `planner` by `plan`; UserError if none is
+    found."""
+    state = planner.ram_bytes - planner.arena_bytes
+    found = banded(limit - state, planner, plan)
     if found is None:
-        low, most = limit, planner.arena_bytes
+        low, most = limit - state, planner.arena_bytes
         for _ in range(ROUNDS):
             other = banded((low + most) // 2, planner, plan)
             low, most = (low, other.arena_bytes) if other else ((low + most) // 2, most)
         raise UserError(
-            f"{planner.graph.name}: the least arena found takes {most} bytes, the limit is {limit}",
-            f"try --ram-limit {most}, or a smaller model",
+            f"{planner.graph.name}: arena and state take {most + state} bytes at least, --ram-limit allows {limit}",
+            f"try --ram-limit {most + state}, or a smaller model",
         )
     return found if found is planner else found.refined()
 

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
-from offramp.kernels import candidates, choose_sets
-from offramp.ops import OPS, Kernel, ShapeError, Step
+from offramp.ops import OPS, Kernel, Step
 from offramp.ops.strided_copy import copy_step
-from offramp.plan.arena import ALIGN, Buffer, aligned, alive, peak, place, place_greedily
+from offramp.plan.arena import ALIGN, Buffer, aligned, alive, live_bytes, peak, place, place_greedily
 from offramp.plan.certificate import Certificate
+from offramp.plan.choose import Candidates, Chosen, Pressure, choose
+from offramp.plan.fuse import fused
 from offramp.plan.limit import within
+from offramp.plan.options import Options
 from offramp.plan.order import order, users_of
 from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
 
 MAX_SHARINGS = 100  # ways of sharing memory that are tried
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may ask of a plan."""
-
-    kernels: str = "auto"  # auto, or the name of a set
-    keep_inputs: bool = False  # inputs survive a run
-    caller_inputs: tuple[str, ...] = ()  # names of inputs that stay in the caller's memory
-    passes: bool = True  # graph passes run before planning
-    ram_limit: int | None = None  # bytes of arena; layers run in bands of rows where it asks for them
 
 
 @dataclass(frozen=True)
@@ -83,8 +74,11 @@ class Plan:
     state_bytes: int
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
-    buffers: tuple[tuple[Buffer, int], ...] = ()  # arena buffers with their offsets, for reports
     certificate: Certificate | None = None
+    # For reports: arena buffers with their offsets, the ways that ops could be served and those that are taken.
+    buffers: tuple[tuple[Buffer, int], ...] = ()
+    candidates: Mapping[int, Candidates] = field(default_factory=dict)
+    chosen: Chosen = field(default_factory=dict)
 
     @property
     def macs(self) -> int:
@@ -111,11 +105,20 @@ class Constants:
         return self.known[piece]
 
 
-def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
+def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:  # noqa: B008
     """The plan of `graph` for `board`; UserError where an op has no kernel or the arena does not fit."""
-    planner = Planner(graph.with_ops(tuple(graph.ops[i] for i in order(graph))), board, options).refined()
+    check_caller_inputs(graph, options.caller_inputs)
+
+    def planner_of(graph: Graph) -> Planner:
+        def served(chosen: Chosen) -> Planner:
+            return Planner(graph, board, options, {i: w.steps for i, w in chosen.items()})
+
+        found, chosen = choose(graph, board, options, lambda chosen: served(chosen).pressure())
+        return served(chosen).because(found, chosen)
+
+    planner = planner_of(graph.with_ops(tuple(graph.ops[i] for i in order(graph)))).refined()
     if options.ram_limit is not None:
-        planner = within(options.ram_limit, planner, lambda banded: Planner(banded, board, options))
+        planner = within(options.ram_limit, planner, planner_of)
     return planner.plan()
 
 
@@ -138,15 +141,21 @@ def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
 class Planner:
     """One planning run over ops in the order of their execution."""
 
-    def __init__(self, graph: Graph, board: Board, options: Options) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        board: Board,
+        options: Options,
+        served: Mapping[int, Sequence[Step]],
+    ) -> None:
+        """`served` holds, for each op that needs kernels, the chosen calls, by the op's index."""
         self.graph, self.board, self.options = graph, board, options
-        check_caller_inputs(graph, options.caller_inputs)
-        sets = choose_sets(options.kernels, board.kernels)
         self.places = Places()
         self.state = {v.name: v.initial for v in graph.variables}  # its initial tensor stands for the state
         self.steps: list[tuple[Op, Step]] = []
-        for op in graph.ops:
-            self.steps += [(op, step) for step in self.lower(op, sets)]
+        for i, op in enumerate(graph.ops):
+            self.steps += [(op, step) for step in self.lower(i, served)]
+        self.steps = fused(self.graph, self.steps)
         self.last = self.last_uses()
         self.write_state_directly()
         self.apart = self.lives()
@@ -169,7 +178,8 @@ class Planner:
         offsets, self.arena_bytes = place([b for _, b in self.keyed])
         self.offsets = {key: offset for (key, _), offset in zip(self.keyed, offsets, strict=True)}
 
-    def lower(self, op: Op, sets: tuple[str, ...]) -> list[Step]:
+    def lower(self, index: int, served: Mapping[int, Sequence[Step]]) -> Sequence[Step]:
+        op = self.graph.ops[index]
         if op.kind == "read_variable":
             source = self.state[op.attributes.variable]
             if not self.may_read_in_place(op):
@@ -187,13 +197,7 @@ class Planner:
             return [copy_step(op.inputs[0], op.outputs[0], self.graph.tensors[op.inputs[0]])]
         if self.takes_parts(op):
             return []
-        try:
-            return next(candidates(self.graph, op, self.board.core, sets, self.options.kernels != "auto"))
-        except ShapeError as error:
-            raise UserError(
-                f"{self.graph.name}: {op.kind} ({op.name}): {error}",
-                "no kernel takes it: split or shrink the layer",
-            ) from error
+        return served[index]
 
     def takes_parts(self, op: Op) -> bool:
         """Whether the op's parts now lie in its whole, so that nothing is left to do."""
@@ -358,6 +362,23 @@ class Planner:
             if step.scratch_bytes and i not in self.on_input:
                 yield -1 - i, Buffer(f"scratch of {op.name}", step.scratch_bytes, i, i)
 
+    def pressure(self) -> Pressure:
+        buffers = [b for _, b in self.buffers()]
+        most, _ = peak(buffers)
+        at_peak = [op for i, (op, _) in enumerate(self.steps) if live_bytes(buffers, i) == most]
+        return Pressure(self.ram_bytes, most, tuple(map(self.graph.ops.index, at_peak)))
+
+    @property
+    def ram_bytes(self) -> int:
+        """Arena and state."""
+        state = sum(aligned(self.graph.tensors[v.initial].bytes) for v in self.graph.variables)
+        return self.arena_bytes + state
+
+    def because(self, candidates: Mapping[int, Candidates], chosen: Chosen) -> Planner:
+        """Notes the ways that there were, for reports."""
+        self.candidates, self.chosen = candidates, chosen
+        return self
+
     def plan(self) -> Plan:
         arena_buffers = tuple((b, self.offsets[key]) for key, b in self.keyed)
         self.check_fit([b for _, b in self.keyed])
@@ -381,7 +402,9 @@ class Planner:
             self.state_bytes,
             self.graph.labels,
             dict(self.graph.metadata),
-            arena_buffers,
+            buffers=arena_buffers,
+            candidates=self.candidates,
+            chosen=self.chosen,
         )
 
     def planned_step(self, i: int, op: Op, step: Step) -> PlannedStep:
@@ -448,16 +471,15 @@ class Planner:
 
     def check_fit(self, buffers: list[Buffer]) -> None:
         region = self.board.arena
-        state = sum(aligned(self.graph.tensors[v.initial].bytes) for v in self.graph.variables)
-        wanted = self.arena_bytes + state
+        wanted = self.ram_bytes
         if wanted <= region.size:
             return
         _, step = peak(buffers)
         tensors = ", ".join(f"{b.name} ({b.bytes})" for b in alive(buffers, step))
         op = self.steps[min(step, len(self.steps) - 1)][0]
+        at_peak = f"alive at the peak, step {step} ({op.kind} {op.name}): {tensors}"
         raise UserError(
             f"{self.graph.name} does not fit {self.board.name}: arena and state need {wanted} bytes, region "
-            f"{region.name} has {region.size}, {wanted - region.size} too few; alive at the peak, step {step} "
-            f"({op.kind} {op.name}): {tensors}",
+            f"{region.name} has {region.size}, {wanted - region.size} too few; {at_peak}",
             "choose a board with more RAM (`offramp boards`) or a smaller model",
         )

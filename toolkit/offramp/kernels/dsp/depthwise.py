@@ -12,6 +12,7 @@ from offramp.kernels.dsp.requantize import Channels, channels
 from offramp.ops import conv_2d, depthwise_conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Kernel, Params, Step, block, constant, present
+from offramp.ops.work import Numbers, up
 
 PARAMS = Params(
     "dsp_depthwise",
@@ -33,8 +34,32 @@ PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-ANY = Kernel("dsp", "depthwise_conv_2d_3x3", 0x0305, 1, PARAMS, 1 | SAME_START)
-LINEAR = Kernel("dsp", "depthwise_conv_2d_3x3_linear", 0x0306, 2, PARAMS, 1 | SAME_START)
+
+
+def work(n: Numbers) -> dict[str, int]:
+    """Planes of four channels, filled band by band, then lines of outputs in pairs."""
+    lines, length = ("out_cols", "out_rows") if n["transposed"] else ("out_rows", "out_cols")
+    across, in_length = ("stride_w", "rows") if n["transposed"] else ("stride_h", "cols")
+    bands = up(n[lines], n["band"])
+    shared = 0 if n["buffered"] else 3 - n[across]
+    filled = up(n["channels"], 4) * (bands * 3 + (n[lines] - bands) * n[across] - shared * (bands - 1))
+    out_lines = n["channels"] * n[lines]
+    return {
+        "bands": up(n["channels"], 4) * bands,
+        "filled": filled,
+        "filled_pixels": filled * n[in_length],
+        "moved": shared * (bands - 1) * up(n["channels"], 4) * n[length],
+        "lines": out_lines,
+        "pairs": out_lines * (n[length] // 2),
+        "odd": out_lines * (n[length] % 2),
+        "wide_pairs": out_lines * (n[length] // 2) * (n[across] - 1),
+        "outputs": n["elements"],
+        "rest": n["channels"] % 4 * n[lines] * n[length],
+    }
+
+
+ANY = Kernel("dsp", "depthwise_conv_2d_3x3", 0x0305, 1, PARAMS, 1 | SAME_START, work=work)
+LINEAR = Kernel("dsp", "depthwise_conv_2d_3x3_linear", 0x0306, 2, PARAMS, 1 | SAME_START, work=work)
 KERNELS = (ANY, LINEAR)
 
 FRACTION = 2  # sums are kept times this

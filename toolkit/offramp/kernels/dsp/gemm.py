@@ -19,12 +19,15 @@ from offramp.ops.op import (
     Kernel,
     Params,
     Step,
+    Work,
     block,
     constant,
     elements,
     present,
 )
+from offramp.ops.work import Numbers, Product
 
+PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 CONV_PARAMS = Params(
     "dsp_conv_2d",
     [
@@ -46,15 +49,44 @@ FULLY_CONNECTED_PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-POINTWISE = Kernel("dsp", "pointwise_conv_2d", 0x0301, 2, CONV_PARAMS, SAME_START)
-CONV = Kernel("dsp", "conv_2d", 0x0302, 2, CONV_PARAMS, SAME_START)
-GATHER = Kernel("dsp", "gather_conv_2d", 0x0303, 2, CONV_PARAMS, SAME_START)
-FULLY_CONNECTED = Kernel("dsp", "fully_connected", 0x0304, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
-NARROW = Kernel("dsp", "narrow_conv_2d", 0x0321, 1, CONV_PARAMS, SAME_START)
-POINTWISE_16 = Kernel("dsp", "pointwise_conv_2d_16", 0x0311, 1, CONV_PARAMS, SAME_START)
-CONV_16 = Kernel("dsp", "conv_2d_16", 0x0312, 1, CONV_PARAMS, SAME_START)
-GATHER_16 = Kernel("dsp", "gather_conv_2d_16", 0x0313, 1, CONV_PARAMS, SAME_START)
-FULLY_CONNECTED_16 = Kernel("dsp", "fully_connected_16", 0x0314, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT)
+
+
+TILE = Product(PIXELS, 2, 4)
+
+
+def ring_work(n: Numbers) -> dict[str, int]:
+    """Pixels that are no neighbours of the others in their tile are gathered alone."""
+    alone = x = 0
+    for i in range(0, n["out_rows"] * n["out_cols"], PIXELS):
+        together = x + PIXELS <= n["out_cols"]
+        alone += 0 if together else min(PIXELS, n["out_rows"] * n["out_cols"] - i)
+        x = (x + PIXELS) % n["out_cols"]
+    return {
+        **TILE(n),
+        "alone_runs": alone * n["kernel_h"],
+        "alone": alone * n["kernel_h"] * n["kernel_w"] * n["in_c"],
+    }
+
+
+def conv_kernel(name: str, number: int, packing: int, work: Work) -> Kernel:
+    return Kernel("dsp", name, 0x0300 + number, packing, CONV_PARAMS, SAME_START, work=work)
+
+
+def row_kernel(name: str, number: int) -> Kernel:
+    return Kernel(
+        *("dsp", name, 0x0300 + number, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT), work=Product(1, 4, 8)
+    )
+
+
+POINTWISE = conv_kernel("pointwise_conv_2d", 0x01, 2, TILE)
+CONV = conv_kernel("conv_2d", 0x02, 2, ring_work)
+GATHER = conv_kernel("gather_conv_2d", 0x03, 2, TILE)
+NARROW = conv_kernel("narrow_conv_2d", 0x21, 1, ring_work)
+FULLY_CONNECTED = row_kernel("fully_connected", 0x04)
+POINTWISE_16 = conv_kernel("pointwise_conv_2d_16", 0x11, 1, TILE)
+CONV_16 = conv_kernel("conv_2d_16", 0x12, 1, ring_work)
+GATHER_16 = conv_kernel("gather_conv_2d_16", 0x13, 1, TILE)
+FULLY_CONNECTED_16 = row_kernel("fully_connected_16", 0x14)
 KERNELS = (
     *(POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW),
     *(POINTWISE_16, CONV_16, GATHER_16, FULLY_CONNECTED_16),
@@ -64,7 +96,6 @@ ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its
 MAX_TAPS = 65536
 MOST_FRACTION = 256  # times an int8 weight is an int16
 NARROW_RUN, NARROW_BYTES = 8, 5120  # bytes of a kernel row that pay for a ring of windows, and its scratch
-PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 
 
 @dataclass(frozen=True)

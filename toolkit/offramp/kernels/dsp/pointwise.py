@@ -9,6 +9,7 @@ from offramp.kernels.dsp.requantize import MAX_EXPONENT
 from offramp.ops import add, pool_2d
 from offramp.ops.fixed_point import activation_range, multiply_by_quantized_multiplier
 from offramp.ops.op import Kernel, Params, Step, block, present
+from offramp.ops.work import Windows
 
 ADD_PARAMS = Params(
     "dsp_add",
@@ -21,7 +22,7 @@ ADD_PARAMS = Params(
     ],
 )
 ADD = Kernel("dsp", "add", 0x0307, 1, ADD_PARAMS, in_place=3)
-AVERAGE = Kernel("dsp", "average_pool_2d", 0x0308, 1, pool_2d.AVERAGE.params)
+AVERAGE = Kernel("dsp", "average_pool_2d", 0x0308, 1, pool_2d.AVERAGE.params, work=Windows(4))
 KERNELS = (ADD, AVERAGE)
 
 EXACT = (1 << 30, 0)  # multiplier and shift of the input with the larger scale: a half

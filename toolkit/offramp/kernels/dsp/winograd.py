@@ -10,6 +10,7 @@ from offramp.kernels.dsp.requantize import MAX_EXPONENT, Channels, channels
 from offramp.ops import conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Kernel, Params, Step, block, constant, present
+from offramp.ops.work import Numbers, up
 
 PARAMS = Params(
     "dsp_winograd",
@@ -28,9 +29,6 @@ PARAMS = Params(
         ("linear", "u16"),  # 1: the stream's short form of requantization
     ],
 )
-WINOGRAD = Kernel("dsp", "winograd_conv_2d", 0x0315, 1, PARAMS, SAME_START)
-KERNELS = (WINOGRAD,)
-
 FRACTION = 4  # sums are kept times this, in the linear form times up to 256 where the weights are int16 then
 MOST_FRACTION = 256
 ACCUMULATOR_BOUND = (1 << 31) // FRACTION
@@ -46,6 +44,28 @@ def blocks_of(in_c: int) -> tuple[int, int]:
     quads = -(-in_c // 4)
     blocks = -(-quads // MOST_QUADS)
     return blocks, -(-quads // blocks)
+
+
+def work(n: Numbers) -> dict[str, int]:
+    blocks, quads = blocks_of(n["in_c"])
+    rows = up(n["out_rows"], 2)
+    tiles = rows * up(n["out_cols"], 2)
+    pairs = up(tiles, TILES) * up(n["out_c"], 2)
+    return {
+        "rows": rows,
+        "tiles": tiles,
+        "transformed": tiles * blocks * quads,
+        "pairs": pairs,
+        "further_blocks": pairs * (blocks - 1),
+        "products": pairs * blocks * quads,
+        "outputs": n["elements"],
+        "pixels": n["rows"] * n["cols"],
+        "input": n["rows"] * n["cols"] * n["in_c"],
+    }
+
+
+WINOGRAD = Kernel("dsp", "winograd_conv_2d", 0x0315, 1, PARAMS, SAME_START, work=work)
+KERNELS = (WINOGRAD,)
 
 
 def transformed(c: Channels, in_c: int) -> Array:

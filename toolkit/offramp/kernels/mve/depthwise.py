@@ -13,7 +13,9 @@ from offramp.ops import depthwise_conv_2d
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Params, Step, block, constant, present
+from offramp.ops.work import Numbers, up
 
+PLANES = 8
 PARAMS = Params(
     "mve_depthwise",
     [
@@ -29,8 +31,33 @@ PARAMS = Params(
         ("add", "u16[2]"),
     ],
 )
-STRIDE_1 = kernels("depthwise_3x3", 5, PARAMS, in_place=1)
-STRIDE_2 = kernels("depthwise_3x3_stride_2", 6, PARAMS, in_place=SAME_START)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Groups of outputs, so many rows by so many columns."""
+
+    rows: int
+    cols: int
+
+    def __call__(self, n: Numbers) -> dict[str, int]:
+        channels, strips = n["channels"], up(n["out_rows"], n["strip"])
+        rows = channels * up(n["out_rows"], self.rows)
+        blocks = up(channels, PLANES)
+        return {
+            "strips": strips * blocks,
+            "channels": strips * channels,
+            "rows": rows,
+            "groups": rows * (n["out_cols"] // self.cols),
+            "odd": rows * (n["out_cols"] % self.cols > 0),
+            "input_rows": blocks * n["rows"],
+            "input": blocks * n["rows"] * n["cols"],
+            "scratch_bytes": n["scratch_bytes"],
+        }
+
+
+STRIDE_1 = kernels("depthwise_3x3", 5, PARAMS, in_place=1, work=Planes(4, 2))
+STRIDE_2 = kernels("depthwise_3x3_stride_2", 6, PARAMS, in_place=SAME_START, work=Planes(1, 4))
 ANY = kernels(
     "depthwise_conv_2d",
     12,
@@ -52,7 +79,6 @@ ANY = kernels(
 )
 KERNELS = (*STRIDE_1, *STRIDE_2, *ANY)
 
-PLANES = 8
 SCRATCH_BYTES = 2832  # that longer strips may take
 MAX_PLANE = 65535 // PLANES  # offsets have 16 bits
 

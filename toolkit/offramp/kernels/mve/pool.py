@@ -5,9 +5,10 @@ from __future__ import annotations
 from offramp.ir import Op, Tensor
 from offramp.ops import pool_2d
 from offramp.ops.op import Kernel, Step
+from offramp.ops.work import Windows
 
-AVERAGE = Kernel("mve", "average_pool_2d", 0x0408, 1, pool_2d.AVERAGE.params)
-MAX = Kernel("mve", "max_pool_2d", 0x0409, 1, pool_2d.MAX.params)
+AVERAGE = Kernel("mve", "average_pool_2d", 0x0408, 1, pool_2d.AVERAGE.params, work=Windows(16))
+MAX = Kernel("mve", "max_pool_2d", 0x0409, 1, pool_2d.MAX.params, work=Windows(16))
 KERNELS = (AVERAGE, MAX)
 
 MAX_TAPS = 256  # of an average: its sums have 16 bits

@@ -9,6 +9,7 @@ from offramp.kernels.mve.requantize import Scaling, kernels, scaling
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Params, Step, constant, elements, present
+from offramp.ops.work import Numbers, Product, up
 
 POINTWISE = kernels(
     "pointwise_conv_2d",
@@ -18,7 +19,24 @@ POINTWISE = kernels(
         [("pixels", "u32"), ("in_c", "u32"), ("out_c", "u16"), ("add", "u16[2]")],
     ),
     in_place=SAME_START,
+    work=Product(4, 2, 16),
 )
+
+
+def column_work(n: Numbers) -> dict[str, int]:
+    """Taps come by columns, channels in vectors, or where they are few some columns in one vector."""
+    columns = (n["out_cols"] - 1) * n["stride_w"] + n["kernel_w"]
+    rows, few = n["out_rows"] * n["kernel_h"], n["in_c"] <= 8
+    return {
+        **Product(4, 2, 16)(n),
+        "brought_rows": rows * (1 if few else up(n["in_c"], 16)),
+        "brought": rows * (up(columns * n["in_c"], 16) if few else columns * up(n["in_c"], 16)),
+        "alone": n["out_rows"] * (n["out_cols"] % 4),
+        "alone_blocks": n["out_rows"] * (n["out_cols"] % 4) * up(n["out_c"], 2),
+        "scratch_bytes": n["scratch_bytes"],
+    }
+
+
 CONV = kernels(
     "conv_2d",
     2,
@@ -44,9 +62,10 @@ CONV = kernels(
         ],
     ),
     in_place=SAME_START,
+    work=column_work,
 )
-FULLY_CONNECTED = kernels("fully_connected", 3, POINTWISE[0].params)
-ROW = kernels("row_conv_2d", 4, CONV[0].params, in_place=SAME_START)
+FULLY_CONNECTED = kernels("fully_connected", 3, POINTWISE[0].params, work=Product(1, 8, 16))
+ROW = kernels("row_conv_2d", 4, CONV[0].params, in_place=SAME_START, work=Product(4, 2, 48, by_row=True))
 KERNELS = (*POINTWISE, *CONV, *FULLY_CONNECTED, *ROW)
 
 # A classifier's last layer of so few outputs is left to the convolution, which the image holds anyway:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ops.gemm import Requantization
-from offramp.ops.op import Array, Kernel, Params
+from offramp.ops.op import Array, Kernel, Params, Work, elementwise
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Scaling:
 
 
 def kernels(
-    name: str, number: int, params: Params, in_place: int = 0, packing: int = 1
+    name: str, number: int, params: Params, in_place: int = 0, packing: int = 1, work: Work = elementwise
 ) -> tuple[Kernel, Kernel]:
     """One for each form: index with Scaling.is_signed."""
     return (
-        Kernel("mve", name, 0x0400 + number, packing, params, in_place),
-        Kernel("mve", f"{name}_signed", 0x0480 + number, packing, params, in_place),
+        Kernel("mve", name, 0x0400 + number, packing, params, in_place, work=work),
+        Kernel("mve", f"{name}_signed", 0x0480 + number, packing, params, in_place, work=work),
     )
 
 

@@ -1,0 +1,276 @@
+"""Chooses how each op is served: the cheapest way by the cost table, within what the user wants and allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from offramp.boards import Board
+from offramp.errors import UserError
+from offramp.ir import Graph, Op
+from offramp.kernels import candidates, choose_sets
+from offramp.ops import OPS, Kernel, ShapeError, Step
+from offramp.ops.op import elements
+from offramp.plan.arena import aligned
+from offramp.plan.cost import Cost, CostTable, cost_table
+from offramp.plan.options import Options
+
+NEAR = 1.01
+"""Ways within 1 % of the cheapest cost the same, and the first of them is taken: figures stay stable."""
+WORTH = {"balanced": 1e-2 / 1024, "speed": 1e-3 / 1024, "flash": 1e-2 / 1024, "ram": 1e-2 / 1024}
+"""What a byte of kernel code must save, as a share of the whole inference."""
+EXPANSION = 4
+"""What `speed` allows: the constants of the graph so many times."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of serving an op; all costs are estimates, None where a kernel has no row in the table."""
+
+    steps: tuple[Step, ...]
+    constants_bytes: int
+    cost: Cost | None = None
+    flash_cycles: float = 0.0
+    """For reading what lies in flash, beside the core's own cycles."""
+
+    @property
+    def cycles(self) -> float:
+        return (self.cost.cycles if self.cost else 0.0) + self.flash_cycles
+
+    @property
+    def instructions(self) -> float:
+        return self.cost.instructions if self.cost else 0.0
+
+    @property
+    def scratch_bytes(self) -> int:
+        return max((step.scratch_bytes for step in self.steps), default=0)
+
+    @property
+    def kernels(self) -> frozenset[Kernel]:
+        return frozenset(step.kernel for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """An op's ways, in the order of the kernel sets."""
+
+    op: Op
+    ways: tuple[Way, ...]
+    int8_bytes: int | None
+    """What constants at int8 size take at most; None where the op has no weights."""
+
+    def expands(self, way: Way) -> bool:
+        return self.int8_bytes is not None and way.constants_bytes > self.int8_bytes
+
+
+Chosen = Mapping[int, Way]
+"""By index of the op in the graph."""
+Rank = Callable[[Way], Any]
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """The arena of a choice with the state, and the ops that run while most of it lives."""
+
+    ram_bytes: int
+    peak_bytes: int
+    ops: tuple[int, ...]
+
+
+def needs_kernels(op: Op) -> bool:
+    return op.kind not in ("read_variable", "assign_variable") and not OPS[op.kind].is_view
+
+
+def all_candidates(graph: Graph, board: Board, options: Options) -> dict[int, Candidates]:
+    """For each op that needs kernels; UserError where it has none."""
+    sets = choose_sets(options.kernels, board.kernels)
+    table = cost_table(board.core.name)
+    return {
+        i: Candidates(op, tuple(ways(graph, op, board, sets, table)), int8_bytes(graph, op))
+        for i, op in enumerate(graph.ops)
+        if needs_kernels(op)
+    }
+
+
+def ways(graph: Graph, op: Op, board: Board, sets: tuple[str, ...], table: CostTable) -> list[Way]:
+    """The first alone, unless all have costs."""
+    try:
+        found = [way(graph, steps, board, table) for steps in candidates(graph, op, board.core, sets)]
+    except ShapeError as error:
+        raise UserError(
+            f"{graph.name}: {op.kind} ({op.name}): {error}", "no kernel takes it: split or shrink the layer"
+        ) from error
+    return found if all(w.cost for w in found) else found[:1]
+
+
+def way(graph: Graph, steps: Sequence[Step], board: Board, table: CostTable) -> Way:
+    constants = sum(aligned(len(step.params)) for step in steps)
+    total = Cost()
+    for step in steps:
+        cost = table.cost(step, elements(graph.tensors[step.outputs[0]].shape))
+        if cost is None:
+            return Way(tuple(steps), constants)
+        total += cost
+    return Way(tuple(steps), constants, total, board.code.read_cycles_per_byte * total.flash_bytes)
+
+
+def int8_bytes(graph: Graph, op: Op) -> int | None:
+    """1.3 times the weights, and 32 bytes for each channel's bias, scale and what else a kernel wants of it, 128 for
+    the step."""
+    weights = [graph.tensors[t] for t in op.inputs[1:2] if t >= 0 and graph.tensors[t].data is not None]
+    if not weights or op.kind not in ("conv_2d", "depthwise_conv_2d", "fully_connected"):
+        return None
+    return weights[0].bytes * 13 // 10 + 32 * graph.tensors[op.outputs[0]].shape[-1] + 128
+
+
+def choose(
+    graph: Graph, board: Board, options: Options, pressure: Callable[[Chosen], Pressure]
+) -> tuple[dict[int, Candidates], Chosen]:
+    """All candidates, and the way that is taken of each op."""
+    found = all_candidates(graph, board, options)
+    choice = Choice(found, cost_table(board.core.name), options.optimize)
+    chosen = choice.best()
+    if options.optimize == "speed":
+        constants = sum(t.bytes for t in graph.tensors if t.data is not None)
+        chosen = choice.limit_constants(chosen, EXPANSION * constants)
+    if options.flash_limit is not None:
+        chosen = choice.limit_constants(chosen, options.flash_limit)
+    most = board.arena.size if options.ram_limit is None else min(options.ram_limit, board.arena.size)
+    return found, choice.limit_ram(chosen, 0 if options.optimize == "ram" else most, pressure)
+
+
+class Choice:
+    """One choosing: what is best by itself, then what limits ask for."""
+
+    def __init__(self, found: Mapping[int, Candidates], table: CostTable, optimize: str) -> None:
+        self.found, self.table, self.optimize = found, table, optimize
+        least = sum(min(map(self.measure, c.ways)) for c in found.values())
+        self.worth = WORTH[optimize] * least  # what a byte of code must save
+
+    def best(self) -> dict[int, Way]:
+        """Each op's best way; kernels are given up while that lowers the total, those together that share code."""
+        without: frozenset[Kernel] = frozenset()
+        chosen = self.best_without(without)
+        assert chosen is not None
+        while True:
+            less = [(without | k, c) for k in self.sharing(chosen) if (c := self.best_without(without | k))]
+            totals = [self.total(c) for _, c in less]
+            if not totals or min(totals) >= self.total(chosen):
+                return chosen
+            without, chosen = less[totals.index(min(totals))]
+
+    def sharing(self, chosen: Chosen) -> list[frozenset[Kernel]]:
+        """Of the kernels in use each alone, and those that share a piece of code."""
+        kernels = sorted({k for w in chosen.values() for k in w.kernels}, key=lambda k: k.id)
+        users: dict[str, list[Kernel]] = {}
+        for kernel in kernels:
+            for piece in self.table.code(kernel):
+                users.setdefault(piece, []).append(kernel)
+        return list(dict.fromkeys(map(frozenset, ([k] for k in kernels)))) + list(
+            dict.fromkeys(map(frozenset, users.values()))
+        )
+
+    def best_without(self, kernels: frozenset[Kernel]) -> dict[int, Way] | None:
+        chosen = {}
+        for i, of_op in self.found.items():
+            allowed = [w for w in of_op.ways if not w.kernels & kernels]
+            if not allowed:
+                return None
+            chosen[i] = self.pick(of_op, allowed)
+        return chosen
+
+    def pick(self, of_op: Candidates, allowed: Sequence[Way]) -> Way:
+        if self.optimize == "flash":
+            least = min(w.constants_bytes for w in allowed)
+            allowed = [w for w in allowed if w.constants_bytes == least]
+        elif self.optimize != "speed":
+            allowed = [w for w in allowed if not of_op.expands(w)] or allowed
+        return next(w for w in allowed if self.measure(w) <= NEAR * min(map(self.measure, allowed)))
+
+    def measure(self, way: Way) -> float:
+        """Cycles; for `speed` instructions as well, which are known better, so that close estimates do not decide."""
+        return way.cycles + way.instructions if self.optimize == "speed" else way.cycles
+
+    def total(self, chosen: Chosen) -> tuple[float, float]:
+        if self.optimize == "flash":
+            return constants_of(chosen) + self.code(chosen), self.price(chosen)
+        return self.price(chosen), 0
+
+    def code(self, chosen: Chosen) -> int:
+        return self.table.code_bytes(k for w in chosen.values() for k in w.kernels)
+
+    def price(self, chosen: Chosen) -> float:
+        """What the ops cost, and what the kernels' code must save."""
+        return sum(map(self.measure, chosen.values())) + self.worth * self.code(chosen)
+
+    def limit_constants(self, chosen: dict[int, Way], most: int) -> dict[int, Way]:
+        """Smaller constants, those first whose price a byte is lowest, until all are within `most`."""
+        while constants_of(chosen) > most:
+            price = self.price(chosen)
+            smaller = [
+                ((self.price(chosen | {i: w}) - price) / (now.constants_bytes - w.constants_bytes), i, k)
+                for i, now in chosen.items()
+                for k, w in enumerate(self.found[i].ways)
+                if w.constants_bytes < now.constants_bytes
+            ]
+            if not smaller:
+                break
+            _, i, k = min(smaller)
+            chosen = chosen | {i: self.found[i].ways[k]}
+        return chosen
+
+    def limit_ram(
+        self, chosen: dict[int, Way], most: int, pressure: Callable[[Chosen], Pressure]
+    ) -> dict[int, Way]:
+        """Slower ways until RAM is within `most` or nothing lowers it; then faster ones again where they do no harm."""
+        if pressure(chosen).ram_bytes <= most:
+            return chosen
+        least_scratch = {
+            i: min(c.ways, key=lambda w: (w.scratch_bytes, w.cycles)) for i, c in self.found.items()
+        }
+
+        def rank(tried: Chosen) -> tuple[int, float]:
+            return max(pressure(tried).ram_bytes, most), cycles_of(tried)
+
+        found = min((self.lower_ram(c, most, pressure) for c in (chosen, least_scratch)), key=rank)
+        for i, faster in sorted(chosen.items(), key=lambda item: item[1].cycles - found[item[0]].cycles):
+            tried = found | {i: faster}
+            found = tried if rank(tried) < rank(found) else found
+        return found
+
+    def lower_ram(
+        self, chosen: dict[int, Way], most: int, pressure: Callable[[Chosen], Pressure]
+    ) -> dict[int, Way]:
+        """Other ways for the ops at the peak, one after the other."""
+
+        def rank(tried: Chosen) -> tuple[int, int, int, float]:
+            p = pressure(tried)
+            return p.ram_bytes, p.peak_bytes, len(p.ops), cycles_of(tried)
+
+        now = rank(chosen)
+        best = now, chosen
+        while now[0] > most:
+            tried = [
+                chosen | {i: w}
+                for i in pressure(chosen).ops
+                if i in self.found
+                for w in self.found[i].ways
+                if w is not chosen[i]
+            ]
+            ranked = [rank(t) for t in tried]
+            if not ranked or min(ranked)[:3] >= now[:3]:
+                break
+            now = min(ranked)
+            chosen = tried[ranked.index(now)]
+            if now[0] < best[0][0]:
+                best = now, chosen
+        return best[1]
+
+
+def cycles_of(chosen: Chosen) -> float:
+    return sum(w.cycles for w in chosen.values())
+
+
+def constants_of(chosen: Chosen) -> int:
+    return sum(w.constants_bytes for w in chosen.values())

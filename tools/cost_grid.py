@@ -1,0 +1,258 @@
+"""The one-op layers on which costs are measured: seeded draws of shapes, none of them taken from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from offramp.ir import Op, Quantization, Tensor
+from offramp.ops import OPS
+from offramp.ops.add import Add
+from offramp.ops.fully_connected import FullyConnected
+from offramp.ops.gemm import Window
+from offramp.ops.mean import Mean
+from offramp.ops.mul import Mul
+from offramp.ops.pad import Pad
+from offramp.ops.pool_2d import Pool
+from offramp.ops.resize import Resize
+from offramp.ops.softmax import Softmax
+from offramp.ops.table import Table
+from offramp.ops.transpose import Transpose
+
+DRAWS = 20  # of each kind of layer
+MOST_MACS = 400_000
+INPUT = Quantization((0.05,), (-3,))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An op, its inputs with constants among them, and its output."""
+
+    kind: str
+    attributes: Any
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+    @property
+    def op(self) -> Op:
+        n = len(self.inputs)
+        return Op(self.kind, self.kind, tuple(range(n)), (n,), self.attributes)
+
+
+Random = np.random.Generator
+
+
+def layers() -> Iterator[Layer]:
+    for number, draw in enumerate(DRAWN):
+        random = np.random.default_rng((7, number))
+        for _ in range(DRAWS):
+            yield draw(random)
+
+
+def activation(shape: tuple[int, ...], quantization: Quantization = INPUT) -> Tensor:
+    return Tensor("x", shape, "s8", quantization)
+
+
+def finished(kind: str, attributes: Any, inputs: tuple[Tensor, ...], out: Quantization = INPUT) -> Layer:
+    [shape] = OPS[kind].shapes(attributes, list(inputs))
+    return Layer(kind, attributes, inputs, Tensor("y", shape, "s8", out))
+
+
+def weighted(
+    random: Random, kind: str, attributes: Any, x: tuple[int, ...], w: tuple[int, ...], general: bool
+) -> Layer:
+    """`general`: a layer whose numbers only the kernels for all layers take, by multipliers above 1."""
+    axis = 3 if kind == "depthwise_conv_2d" else 0
+    channels = w[axis]
+    taps = int(np.prod(w)) // channels
+    relu = bool(random.integers(2))
+    if kind != "fully_connected":
+        attributes = Window(**{**vars(attributes), "activation": "relu" if relu else "none"})
+    data = random.integers(-90, 91, w).astype(np.int8)
+    scales = random.uniform(0.5, 1.5, 1 if kind == "fully_connected" else channels) * 0.01
+    weights = Tensor("w", w, "s8", Quantization(tuple(map(float, scales)), (0,) * len(scales), axis), data)
+    bias = Tensor("b", (channels,), "s32", None, random.integers(-3000, 3000, channels).astype(np.int32))
+    scale = 1e-4 if general else 0.05 * 0.01 * 1.2 * max(1.0, taps**0.5)
+    return finished(
+        kind, attributes, (activation(x), weights, bias), Quantization((scale,), (-128 if relu else -7,))
+    )
+
+
+def conv(
+    channels: Callable[[Random], tuple[int, int]],
+    kernel: Callable[[Random], tuple[int, int]],
+    general: bool = False,
+    groups: bool = False,
+    dilation: bool = False,
+    flat: bool = False,
+) -> Callable[[Random], Layer]:
+    def draw(random: Random) -> Layer:
+        while True:
+            in_c, out_c = channels(random)
+            kh, kw = kernel(random)
+            stride = 1 + int(random.integers(3) == 0)
+            dilated = 2 if dilation else 1
+            rows, cols = (int(n) for n in random.integers(5, 26, 2))
+            group = 4 if groups else 1
+            out_c = out_c // group * group or group
+            if flat:
+                rows, cols, stride = 1, cols * 4, 1
+            elif stride == 2 and (kh, kw) != (1, 1):
+                rows, cols = 2 * rows, 2 * cols
+            padding = "same" if flat else str(random.choice(["same", "valid"]))
+            a = Window(stride, stride, dilated, dilated, padding)
+            macs = rows * cols * kh * kw * in_c * out_c // stride**2 // group
+            if rows > dilated * (kh - 1) and cols > dilated * (kw - 1) and macs <= MOST_MACS:
+                w = (out_c, kh, kw, in_c // group)
+                return weighted(random, "conv_2d", a, (1, rows, cols, in_c), w, general)
+
+    return draw
+
+
+def depthwise(
+    multiplier: Callable[[Random], int], kernel: Callable[[Random], tuple[int, int]]
+) -> Callable[[Random], Layer]:
+    def draw(random: Random) -> Layer:
+        kh, kw = kernel(random)
+        stride = 1 + int(random.integers(2))
+        rows, cols = (int(n) for n in random.integers(max(kh, kw), 24, 2))
+        c, m = int(random.integers(2, 49)), multiplier(random)
+        a = Window(stride, stride, 1, 1, str(random.choice(["same", "valid"])))
+        general = kh * kw == 9 and m == 1 and bool(random.integers(4) == 0)
+        return weighted(random, "depthwise_conv_2d", a, (1, rows, cols, c), (1, kh, kw, c * m), general)
+
+    return draw
+
+
+def fully_connected(rows: int, general: bool = False) -> Callable[[Random], Layer]:
+    def draw(random: Random) -> Layer:
+        depth, out_c = (int(n) for n in random.integers(8, 260, 2))
+        n = int(random.integers(2, 9)) if rows > 1 else 1
+        return weighted(random, "fully_connected", FullyConnected(), (n, depth), (out_c, depth), general)
+
+    return draw
+
+
+def pool(kind: str) -> Callable[[Random], Layer]:
+    def draw(random: Random) -> Layer:
+        rows, cols, c = (int(n) for n in random.integers((4, 4, 1), (17, 17, 70)))
+        size = int(random.integers(2, 5))
+        whole = bool(random.integers(3) == 0)
+        fh, fw = (rows, cols) if whole else (size, size)
+        a = Pool(fh, fw, max(1, fh - 1), max(1, fw - 1), str(random.choice(["same", "valid"])))
+        return finished(kind, a, (activation((1, rows, cols, c)),))
+
+    return draw
+
+
+def add(table: bool, alike: bool) -> Callable[[Random], Layer]:
+    """Without `table` a layer whose output's scale is too large for the kernels with a table."""
+
+    def draw(random: Random) -> Layer:
+        shape = tuple(int(n) for n in (1, *random.integers((3, 3, 3), (16, 16, 33))))
+        relu = bool(random.integers(2))
+        other = Quantization((0.04,), (5,))
+        left = activation(shape, INPUT if table else Quantization((0.05,), (1,)))
+        right = activation(shape if alike else (1, 1, 1, shape[-1]), other)
+        out = Quantization((0.08 if table else 2.0,), (-128 if relu else 3,))
+        return finished("add", Add("relu" if relu else "none"), (left, right), out)
+
+    return draw
+
+
+def mul(random: Random) -> Layer:
+    shape = tuple(int(n) for n in (1, *random.integers((3, 3, 3), (16, 16, 33))))
+    right = shape if random.integers(2) else (1, 1, 1, shape[-1])
+    return finished("mul", Mul(), (activation(shape), activation(right)), Quantization((0.09,), (2,)))
+
+
+def mean(random: Random) -> Layer:
+    shape = tuple(int(n) for n in (1, *random.integers((2, 2, 3), (13, 13, 50))))
+    return finished("mean", Mean(((1, 2), (3,), (1,))[int(random.integers(3))]), (activation(shape),))
+
+
+def softmax(random: Random) -> Layer:
+    x = activation((int(random.integers(1, 9)), int(random.integers(2, 60))), Quantization((0.1,), (0,)))
+    return finished("softmax", Softmax(), (x,), Quantization((1 / 256,), (-128,)))
+
+
+def table(random: Random) -> Layer:
+    return finished(
+        "table", Table(tuple(range(-128, 128))), (activation((1, int(random.integers(4, 2000)))),)
+    )
+
+
+def transpose(random: Random) -> Layer:
+    shape = tuple(int(n) for n in random.integers(2, 13, 3))
+    axes = ((0, 2, 1), (2, 0, 1), (1, 0, 2), (2, 1, 0))[int(random.integers(4))]
+    return finished("transpose", Transpose(axes), (activation(shape),))
+
+
+def pad(random: Random) -> Layer:
+    shape = tuple(int(n) for n in (1, *random.integers((3, 3, 1), (16, 16, 24))))
+    n = int(random.integers(1, 4))
+    return finished("pad", Pad((0, n, n, 0), (0, n, n, 0), -3), (activation(shape),))
+
+
+def resize(kind: str) -> Callable[[Random], Layer]:
+    def draw(random: Random) -> Layer:
+        rows, cols, c, factor = (int(n) for n in random.integers((2, 2, 1, 2), (9, 9, 24, 4)))
+        return finished(kind, Resize(rows * factor, cols * factor), (activation((1, rows, cols, c)),))
+
+    return draw
+
+
+def of(*choices: Any) -> Callable[[Random], Any]:
+    return lambda random: choices[int(random.integers(len(choices)))]
+
+
+def channels(low: int, high: int, multiple: int = 1) -> Callable[[Random], tuple[int, int]]:
+    def draw(random: Random) -> tuple[int, int]:
+        return int(random.integers(low, high + 1)) * multiple, int(random.integers(3, 65))
+
+    return draw
+
+
+POINTWISE, SQUARE, LONG = of((1, 1)), of((3, 3), (3, 3), (5, 5), (2, 2)), of((1, 3), (3, 1), (5, 1), (10, 4))
+DRAWN: tuple[Callable[[Random], Layer], ...] = (
+    conv(channels(1, 64), POINTWISE),
+    conv(channels(4, 16, 4), POINTWISE),
+    conv(channels(1, 16), POINTWISE, general=True),
+    conv(channels(1, 4, 16), of((3, 3))),
+    conv(channels(1, 8, 4), SQUARE),
+    conv(channels(1, 10), SQUARE),
+    conv(of((1, 8), (3, 16), (3, 8), (1, 24), (2, 12)), SQUARE),
+    conv(channels(1, 16), LONG),
+    conv(channels(1, 8), SQUARE, general=True),
+    conv(channels(1, 4, 8), SQUARE, groups=True),
+    conv(channels(1, 16), SQUARE, dilation=True),
+    conv(channels(1, 32), of((1, 3), (1, 5)), flat=True),
+    depthwise(of(1), of((3, 3))),
+    depthwise(of(1), of((3, 3))),
+    depthwise(of(1), of((3, 3))),
+    depthwise(of(4, 8), of((3, 3), (5, 2))),
+    depthwise(of(1), of((5, 5), (1, 3), (4, 4), (2, 5))),
+    depthwise(of(2, 3, 4, 8), of((3, 3), (2, 4))),
+    fully_connected(1),
+    fully_connected(1),
+    fully_connected(1, general=True),
+    fully_connected(8),
+    pool("average_pool_2d"),
+    pool("average_pool_2d"),
+    pool("max_pool_2d"),
+    pool("max_pool_2d"),
+    add(True, True),
+    add(True, False),
+    add(False, True),
+    mul,
+    mean,
+    softmax,
+    table,
+    transpose,
+    pad,
+    resize("resize_nearest_neighbor"),
+    resize("resize_bilinear"),
+)
