@@ -73,7 +73,7 @@ def test_averages_on_a_core_without_division(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["posix", "mps2_an385", "rv32_virt", "microbit"])
 def test_additions_in_convolutions(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     board = boards.load(name)
-    seeds = range(3 if "soak" in str(request.config.getoption("-m")) else 1)
+    seeds = range(4 if "soak" in str(request.config.getoption("-m")) else 1)
     cases = [from_oracle(case, board, "generic") for seed in seeds for case in OPS["RESIDUAL"](seed)]
-    assert sum(case.kernels == ("generic/conv_2d_pair_add",) for case in cases) >= 70 * len(seeds)
+    assert sum(case.kernels == ("generic/conv_2d_pair_add",) for case in cases) >= 60 * len(seeds)
     assert failures(run_grid(board, cases, tmp_path, sanitize=name == "posix")) == []

@@ -111,7 +111,12 @@ def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
 
     def planner_of(graph: Graph) -> Planner:
         def served(chosen: Chosen) -> Planner:
-            return Planner(graph, board, options, {i: w.steps for i, w in chosen.items()})
+            steps = {i: w.steps for i, w in chosen.items()}
+            apart = Planner(graph, board, options, steps)
+            if len(fused(graph, apart.steps)) == len(apart.steps):
+                return apart
+            joint = Planner(graph, board, options, steps, fuse=True)
+            return joint if joint.arena_bytes < apart.arena_bytes else apart
 
         found, chosen = choose(graph, board, options, lambda chosen: served(chosen).pressure())
         return served(chosen).because(found, chosen)
@@ -147,15 +152,18 @@ class Planner:
         board: Board,
         options: Options,
         served: Mapping[int, Sequence[Step]],
+        fuse: bool = False,
     ) -> None:
-        """`served` holds, for each op that needs kernels, the chosen calls, by the op's index."""
+        """`served` holds, for each op that needs kernels, the chosen calls, by the op's index; `fuse`: those that one
+        kernel serves together become one."""
         self.graph, self.board, self.options = graph, board, options
         self.places = Places()
         self.state = {v.name: v.initial for v in graph.variables}  # its initial tensor stands for the state
         self.steps: list[tuple[Op, Step]] = []
         for i, op in enumerate(graph.ops):
             self.steps += [(op, step) for step in self.lower(i, served)]
-        self.steps = fused(self.graph, self.steps)
+        if fuse:
+            self.steps = fused(self.graph, self.steps)
         self.last = self.last_uses()
         self.write_state_directly()
         self.apart = self.lives()
