@@ -1,4 +1,8 @@
 /* Convolution and fully connected, int8: two pixels by two channels at a time over rows gathered into scratch. */
+#ifdef __ARM_FEATURE_DSP
+#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
+#endif
+
 #include "gather.h"
 #include "gemm.h"
 #include "kernel.h"

@@ -1,4 +1,8 @@
 /* Convolution and fully connected, int8: two pixels in one word, so that one multiplication serves both. */
+#ifdef __ARM_FEATURE_DSP
+#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
+#endif
+
 #include "conv_2d_pair.h"
 
 ofr_status ofr_generic_check_pair(const ofr_call *call, uint32_t more_params, uint32_t more_scratch) {

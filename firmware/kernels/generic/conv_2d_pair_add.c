@@ -1,4 +1,8 @@
 /* Convolution, int8, whose outputs are added to another tensor when they are made, and are not stored. */
+#ifdef __ARM_FEATURE_DSP
+#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
+#endif
+
 #include "add_table.h"
 #include "conv_2d_pair.h"
 

@@ -1,4 +1,8 @@
 /* Depthwise convolution, int8, any channel multiplier: four channels at a time over gathered taps. */
+#ifdef __ARM_FEATURE_DSP
+#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
+#endif
+
 #include "gather.h"
 #include "gemm.h"
 #include "kernel.h"

@@ -1,4 +1,8 @@
 /* Depthwise convolution of 3x3 taps, int8: two output positions at a time, each channel's constants together. */
+#ifdef __ARM_FEATURE_DSP
+#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
+#endif
+
 #include "doubled.h"
 #include "gather.h"
 #include "kernel.h"

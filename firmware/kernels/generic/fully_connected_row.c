@@ -1,4 +1,8 @@
 /* Fully connected, int8, one row: eight channels at a time, so that each input is loaded once for all of them. */
+#ifdef __ARM_FEATURE_DSP
+#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
+#endif
+
 #include "doubled.h"
 #include "kernel.h"
 
