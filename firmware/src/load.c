@@ -416,8 +416,11 @@ static ofr_status blame_operand(ofr_fault *fault, uint32_t index, ofr_status sta
  * works in place. Scratch lies apart from all of them, except where the kernel has it on its first input. */
 static inline ofr_status check_operands(const ofr_model *m, const ofr_fb_step *step, const ofr_kernel *kernel,
                                         ofr_call *call, ofr_fault *fault) {
-    const uint32_t n = step->n_inputs, n_tensors = m->n_tensors;
-    if (n != kernel->n_inputs || step->n_outputs != OFR_MAX_OUTPUTS) {
+    const uint32_t n = step->n_inputs;
+    uint16_t counts, wanted; /* of inputs and outputs */
+    memcpy(&counts, &step->n_inputs, sizeof counts);
+    memcpy(&wanted, &kernel->n_inputs, sizeof wanted);
+    if (counts != wanted) {
         return ofr_blame(fault, OFR_E_OPERANDS, n, kernel->n_inputs);
     }
     if (step->operands + n + 1 > m->n_operands) {
@@ -425,8 +428,8 @@ static inline ofr_status check_operands(const ofr_model *m, const ofr_fb_step *s
     }
     const uint16_t *operands = m->operands + step->operands;
     const uint32_t last = operands[n];
-    if (last >= n_tensors) {
-        return blame_operand(fault, last, OFR_E_OPERANDS, last, n_tensors);
+    if (last >= m->n_tensors) {
+        return blame_operand(fault, last, OFR_E_OPERANDS, last, m->n_tensors);
     }
     const ofr_fb_blob_tensor *out = ofr_tensor_at(m, last);
     if (out->memory != OFR_FB_MEMORY_ARENA && out->memory != OFR_FB_MEMORY_STATE) {
@@ -439,8 +442,8 @@ static inline ofr_status check_operands(const ofr_model *m, const ofr_fb_step *s
     uint32_t i = 0;
     do { /* a kernel has one input at least */
         const uint32_t index = operands[i];
-        if (index >= n_tensors) {
-            return blame_operand(fault, index, OFR_E_OPERANDS, index, n_tensors);
+        if (index >= m->n_tensors) {
+            return blame_operand(fault, index, OFR_E_OPERANDS, index, m->n_tensors);
         }
         const ofr_fb_blob_tensor *in = ofr_tensor_at(m, index);
         call->in[i] = ofr_operand_of(m, in);
