@@ -27,8 +27,8 @@ bench: setup
 	$(PYTHON) -m tools.generate
 
 costs: setup
-	$(PYTHON) -m tools.costs
-	$(PYTHON) -m tools.cost_check
+	$(PYTHON) -m tools.costs --kernels "$(or $(KERNELS),*)" $(BOARDS)
+	$(PYTHON) -m tools.cost_check $(BOARDS)
 
 generate: setup
 	$(PYTHON) -m tools.generate

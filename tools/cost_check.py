@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from offramp.pack import pack
 from offramp.plan import Options, Plan
 from offramp.plan.cost import Cost, cost_table, name_of
 from offramp_host.profile import profile
+from tools import bench
 from tools.bench import MODELS
 
 MEDIAN, WORST = 0.05, 0.20
-SHARE = 0.01
+SHARE = 0.005
 """Steps below it of an inference are not judged: errors of a few hundred instructions decide nothing."""
 
 
@@ -41,10 +42,10 @@ class Judged:
         return self.predicted.cycles / self.counted.cycles - 1
 
 
-def judged(board_name: str, model: str, kernels: str = "auto") -> list[Judged]:
+def judged(board_name: str, model: str, options: Options) -> list[Judged]:
     """Every step of a model."""
     board = boards.load(board_name)
-    plan, data = pack(MODELS[model], board, Options(kernels=kernels))
+    plan, data = pack(MODELS[model], board, options)
     measured = profile(board, data, name=model)
     found = []
     for i, run in enumerate(measured.steps):
@@ -71,21 +72,25 @@ def errors(of: Sequence[Judged]) -> tuple[float, float]:
 
 def main(names: Sequence[str]) -> int:
     columns = f"{'predicted':>12}{'counted':>12}{'error':>8}{'cycles':>8}{'median':>8}{'worst':>8}"
-    print(f"{'board':12}{'model':15}{'kernels':10}{columns}")
-    for name in names or [n for n in boards.names() if boards.load(n).emulator]:
-        for model, kernels in product(MODELS, boards.load(name).kernels):
-            try:
-                of = judged(name, model, kernels)
-            except UserError:
-                continue  # it does not fit the board
-            total, counted = sum((j.predicted for j in of), Cost()), sum((j.counted for j in of), Cost())
-            whole, (median, worst) = Judged("", total, counted, 1.0), errors(of)
-            print(
-                f"{name:12}{model:15}{kernels:10}{total.instructions:12,.0f}{counted.instructions:12,.0f}"
-                f"{whole.error:+8.1%}{whole.cycles_error:+8.1%}{median:8.1%}{worst:8.1%}",
-                flush=True,
-            )
+    cells = [cell for cell in bench.cells() if cell[1] in (names or boards.names())]
+    print(f"{'board':12}{'model':15}{'variant':26}{columns}")
+    with ProcessPoolExecutor(2) as pool:
+        for line in pool.map(report, *zip(*cells, strict=True)):
+            print(line, flush=True)
     return 0
+
+
+def report(model: str, board: str, variant: str) -> str:
+    try:
+        of = judged(board, model, bench.options(variant))
+    except UserError as error:
+        return f"{board:12}{model:15}{variant:26} {error.message}"
+    total, counted = sum((j.predicted for j in of), Cost()), sum((j.counted for j in of), Cost())
+    whole, (median, worst) = Judged("", total, counted, 1.0), errors(of)
+    return (
+        f"{board:12}{model:15}{variant:26}{total.instructions:12,.0f}{counted.instructions:12,.0f}"
+        f"{whole.error:+8.1%}{whole.cycles_error:+8.1%}{median:8.1%}{worst:8.1%}"
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from offramp.ops.softmax import Softmax
 from offramp.ops.table import Table
 from offramp.ops.transpose import Transpose
 
-DRAWS = 20  # of each kind of layer
-MOST_MACS = 400_000
+DRAWS = 16  # of each kind of layer
+MOST_MACS = 150_000
 INPUT = Quantization((0.05,), (-3,))
 
 
@@ -68,17 +68,16 @@ def weighted(
     axis = 3 if kind == "depthwise_conv_2d" else 0
     channels = w[axis]
     taps = int(np.prod(w)) // channels
-    relu = bool(random.integers(2))
+    activation_, zero = (("none", -7), ("relu", -128), ("relu", -7))[int(random.integers(3))]
     if kind != "fully_connected":
-        attributes = Window(**{**vars(attributes), "activation": "relu" if relu else "none"})
+        attributes = replace(attributes, activation=activation_)
     data = random.integers(-90, 91, w).astype(np.int8)
     scales = random.uniform(0.5, 1.5, 1 if kind == "fully_connected" else channels) * 0.01
     weights = Tensor("w", w, "s8", Quantization(tuple(map(float, scales)), (0,) * len(scales), axis), data)
     bias = Tensor("b", (channels,), "s32", None, random.integers(-3000, 3000, channels).astype(np.int32))
-    scale = 1e-4 if general else 0.05 * 0.01 * 1.2 * max(1.0, taps**0.5)
-    return finished(
-        kind, attributes, (activation(x), weights, bias), Quantization((scale,), (-128 if relu else -7,))
-    )
+    spread = (1.2, 12, 60)[int(random.integers(3))]  # the largest uses int8 as a trained layer does
+    scale = 1e-4 if general else 0.05 * 0.01 * spread * max(1.0, taps**0.5)
+    return finished(kind, attributes, (activation(x), weights, bias), Quantization((scale,), (zero,)))
 
 
 def conv(
@@ -127,9 +126,9 @@ def depthwise(
     return draw
 
 
-def fully_connected(rows: int, general: bool = False) -> Callable[[Random], Layer]:
+def fully_connected(rows: int, general: bool = False, most: int = 260) -> Callable[[Random], Layer]:
     def draw(random: Random) -> Layer:
-        depth, out_c = (int(n) for n in random.integers(8, 260, 2))
+        depth, out_c = int(random.integers(8, 260)), int(random.integers(2, most))
         n = int(random.integers(2, 9)) if rows > 1 else 1
         return weighted(random, "fully_connected", FullyConnected(), (n, depth), (out_c, depth), general)
 
@@ -165,8 +164,9 @@ def add(table: bool, alike: bool) -> Callable[[Random], Layer]:
 
 def mul(random: Random) -> Layer:
     shape = tuple(int(n) for n in (1, *random.integers((3, 3, 3), (16, 16, 33))))
-    right = shape if random.integers(2) else (1, 1, 1, shape[-1])
-    return finished("mul", Mul(), (activation(shape), activation(right)), Quantization((0.09,), (2,)))
+    right = shape if random.integers(3) else (1, 1, 1, shape[-1])
+    out = Quantization((0.09,), (-128 if random.integers(2) else 2,))
+    return finished("mul", Mul(), (activation(shape), activation(right)), out)
 
 
 def mean(random: Random) -> Layer:
@@ -226,6 +226,7 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     conv(channels(1, 10), SQUARE),
     conv(of((1, 8), (3, 16), (3, 8), (1, 24), (2, 12)), SQUARE),
     conv(channels(1, 16), LONG),
+    conv(of((1, 9), (2, 12), (3, 16), (5, 8), (6, 7)), of((3, 4), (2, 8), (4, 12))),
     conv(channels(1, 8), SQUARE, general=True),
     conv(channels(1, 4, 8), SQUARE, groups=True),
     conv(channels(1, 16), SQUARE, dilation=True),
@@ -237,8 +238,8 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     depthwise(of(1), of((5, 5), (1, 3), (4, 4), (2, 5))),
     depthwise(of(2, 3, 4, 8), of((3, 3), (2, 4))),
     fully_connected(1),
-    fully_connected(1),
-    fully_connected(1, general=True),
+    fully_connected(1, most=20),
+    fully_connected(1, general=True, most=60),
     fully_connected(8),
     pool("average_pool_2d"),
     pool("average_pool_2d"),

@@ -2,18 +2,22 @@
 
 Layers of tools/cost_grid.py run in the emulator, each in every way that a kernel set offers. Instructions, cycles and
 flash bytes of a kernel's steps are fitted by non-negative least squares to the units of work that the kernel declares.
-`python -m tools.costs [BOARD...]` renews those boards' cores.
+`python -m tools.costs [--kernels PATTERN] [BOARD...]` renews the rows of those boards' cores, and of those kernels
+alone: `make costs BOARDS="mps2_an386" KERNELS="dsp/*"`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +54,11 @@ class Sample:
     cost: Cost
 
 
-def measured(board: Board) -> Iterator[Sample]:
-    for graph, served in blobs(board):
-        planner = Planner(graph, board, Options(), range(len(graph.ops)), served)
-        data = write(planner.plan())
+def measured(board: Board, pattern: str) -> Iterator[Sample]:
+    """Of the ways whose kernels are wanted."""
+    for graph, served in blobs(board, pattern):
+        planner = Planner(graph, board, Options(), served)
+        data = write(planner.because({}, {}).plan())
         steps = [(graph, step) for i in range(len(graph.ops)) for step in served[i]]
         found = profile(board, data, name="costs", time_limit_s=600)
         for (graph, step), run in zip(steps, found.steps, strict=True):
@@ -63,7 +68,7 @@ def measured(board: Board) -> Iterator[Sample]:
             yield Sample(step, elements(graph.tensors[step.outputs[0]].shape), cost)
 
 
-def blobs(board: Board) -> Iterator[tuple[Graph, dict[int, list[Step]]]]:
+def blobs(board: Board, pattern: str) -> Iterator[tuple[Graph, dict[int, list[Step]]]]:
     """The layers, so many a graph as fit a blob, and each way of each as an op of its own."""
     ram, flash = board.arena.size // 2, board.code.size // 4
     tensors: list[Tensor] = []
@@ -76,7 +81,9 @@ def blobs(board: Board) -> Iterator[tuple[Graph, dict[int, list[Step]]]]:
         return found, {i: steps for i, (_, steps) in enumerate(served)}
 
     for number, layer in enumerate(layers()):
-        own, ways = alone(board, layer, number, len(tensors))
+        own, ways = alone(board, layer, number, len(tensors), pattern)
+        if not ways:
+            continue
         sizes = [s.scratch_bytes + len(s.params) for steps in ways for s in steps]
         if ram_of(own) + max(sizes) > ram or sum(sizes) > flash:
             continue  # it does not fit the board
@@ -85,27 +92,34 @@ def blobs(board: Board) -> Iterator[tuple[Graph, dict[int, list[Step]]]]:
             yield graph()
             tensors.clear()
             served.clear()
-            own, ways = alone(board, layer, number, 0)
+            own, ways = alone(board, layer, number, 0, pattern)
         outputs = range(len(tensors) + len(layer.inputs), len(tensors) + len(own))
         inputs = tuple(range(len(tensors), len(tensors) + len(layer.inputs)))
         tensors += own
         for steps, output in zip(ways, outputs, strict=True):
             moved = [replace(s, outputs=(output,)) for s in steps]
             served.append((Op(layer.kind, layer.kind, inputs, (output,), layer.attributes), moved))
-    yield graph()
+    if served:
+        yield graph()
 
 
 def ram_of(tensors: Sequence[Tensor]) -> int:
     return sum(t.bytes for t in tensors if t.data is None)
 
 
-def alone(board: Board, layer: Layer, number: int, first: int) -> tuple[list[Tensor], list[list[Step]]]:
+def alone(
+    board: Board, layer: Layer, number: int, first: int, pattern: str
+) -> tuple[list[Tensor], list[list[Step]]]:
     """A layer's tensors, with an output for each of its ways, and these; `first` is the first tensor's index."""
     inputs = tuple(range(first, first + len(layer.inputs)))
     op = replace(layer.op, inputs=inputs, outputs=(first + len(inputs),))
     filler = [layer.output] * first
     graph = Graph("layer", (*filler, *layer.inputs, layer.output), (op,), inputs, op.outputs)
-    ways = list(candidates(graph, op, board.core, choose_sets("auto", board.kernels)))
+    ways = [
+        steps
+        for steps in candidates(graph, op, board.core, choose_sets("auto", board.kernels))
+        if any(fnmatch(name_of(step.kernel), pattern) for step in steps)
+    ]
     names = [replace(t, name=f"{t.name}{number}.{i}") for i, t in enumerate(layer.inputs)]
     return [*names, *(replace(layer.output, name=f"y{number}.{i}") for i in range(len(ways)))], ways
 
@@ -126,7 +140,10 @@ def prices(samples: Sequence[Sample]) -> dict[str, list[float]]:
 def joint_prices(fitted: Mapping[str, dict[str, list[float]]]) -> dict[str, list[float]]:
     """Of a convolution that adds its outputs: no op is served by it alone, so no layer of the grid runs it."""
     conv, sums = (fitted[name_of(k)] for k in (conv_2d_pair_add.CONV, conv_2d_pair_add.SUM))
-    outputs = [float(f"{a + b:.{DIGITS}g}") for a, b in zip(conv["outputs"], sums["elements"], strict=True)]
+    outputs = [
+        float(f"{a + b:.{DIGITS}g}")
+        for a, b in zip(conv.get("outputs", (0, 0, 0)), sums["elements"], strict=True)
+    ]
     return conv | {"outputs": outputs}
 
 
@@ -174,17 +191,19 @@ def code(board: Board, kernels: Sequence[Kernel]) -> dict[str, dict[str, int]]:
     }
 
 
-def table(board_name: str) -> tuple[str, dict[str, Any], str]:
+def table(board_name: str, pattern: str) -> tuple[str, dict[str, Any], str]:
     """A core's name and rows, and how well they fit."""
-    board = boards.load(board_name)
+    board, began = boards.load(board_name), time.monotonic()
     samples: defaultdict[str, list[Sample]] = defaultdict(list)
-    for sample in measured(board):
+    for sample in measured(board, pattern):
         samples[name_of(sample.step.kernel)].append(sample)
     fitted = {name: prices(of) for name, of in samples.items()}
-    fitted[name_of(conv_2d_pair_add.KERNEL)] = joint_prices(fitted)
-    sizes = code(board, [k for k in kernels_on(board) if name_of(k) in fitted])
+    if {name_of(conv_2d_pair_add.CONV), name_of(conv_2d_pair_add.SUM)} <= set(fitted):
+        fitted[name_of(conv_2d_pair_add.KERNEL)] = joint_prices(fitted)
+    sizes = code(board, kernels_on(board))  # of all: which pieces are shared
     rows = {name: {"prices": fitted[name], "code": sizes[name]} for name in sorted(fitted)}
-    return board.core.name, rows, "\n".join(fit(board_name, CostTable(rows), of) for of in samples.values())
+    fits = [fit(board_name, CostTable(rows), of) for of in samples.values()]
+    return board.core.name, rows, "\n".join([*fits, f"{board_name} took {time.monotonic() - began:.0f} s"])
 
 
 def fit(board: str, rows: CostTable, samples: Sequence[Sample]) -> str:
@@ -199,14 +218,20 @@ def fit(board: str, rows: CostTable, samples: Sequence[Sample]) -> str:
     )
 
 
-def main(names: Sequence[str]) -> int:
+def main(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description="Renews the planner's cost table.")
+    parser.add_argument("--kernels", default="*", metavar="PATTERN", help="SET/NAME, with * and ?")
+    parser.add_argument("boards", nargs="*", metavar="BOARD")
+    wanted = parser.parse_args(args)
     by_core = {boards.load(n).core.name: n for n in reversed(boards.names()) if boards.load(n).emulator}
-    costs = json.loads(TABLE.read_text()) if names else {}
+    costs = json.loads(TABLE.read_text())
+    names = wanted.boards or list(by_core.values())
     with ProcessPoolExecutor(2) as pool:
-        for core, rows, report in pool.map(table, names or by_core.values()):
-            costs[core] = rows
+        for core, rows, report in pool.map(table, names, [wanted.kernels] * len(names)):
+            known = {} if wanted.kernels == "*" else costs.get(core, {})
+            costs[core] = dict(sorted({**known, **rows}.items()))
+            TABLE.write_text(text(costs))
             print(report, flush=True)
-    TABLE.write_text(text(costs))
     return 0
 
 

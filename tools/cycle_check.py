@@ -13,15 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offramp import boards
-from offramp.blob import write
-from offramp.boards import Board
-from offramp.frontends import load_model
-from offramp.kernels import candidates, choose_sets
-from offramp.pack import with_short_names
+from offramp.pack import pack
 from offramp.plan import Options
-from offramp.plan.choose import needs_kernels
-from offramp.plan.order import order
-from offramp.plan.plan import Planner
 from offramp_host.profile import profile
 from tools.bench import MODELS
 
@@ -62,18 +55,10 @@ def cases() -> dict[str, Case]:
     found = {}
     for model, cycles in published.items():
         if MODELS[model].exists():
-            cost = profile(board, with_library(MODELS[model], board), name=model).cost
+            _, blob = pack(MODELS[model], board, Options(kernels="cmsis_nn", passes=False))
+            cost = profile(board, blob, name=model).cost
             found[model] = Case(cycles, cost.instructions, cost.cycles, cost.flash_bytes)
     return found
-
-
-def with_library(model: Path, board: Board) -> bytes:
-    """The blob of a model with the library's kernels wherever it has one, also where others are cheaper."""
-    graph = with_short_names(load_model(model))
-    ops = {i: op for i, op in enumerate(graph.ops) if needs_kernels(op)}
-    sets = choose_sets("cmsis_nn", board.kernels)
-    served = {i: next(candidates(graph, op, board.core, sets)) for i, op in ops.items()}
-    return write(Planner(graph, board, Options(), order(graph), served).plan())
 
 
 def fit(of: Sequence[tuple[float, float]]) -> float:

@@ -25,7 +25,6 @@ from tests.oracle.case import RELU, SAME, VALID, Case, Cases, Grid
 from tests.oracle.cases import OPS
 from tests.oracle.pooling import pool_case
 from tests.oracle.weighted import conv_case, layer, window
-from tests.ways import without_costs
 
 pytestmark = pytest.mark.emulator
 
@@ -83,13 +82,6 @@ def row_cases(seed: int) -> Cases:
 
 
 EXTRA = {"DEPTHWISE_CONV_2D": depthwise_cases, "CONV_2D": row_cases}
-
-
-@pytest.fixture
-def everything() -> Iterator[None]:
-    """The set takes all shapes that it can, also those which generic kernels serve more cheaply."""
-    with without_costs():
-        yield
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -186,7 +178,6 @@ HOSTILE = (
 )
 
 
-@pytest.mark.usefixtures("everything")
 @pytest.mark.parametrize("name", BOARDS)
 def test_hostile_blocks_are_refused(name: str, tmp_path: Path) -> None:
     board = boards.load(name)

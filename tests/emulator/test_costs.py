@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offramp import boards
 from offramp.blob import write
 from offramp.plan import OPTIMIZE, Options, make_plan
 from offramp.reference import Reference
@@ -22,24 +21,22 @@ MODELS = ("KWS", "AD", "fashion_mnist")
 CELLS = [cell for cell in bench.cells() if cell[1] != "microbit"]  # which holds none of these models
 
 
-def check(model: str, board: str, kernels: str) -> None:
-    median, worst = errors(judged(board, model, kernels))
+def check(model: str, board: str, variant: str) -> None:
+    median, worst = errors(judged(board, model, bench.options(variant)))
     assert median <= MEDIAN and worst <= WORST
 
 
 @pytest.mark.parametrize(
-    ("model", "board", "kernels"),
-    [c for c in CELLS if c[0] in MODELS and c[2] == boards.load(c[1]).kernels[-1]],
+    ("model", "board", "variant"), [c for c in CELLS if c[0] in MODELS and c[2] == bench.BALANCED]
 )
-def test_predicted_instructions(model: str, board: str, kernels: str) -> None:
-    """With the board's best set."""
-    check(model, board, kernels)
+def test_predicted_instructions(model: str, board: str, variant: str) -> None:
+    check(model, board, variant)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("model", "board", "kernels"), CELLS)
-def test_predicted_instructions_of_all(model: str, board: str, kernels: str) -> None:
-    check(model, board, kernels)
+@pytest.mark.parametrize(("model", "board", "variant"), CELLS)
+def test_predicted_instructions_of_all(model: str, board: str, variant: str) -> None:
+    check(model, board, variant)
 
 
 def test_no_choice_changes_a_bit(tmp_path: Path) -> None:

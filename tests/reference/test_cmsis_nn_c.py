@@ -35,9 +35,7 @@ def drawn(op: str) -> Cases:
 
 
 @pytest.mark.parametrize("op", EXPECTED)
-def test_adapters_equal_the_reference(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those that lose to generic on every core without DSP."""
-    monkeypatch.setattr(cmsis_nn, "is_faster", lambda *_, **__: True)
+def test_adapters_equal_the_reference(op: str) -> None:
     used = set()
     for case in drawn(op):
         graph = tflite.load(case.model, case.name)

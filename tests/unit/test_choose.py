@@ -69,6 +69,12 @@ def test_a_host_has_no_costs_and_takes_the_first() -> None:
     assert [s.kernel for s in plan.steps] == [c.ways[0].steps[0].kernel for c in plan.candidates.values()]
 
 
+@pytest.mark.parametrize("kernels", ["generic", "cmsis_nn", "dsp"])
+def test_a_named_set_serves_all_that_it_can(kernels: str) -> None:
+    plan = make_plan(NET, AN386, Options(kernels=kernels))
+    assert [s.kernel.set for s in plan.steps] == [kernels] * 3
+
+
 def reading(cycles: float) -> Board:
     return replace(AN386, code=replace(AN386.code, read_cycles_per_byte=cycles))
 

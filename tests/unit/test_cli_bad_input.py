@@ -161,7 +161,7 @@ BAD_ROWS = {
         (("--flash-limit", "0"), ("--flash-limit",), ""),
         (("--ram-limit", "much"), ("--ram-limit",), ""),
         (("--flash-limit", "500"), ("the blob takes", "--flash-limit allows 500"), "compress"),
-        (("--ram-limit", "16"), ("arena and state need", "--ram-limit allows 16"), "raise"),
+        (("--ram-limit", "16"), ("arena and state take", "--ram-limit allows 16"), "try --ram-limit"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) and v[0].startswith("--") else "",
 )

@@ -20,6 +20,7 @@ from offramp.ops.strided_slice import StridedSlice
 from offramp.ops.variable import VariableName
 from offramp.plan import Options, Plan, make_plan
 from offramp.plan.arena import Buffer, aligned, greedy, peak, place, place_greedily
+from offramp.plan.choose import all_candidates
 from offramp.plan.order import dependencies, order
 from offramp.plan.plan import Planner
 from tests.random_nets import Net
@@ -273,7 +274,9 @@ def test_an_output_that_is_seen_in_a_part_stays_aligned() -> None:
         tensors=t,
         outputs=(2, 4, 5),
     )
-    plan = Planner(graph, boards.load("mps2_an386"), Options()).plan()  # in this order of ops
+    board = boards.load("mps2_an386")
+    served = {i: c.ways[0].steps for i, c in all_candidates(graph, board, Options()).items()}
+    plan = Planner(graph, board, Options(), served).because({}, {}).plan()  # in this order of ops
     assert all(plan.tensors[i].offset % 16 == 0 for i in plan.outputs)
 
 

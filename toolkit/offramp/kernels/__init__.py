@@ -46,15 +46,16 @@ def candidates(
 ) -> Iterator[list[Step]]:
     """The ways of serving the op, each a list of kernel calls: set by set, generic last. UserError: there is none.
 
-    `named`: the set was asked for by its name, so esp_nn takes also what generic serves faster.
+    `named`: a set was asked for by its name and serves all that it can; generic serves the rest.
     """
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
     for name in sets:
         if name in CANDIDATES:
-            for way in CANDIDATES[name](op, inputs, outputs, core):
-                if name != "esp_nn" or named or esp_nn.is_faster(way[0], op, inputs):
-                    yield way
+            found = CANDIDATES[name](op, inputs, outputs, core)
+            yield from found
+            if found and named:
+                return
     steps = OPS[op.kind].steps(op, inputs, outputs)
     if steps is None:
         types = [t.dtype for t in (*inputs, *outputs) if t]

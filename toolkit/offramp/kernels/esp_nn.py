@@ -2,6 +2,10 @@
 
 Built without SKIP_NUDGE, a macro that selects single rounding. On RISC-V the library's portable and optimized C runs;
 its assembly for the ESP32-S3 has the same prototypes and has not been run.
+
+Left out altogether: softmax (keeps its scratch in a global and calls printf; the generic kernel takes 1 % of a model),
+add and mul (four and two long products an element where generic's tables take one), mean (specified otherwise than
+TensorFlow Lite's), relu6 (its bounds are of a fixed scale), hard swish and logistic (tables).
 """
 
 from __future__ import annotations
@@ -13,61 +17,68 @@ from offramp.ir import Op, Tensor
 from offramp.kernels.cmsis_nn import fits, fully_connected_geometry, layer_block, layer_fits
 from offramp.ops import conv_2d, depthwise_conv_2d, fully_connected, pool_2d
 from offramp.ops.gemm import Window, bias_of, requantization
-from offramp.ops.op import Kernel, Params, Step, constant, elements, present
+from offramp.ops.op import Kernel, Params, Step, Work, constant, elements, present
+from offramp.ops.work import Numbers, Product, Windows, axis
 
 VERSION = "1.2.6"
 PACKING = int(VERSION.split(".")[0]) << 8 | int(VERSION.split(".")[1])
 LAYER = "s32 bias[out_c], s32 multiplier[out_c], s32 shift[out_c], s8 weights in the library's order"
 
 
-def kernel(name: str, number: int, params: Params, tables: str = "") -> Kernel:
-    return Kernel("esp_nn", name, 0x0500 + number, PACKING, params, tables=tables)
+def kernel(name: str, number: int, params: Params, work: Work, tables: str = "") -> Kernel:
+    return Kernel("esp_nn", name, 0x0500 + number, PACKING, params, tables=tables, work=work)
 
 
-CONV = kernel("conv_2d", 1, conv_2d.PARAMS, LAYER)
-DEPTHWISE = kernel("depthwise_conv_2d", 2, conv_2d.PARAMS, LAYER)
-FULLY_CONNECTED = kernel("fully_connected", 3, conv_2d.PARAMS, LAYER)
-AVERAGE = kernel("average_pool_2d", 4, pool_2d.AVERAGE.params)
-MAX = kernel("max_pool_2d", 5, pool_2d.MAX.params)
+def conv_work(n: Numbers) -> dict[str, int]:
+    """One output at a time, taps on the input; 1x1 windows in loops of their own."""
+    rows, cols = axis(n, True), axis(n, False)
+    runs = rows.taps * cols.taps * n["out_c"]
+    own = "one_" if n["kernel_h"] == n["kernel_w"] == 1 else ""
+    return {
+        f"{own}positions": n["out_rows"] * n["out_cols"],
+        f"{own}outputs": n["elements"],
+        f"{own}fours": runs * (n["in_c"] // 4),
+        f"{own}rest": runs * (n["in_c"] % 4),
+        "rows": rows.taps * n["out_cols"] * n["out_c"] if own == "" else 0,
+        "runs": runs if own == "" else 0,
+    }
+
+
+def depthwise_work(n: Numbers) -> dict[str, int]:
+    """Four channels of a position at a time, or four outputs of a channel."""
+    rows, cols = axis(n, True), axis(n, False)
+    pixels, visited, multiplier = (
+        n["out_rows"] * n["out_cols"],
+        rows.taps * cols.taps,
+        n["out_c"] // n["in_c"],
+    )
+    own = "" if multiplier == 1 else "several_"
+    blocks, rest = n["in_c"] // 4, n["in_c"] % 4
+    if multiplier > 1:
+        blocks, rest = n["in_c"] * (multiplier // 4), n["in_c"] * (multiplier % 4)
+    return {
+        f"{own}positions": pixels,
+        f"{own}channels": pixels * n["in_c"] * (multiplier > 1),
+        f"{own}blocks": pixels * blocks,
+        f"{own}block_rows": rows.taps * n["out_cols"] * blocks,
+        f"{own}block_taps": visited * blocks,
+        f"{own}rest": pixels * rest,
+        f"{own}rest_rows": rows.taps * n["out_cols"] * rest,
+        f"{own}rest_taps": visited * rest,
+    }
+
+
+CONV = kernel("conv_2d", 1, conv_2d.PARAMS, conv_work, LAYER)
+DEPTHWISE = kernel("depthwise_conv_2d", 2, conv_2d.PARAMS, depthwise_work, LAYER)
+FULLY_CONNECTED = kernel("fully_connected", 3, conv_2d.PARAMS, Product(1, 1, 1, direct=True), LAYER)
+AVERAGE = kernel("average_pool_2d", 4, pool_2d.AVERAGE.params, Windows())
+MAX = kernel("max_pool_2d", 5, pool_2d.MAX.params, Windows())
 KERNELS = (CONV, DEPTHWISE, FULLY_CONNECTED, AVERAGE, MAX)
 
 
 def metadata(kernels: Iterable[Kernel]) -> dict[str, str]:
     """What a blob that uses these kernels records of the library."""
     return {"esp_nn_version": VERSION} if any(k.set == "esp_nn" for k in kernels) else {}
-
-
-def is_faster(step: Step, op: Op, inputs: list[Tensor | None]) -> bool:
-    """Whether the library takes fewer instructions than the generic kernels.
-
-    Measured on rv32imc as instructions over the generic kernel's, riscv64-unknown-elf-gcc 12.2, the grids of
-    tests/emulator/test_esp_nn.py and the models of MLPerf Tiny. "-": generic serves it.
-
-    | kernel, shape                                          | ratio         |
-    |--------------------------------------------------------|---------------|
-    | conv_2d, MLPerf Tiny                                   | 1.9-5.8 -     |
-    | conv_2d, images of a few pixels                        | 0.23-3.9 -    |
-    | depthwise_conv_2d, 3x3, MLPerf Tiny                    | 0.82-1.7 -    |
-    | depthwise_conv_2d, multiplier 1, other, 7 taps or more | 0.27-0.89     |
-    | the same, fewer taps                                   | 0.84-1.19 -   |
-    | depthwise_conv_2d, multiplier 4, 8                     | 0.86-0.94     |
-    | the same, other multipliers                            | 0.40-1.71 -   |
-    | depthwise_conv_2d, one input channel                   | 0.52-1.66 -   |
-    | fully_connected, MLPerf Tiny, but 48 weights (0.73)    | 1.3-2.8 -     |
-    | average_pool_2d                                        | 0.86-1.33 -   |
-    | max_pool_2d                                            | 1.10-2.16 -   |
-
-    Left out altogether: softmax (keeps its scratch in a global and calls printf; the generic kernel takes 1 % of a
-    model), add and mul (four and two long products an element where generic's tables take one), mean (specified
-    otherwise than TensorFlow Lite's), relu6 (its bounds are of a fixed scale), hard swish and logistic (tables).
-    """
-    if step.kernel is not DEPTHWISE:
-        return False
-    _, kh, kw, out_c = present(inputs[1]).shape
-    in_c = present(inputs[0]).shape[3]
-    if in_c == 1 or (kh, kw) == (3, 3):
-        return False
-    return (out_c == in_c and kh * kw >= 7) or out_c // in_c % 4 == 0
 
 
 def candidates(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core: Core) -> list[list[Step]]:

@@ -8,7 +8,7 @@ from offramp.ir import Op
 from offramp.ops.doubled import HIGH, LOW, doubled
 from offramp.ops.gemm import Requantization
 from offramp.ops.op import Array, Kernel, Params, Step, block
-from offramp.ops.work import Product
+from offramp.ops.work import Numbers, up
 
 UNROLL = 4  # taps a round, as in the C file
 MOST_WORDS = 256  # of scratch, unless one window takes more
@@ -18,6 +18,46 @@ SHARE = 2  # channels that lie interleaved
 OWN_FIELDS = [
     ("at_once", "u16"),  # neighbours whose columns are gathered together
 ]
+
+
+def work(n: Numbers) -> dict[str, int]:
+    """Pixels in pairs, from the upper and the lower half, and channels in pairs; columns gathered span by span."""
+    k = n["kernel_h"] * n["kernel_w"] * n["in_c"] // n["groups"]
+    half, last = n["out_rows"] // 2, up(n["out_cols"], 2) * (n["out_rows"] % 2)
+    pairs = half * n["out_cols"] + last
+    spans = [(row, 0, half, n["out_cols"]) for row in range(half)]
+    spans += [(2 * half, n["out_cols"] // 2, 0, last)] if last else []
+    packs = packed_columns = apart = gathered = 0
+    for row, right, down, cols in spans:
+        for col in range(0, cols, n["at_once"]):
+            width = (min(n["at_once"], cols - col) - 1) * n["stride_w"] + n["kernel_w"]
+            x = col * n["stride_w"] - n["pad_left"]
+            inside = x >= 0 and x + (width - 1) * n["dilation_w"] + right * n["stride_w"] < n["cols"]
+            y = row * n["stride_h"] - n["pad_top"] + np.arange(n["kernel_h"]) * n["dilation_h"]
+            whole = (y >= 0) & (y + down * n["stride_h"] < n["rows"]) & inside
+            packs += int(whole.sum())
+            packed_columns += int(whole.sum()) * width
+            apart += int((~whole).sum()) * width
+            gathered += width * n["kernel_h"]
+    group_c = n["in_c"] // n["groups"]
+    blocks = pairs * n["groups"] * up(n["out_c"] // n["groups"], SHARE)
+    return {
+        "rows": len(spans) * n["groups"],
+        "pairs": pairs * n["groups"],
+        "blocks": blocks,
+        "products": blocks * (k // UNROLL),
+        "partial": blocks * (k % UNROLL > 0),
+        "rest": blocks * (k % UNROLL),
+        "outputs": n["elements"],
+        "packs": packs * n["groups"],
+        "columns": packed_columns
+        * n["groups"]
+        * (n["kernel_h"] > 1 or n["groups"] > 1 or n["dilation_w"] > 1),
+        "apart": apart * n["groups"],
+        "gathered": gathered * (group_c // 4) * n["groups"],
+        "gathered_rest": gathered * (group_c % 4) * n["groups"],
+        "clamped": 0 if (n["act_min"], n["act_max"]) == (-128, 127) else n["elements"],
+    }
 
 
 def declare(fields: list[tuple[str, str]]) -> Kernel:
@@ -34,7 +74,7 @@ def declare(fields: list[tuple[str, str]]) -> Kernel:
             "s8 weights[n / 2][k][2], k = kernel_w * kernel_h * in_c / groups taps, columns first, rounded up to 4 "
             "with zeros"
         ),
-        work=Product(2, SHARE, UNROLL),
+        work=work,
     )
 
 

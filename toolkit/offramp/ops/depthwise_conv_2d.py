@@ -24,7 +24,7 @@ from offramp.ops.op import (
     int8_only,
     present,
 )
-from offramp.ops.work import Windows
+from offramp.ops.work import Numbers, Windows, on_input
 
 # As a convolution's, but for groups: in_c groups; channel multiplier = out_c / in_c.
 PARAMS = Params("depthwise_conv_2d", [f for f in CONV_PARAMS.fields if f[0] != "groups"])
@@ -39,6 +39,23 @@ LEFT_OUT = ("groups", "in_c", "out_c", "kernel_h", "kernel_w", "per_channel")
 PARAMS_3X3 = Params(
     "depthwise_conv_2d_3x3", [("channels", "u16"), *(f for f in CONV_PARAMS.fields if f[0] not in LEFT_OUT)]
 )
+
+
+def work_3x3(n: Numbers) -> dict[str, int]:
+    """Positions in pairs; taps of those with one beside the input are gathered."""
+    g = {**n, "kernel_h": 3, "kernel_w": 3}
+    whole = np.outer(on_input(g, True).all(axis=1), on_input(g, False).all(axis=1)).ravel()
+    pairs = np.concatenate([whole, np.ones(len(whole) % 2, bool)]).reshape(-1, 2).all(axis=1)
+    apart = min(2 * int((~pairs).sum()), len(whole))
+    return {
+        "positions": len(pairs),
+        "channels": len(pairs) * n["channels"],
+        "gathered": apart,
+        "gathered_channels": apart * n["channels"],
+        "clamped": 0 if (n["act_min"], n["act_max"]) == (-128, 127) else n["elements"],
+    }
+
+
 KERNEL_3X3 = Kernel(
     "generic",
     "depthwise_conv_2d_3x3",
@@ -49,7 +66,7 @@ KERNEL_3X3 = Kernel(
         "for each channel 24 bytes: s8 weights[3][3], 3 zero bytes, s32 bias, doubled, with the input zero point "
         "folded in, s32 multiplier, s32 right shift"
     ),
-    work=Windows(1, 2, clipped=False, kernel=3),
+    work=work_3x3,
 )
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Numbers = Mapping[str, Any]
+Array = NDArray[np.bool_]
 
 _ONES = "out_rows out_cols kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
 _DEFAULTS = dict.fromkeys(_ONES.split(), 1) | {"pad_top": 0, "pad_left": 0}
@@ -40,7 +42,8 @@ class Axis:
     whole: int
 
 
-def axis(g: Numbers, rows: bool) -> Axis:
+def on_input(g: Numbers, rows: bool) -> Array:
+    """Which taps lie on the input, [windows along an axis, taps]."""
     names = (
         ("out_rows", "stride_h", "pad_top", "kernel_h", "dilation_h", "rows")
         if rows
@@ -48,7 +51,12 @@ def axis(g: Numbers, rows: bool) -> Axis:
     )
     out, stride, pad, taps, dilation, length = (int(g[name]) for name in names)
     at = np.arange(out)[:, None] * stride - pad + np.arange(taps)[None] * dilation
-    inside = (at >= 0) & (at < length)
+    inside: Array = (at >= 0) & (at < length)
+    return inside
+
+
+def axis(g: Numbers, rows: bool) -> Axis:
+    inside = on_input(g, rows)
     return Axis(int(inside.sum()), int(inside.all(axis=1).sum()))
 
 
@@ -95,12 +103,9 @@ class Windows:
     channels: int = 1
     positions: int = 1
     clipped: bool = True  # taps beside the input are left out
-    kernel: int | None = None  # height and width, where the numbers do not say
 
     def __call__(self, n: Numbers) -> dict[str, int]:
         g = image(n)
-        if self.kernel is not None:
-            g |= {"kernel_h": self.kernel, "kernel_w": self.kernel}
         rows, cols = axis(g, True), axis(g, False)
         pixels, taps = g["out_rows"] * g["out_cols"], g["kernel_h"] * g["kernel_w"]
         blocks = g["out_c"] // self.channels if g["in_c"] == g["out_c"] else 0

@@ -85,18 +85,20 @@ def needs_kernels(op: Op) -> bool:
 def all_candidates(graph: Graph, board: Board, options: Options) -> dict[int, Candidates]:
     """For each op that needs kernels; UserError where it has none."""
     sets = choose_sets(options.kernels, board.kernels)
-    table = cost_table(board.core.name)
+    table, named = cost_table(board.core.name), options.kernels != "auto"
     return {
-        i: Candidates(op, tuple(ways(graph, op, board, sets, table)), int8_bytes(graph, op))
+        i: Candidates(op, tuple(ways(graph, op, board, sets, table, named)), int8_bytes(graph, op))
         for i, op in enumerate(graph.ops)
         if needs_kernels(op)
     }
 
 
-def ways(graph: Graph, op: Op, board: Board, sets: tuple[str, ...], table: CostTable) -> list[Way]:
+def ways(
+    graph: Graph, op: Op, board: Board, sets: tuple[str, ...], table: CostTable, named: bool
+) -> list[Way]:
     """The first alone, unless all have costs."""
     try:
-        found = [way(graph, steps, board, table) for steps in candidates(graph, op, board.core, sets)]
+        found = [way(graph, steps, board, table) for steps in candidates(graph, op, board.core, sets, named)]
     except ShapeError as error:
         raise UserError(
             f"{graph.name}: {op.kind} ({op.name}): {error}", "no kernel takes it: split or shrink the layer"

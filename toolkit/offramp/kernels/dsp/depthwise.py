@@ -8,7 +8,7 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.kernels.dsp.linear import Linear, fractions, linear
-from offramp.kernels.dsp.requantize import Channels, channels
+from offramp.kernels.dsp.requantize import Channels, channels, clamped
 from offramp.ops import conv_2d, depthwise_conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Kernel, Params, Step, block, constant, present
@@ -55,6 +55,7 @@ def work(n: Numbers) -> dict[str, int]:
         "wide_pairs": out_lines * (n[length] // 2) * (n[across] - 1),
         "outputs": n["elements"],
         "rest": n["channels"] % 4 * n[lines] * n[length],
+        "clamped": clamped(n),
     }
 
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.kernels.dsp import depthwise, gemm
-from offramp.kernels.dsp.requantize import Channels, channels
+from offramp.kernels.dsp.requantize import Channels, channels, clamped
 from offramp.ops import conv_2d, depthwise_conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import Array, Kernel, Params, Step, block, constant, present
+from offramp.ops.work import Numbers, axis, up
 
 PARAMS = Params(
     "dsp_depthwise_conv_2d",
@@ -17,6 +18,28 @@ PARAMS = Params(
         *(f for f in depthwise_conv_2d.PARAMS.fields if f[0] not in ("per_channel", "output_zero_point")),
     ],
 )
+LANES = 4
+
+
+def work(n: Numbers) -> dict[str, int]:
+    """Positions, those at the border with offsets of their own, by four channels and two taps."""
+    pixels, taps = n["out_rows"] * n["out_cols"], n["kernel_h"] * n["kernel_w"]
+    border = pixels - axis(n, True).whole * axis(n, False).whole
+    blocks = pixels * up(n["in_c"], LANES)
+    lanes = blocks * (n["out_c"] // n["in_c"])
+    return {
+        "rows": n["out_rows"],
+        "positions": pixels,
+        "border": border,
+        "border_taps": border * taps,
+        "blocks": blocks,
+        "lanes": lanes,
+        "products": lanes * up(taps, 2),
+        "again": pixels * (n["in_c"] % LANES > 0),
+        "clamped": clamped(n),
+    }
+
+
 KERNEL = Kernel(
     "dsp",
     "depthwise_conv_2d",
@@ -28,10 +51,10 @@ KERNEL = Kernel(
         "multiplier outputs: s32 bias[4], twice; for each two taps s16 weights[4][2], twice; M, c and e of each "
         "(multiply.h)"
     ),
+    work=work,
 )
 KERNELS = (KERNEL,)
 
-LANES = 4
 ACCUMULATOR_BOUND = depthwise.ACCUMULATOR_BOUND
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.kernels.dsp.linear import Linear, fractions, linear
-from offramp.kernels.dsp.requantize import Channels, channels
+from offramp.kernels.dsp.requantize import Channels, channels, clamped
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Requantization, Window, bias_of, requantization
 from offramp.ops.op import (
@@ -25,7 +25,7 @@ from offramp.ops.op import (
     elements,
     present,
 )
-from offramp.ops.work import Numbers, Product
+from offramp.ops.work import Numbers, Product, up
 
 PIXELS, TAP_BYTES = 3, 24  # multiplied at once; scratch of four taps of each
 CONV_PARAMS = Params(
@@ -51,7 +51,9 @@ FULLY_CONNECTED_PARAMS = Params(
 )
 
 
-TILE = Product(PIXELS, 2, 4)
+def tile_work(n: Numbers) -> dict[str, int]:
+    found = Product(PIXELS, 2, 4)(n)
+    return {**found, "rounded": 0 if n["linear"] else found["blocks"], "clamped": clamped(n)}
 
 
 def ring_work(n: Numbers) -> dict[str, int]:
@@ -62,9 +64,44 @@ def ring_work(n: Numbers) -> dict[str, int]:
         alone += 0 if together else min(PIXELS, n["out_rows"] * n["out_cols"] - i)
         x = (x + PIXELS) % n["out_cols"]
     return {
-        **TILE(n),
+        **tile_work(n),
         "alone_runs": alone * n["kernel_h"],
         "alone": alone * n["kernel_h"] * n["kernel_w"] * n["in_c"],
+    }
+
+
+def narrow_work(n: Numbers) -> dict[str, int]:
+    """Input rows are widened once for each column of outputs."""
+    window = (n["kernel_h"] - 1) * n["dilation_h"] + 1
+    lines = window + (n["out_rows"] - 1) * min(window, n["stride_h"])
+    return {
+        **ring_work(n),
+        "lines": lines,
+        "line_bytes": lines
+        * min(n["cols"], span(n["out_cols"], n["stride_w"], n["kernel_w"], 1))
+        * n["in_c"],
+        "widened_runs": lines * n["out_cols"],
+        "widened": lines * n["out_cols"] * n["kernel_w"] * n["in_c"],
+    }
+
+
+def gather_work(n: Numbers) -> dict[str, int]:
+    """Runs of three pixels at a time, from a band of rows that moves down."""
+    runs, run = runs_of(n)
+    windows = up(n["out_rows"] * n["out_cols"], PIXELS) * n["groups"]
+    slides = len({i // n["out_cols"] for i in range(0, n["out_rows"] * n["out_cols"], PIXELS)})
+    rows = slides * band_rows(n)
+    row = span(n["out_cols"], n["stride_w"], n["kernel_w"], n["dilation_w"]) * n["in_c"]
+    return {
+        **tile_work(n),
+        "windows": windows,
+        "window_rows": windows * (1 if runs == n["kernel_h"] else n["kernel_h"]),
+        "window_runs": windows * runs,
+        "run_fours": windows * runs * (run // 4),
+        "run_rests": windows * runs * (run % 4 > 0),
+        "run_rest_bytes": windows * runs * (run % 4),
+        "band_rows": rows,
+        "band_bytes": rows * row,
     }
 
 
@@ -78,14 +115,14 @@ def row_kernel(name: str, number: int) -> Kernel:
     )
 
 
-POINTWISE = conv_kernel("pointwise_conv_2d", 0x01, 2, TILE)
+POINTWISE = conv_kernel("pointwise_conv_2d", 0x01, 2, tile_work)
 CONV = conv_kernel("conv_2d", 0x02, 2, ring_work)
-GATHER = conv_kernel("gather_conv_2d", 0x03, 2, TILE)
-NARROW = conv_kernel("narrow_conv_2d", 0x21, 1, ring_work)
+GATHER = conv_kernel("gather_conv_2d", 0x03, 2, gather_work)
+NARROW = conv_kernel("narrow_conv_2d", 0x21, 1, narrow_work)
 FULLY_CONNECTED = row_kernel("fully_connected", 0x04)
-POINTWISE_16 = conv_kernel("pointwise_conv_2d_16", 0x11, 1, TILE)
+POINTWISE_16 = conv_kernel("pointwise_conv_2d_16", 0x11, 1, tile_work)
 CONV_16 = conv_kernel("conv_2d_16", 0x12, 1, ring_work)
-GATHER_16 = conv_kernel("gather_conv_2d_16", 0x13, 1, TILE)
+GATHER_16 = conv_kernel("gather_conv_2d_16", 0x13, 1, gather_work)
 FULLY_CONNECTED_16 = row_kernel("fully_connected_16", 0x14)
 KERNELS = (
     *(POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW),
@@ -195,12 +232,16 @@ def choose(g: dict[str, int], packing: Packing) -> tuple[Kernel, int]:
     if packing.narrow is not None and narrow is not None:
         return packing.narrow, narrow
     runs, run = runs_of(g)
-    out_rows = 3 if g["out_cols"] == 1 else 1 if g["out_cols"] % PIXELS == 0 else 2  # of three neighbours
-    rows += (out_rows - 1) * g["stride_h"]
-    return packing.gather, with_rest(rows * row) + PIXELS * with_rest(runs * (run % 4)) + taps
+    return packing.gather, with_rest(band_rows(g) * row) + PIXELS * with_rest(runs * (run % 4)) + taps
 
 
-def runs_of(g: dict[str, int]) -> tuple[int, int]:
+def band_rows(g: Numbers) -> int:
+    """Input rows under three neighbouring outputs."""
+    out_rows = 3 if g["out_cols"] == 1 else 1 if g["out_cols"] % PIXELS == 0 else 2
+    return int((g["kernel_h"] - 1) * g["dilation_h"] + 1 + (out_rows - 1) * g["stride_h"])
+
+
+def runs_of(g: Numbers) -> tuple[int, int]:
     """How many runs of taps lie together in a row of the input, and the taps of each."""
     if (g["dilation_w"], g["groups"]) == (1, 1):
         return g["kernel_h"], g["kernel_w"] * g["in_c"]

@@ -6,17 +6,35 @@ import struct
 from dataclasses import replace
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp.requantize import MAX_EXPONENT
+from offramp.kernels.dsp.requantize import MAX_EXPONENT, clamped
 from offramp.ops import add, mean, mul, pool_2d
 from offramp.ops.op import Kernel, Step, present
-
-ADD = Kernel("dsp", "add_table", 0x0322, 1, add.TABLE_PARAMS, in_place=3, tables=add.TABLE.tables)
-MUL = Kernel("dsp", "mul", 0x0323, 1, mul.PARAMS, in_place=3)
-MEAN = Kernel("dsp", "mean", 0x0324, 1, mean.PARAMS)
-MAX = Kernel("dsp", "max_pool_2d", 0x0325, 1, pool_2d.MAX.params)
-KERNELS = (ADD, MUL, MEAN, MAX)
+from offramp.ops.work import Numbers, Windows, up
 
 LANES = 4  # channels at a time
+REPEATED = 32  # copies of a single value, as in rows.c
+
+
+def row_work(n: Numbers) -> dict[str, int]:
+    """Rows in fours and what is left; where one input is a single value, some of them at once."""
+    length = n["dims"][-1]
+    rows, single = n["elements"] // length, 0 in (n["strides_a"][-1], n["strides_b"][-1])
+    return {
+        "rows": rows,
+        "single": rows * single,
+        "chunks": rows * up(length // LANES * LANES, REPEATED if single else 1 << 32),
+        "fours": rows * (length // LANES),
+        "rests": rows * (length % LANES > 0),
+        "rest": rows * (length % LANES),
+        "clamped": clamped(n),
+    }
+
+
+ADD = Kernel(*("dsp", "add_table", 0x0322, 1, add.TABLE_PARAMS, 3), tables=add.TABLE.tables, work=row_work)
+MUL = Kernel("dsp", "mul", 0x0323, 1, mul.PARAMS, in_place=3, work=row_work)
+MEAN = Kernel("dsp", "mean", 0x0324, 1, mean.PARAMS, work=mean.work)
+MAX = Kernel("dsp", "max_pool_2d", 0x0325, 1, pool_2d.MAX.params, work=Windows(LANES))
+KERNELS = (ADD, MUL, MEAN, MAX)
 
 
 def as_kernel(kernel: Kernel, wanted: Kernel, steps: list[Step] | None) -> Step | None:

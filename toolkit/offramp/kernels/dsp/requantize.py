@@ -8,8 +8,14 @@ import numpy as np
 
 from offramp.ops.gemm import Requantization
 from offramp.ops.op import Array
+from offramp.ops.work import Numbers
 
 MAX_EXPONENT = 23  # so that the zero point, shifted left by it, stays below 2^30
+
+
+def clamped(n: Numbers) -> int:
+    """Work: outputs that ofr_dsp_clamp touches."""
+    return 0 if (n["act_min"], n["act_max"]) == (-128, 127) else int(n["elements"])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.kernels.dsp.linear import Linear, fractions, linear
-from offramp.kernels.dsp.requantize import MAX_EXPONENT, Channels, channels
+from offramp.kernels.dsp.requantize import MAX_EXPONENT, Channels, channels, clamped
 from offramp.ops import conv_2d
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Kernel, Params, Step, block, constant, present
@@ -59,6 +59,8 @@ def work(n: Numbers) -> dict[str, int]:
         "further_blocks": pairs * (blocks - 1),
         "products": pairs * blocks * quads,
         "outputs": n["elements"],
+        "rounded": 0 if n["linear"] else pairs,
+        "clamped": clamped(n),
         "pixels": n["rows"] * n["cols"],
         "input": n["rows"] * n["cols"] * n["in_c"],
     }

@@ -13,7 +13,7 @@ from offramp.ops import depthwise_conv_2d
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import Window, bias_of, requantization
 from offramp.ops.op import SAME_START, Array, Params, Step, block, constant, present
-from offramp.ops.work import Numbers, up
+from offramp.ops.work import Numbers, axis, up
 
 PLANES = 8
 PARAMS = Params(
@@ -56,6 +56,25 @@ class Planes:
         }
 
 
+def tap_by_tap_work(n: Numbers) -> dict[str, int]:
+    """Windows whose taps are placed one by one, or moved on by a column; then taps by eight channels."""
+    pixels, taps = n["out_rows"] * n["out_cols"], n["kernel_h"] * n["kernel_w"]
+    moved = axis(n, True).whole * max(0, axis(n, False).whole - 1)
+    out_c = n["in_c"] * n["multiplier"]
+    vectors = pixels * up(out_c, 8)
+    return {
+        "rows": n["out_rows"],
+        "positions": pixels,
+        "placed": pixels - moved,
+        "placed_taps": (pixels - moved) * taps,
+        "moved": moved * up(taps, 4),
+        "vectors": vectors,
+        "products": vectors * taps,
+        "apart": vectors * taps * (n["multiplier"] > 1),
+        "partial": pixels * taps * (n["multiplier"] == 1 and out_c % 8 > 0),
+    }
+
+
 STRIDE_1 = kernels("depthwise_3x3", 5, PARAMS, in_place=1, work=Planes(4, 2))
 STRIDE_2 = kernels("depthwise_3x3_stride_2", 6, PARAMS, in_place=SAME_START, work=Planes(1, 4))
 ANY = kernels(
@@ -76,6 +95,7 @@ ANY = kernels(
             ("add", "u16[2]"),
         ],
     ),
+    work=tap_by_tap_work,
 )
 KERNELS = (*STRIDE_1, *STRIDE_2, *ANY)
 

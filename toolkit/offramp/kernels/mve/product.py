@@ -24,15 +24,30 @@ POINTWISE = kernels(
 
 
 def column_work(n: Numbers) -> dict[str, int]:
-    """Taps come by columns, channels in vectors, or where they are few some columns in one vector."""
-    columns = (n["out_cols"] - 1) * n["stride_w"] + n["kernel_w"]
-    rows, few = n["out_rows"] * n["kernel_h"], n["in_c"] <= 8
+    """Strips of rows in tiles of four pixels; taps come by columns, channels in vectors or, where they are few, some
+    columns in one vector."""
+    in_c, unit = n["in_c"], n["kernel_h"] * n["in_c"]
+    strips = [n["strip"]] * (n["out_rows"] // n["strip"])
+    strips += [n["out_rows"] % n["strip"]] * (n["out_rows"] % n["strip"] > 0)
+    tiles = sum(up(rows * n["out_cols"], 4) for rows in strips)
+    blocks = tiles * up(n["out_c"], 2)
+    step = n["stride_w"] if n["kernel_w"] == 1 else 1
+    wide = n["out_cols"] if n["kernel_w"] == 1 else (n["out_cols"] - 1) * n["stride_w"] + n["kernel_w"]
+    columns = max(0, min(wide - n["pad_left"], up(n["cols"], step)))
+    few = in_c <= 8 and step == 1
+    together = min(16 // in_c, (256 - in_c) // unit + 1) if few and unit <= 256 else 1
+    rows = n["out_rows"] * n["kernel_h"]
     return {
-        **Product(4, 2, 16)(n),
-        "brought_rows": rows * (1 if few else up(n["in_c"], 16)),
-        "brought": rows * (up(columns * n["in_c"], 16) if few else columns * up(n["in_c"], 16)),
-        "alone": n["out_rows"] * (n["out_cols"] % 4),
-        "alone_blocks": n["out_rows"] * (n["out_cols"] % 4) * up(n["out_c"], 2),
+        "rows": n["out_rows"],
+        "strips": len(strips),
+        "short": sum(row * n["out_cols"] % 4 > 0 for row in strips),
+        "runs": sum(up(n["out_cols"], 4) * row for row in strips),
+        "tiles": tiles,
+        "blocks": blocks,
+        "products": blocks * up(unit * n["kernel_w"], 16),
+        "brought_rows": rows * (1 if few else up(in_c, 16)),
+        "brought_few" if few else "brought": rows
+        * (columns // together + 1 if few else columns * up(in_c, 16)),
         "scratch_bytes": n["scratch_bytes"],
     }
 
