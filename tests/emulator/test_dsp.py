@@ -67,7 +67,7 @@ def conv_cases(seed: int, n: int) -> Cases:
 
 
 def winograd_cases(seed: int, n: int) -> Cases:
-    """3x3 windows at stride 1: odd sizes, any input channels, more than one block of them, an even number of outputs."""
+    """3x3 windows at stride 1: odd sizes, any input channels, some blocks of them, an even number of outputs."""
     grid = Grid("CONV_2D", seed)
     for i in range(n):
         padding, many = grid.pick((SAME, VALID)), grid.pick((65, 72, 130)) if i % 11 == 0 else 0

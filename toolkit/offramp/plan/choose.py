@@ -191,8 +191,8 @@ class Choice:
         return next(w for w in allowed if self.measure(w) <= NEAR * min(map(self.measure, allowed)))
 
     def measure(self, way: Way) -> float:
-        """Cycles; for `speed` instructions as well, which are known better, so that close estimates do not decide."""
-        return way.cycles + way.instructions if self.optimize == "speed" else way.cycles
+        """Cycles; for `speed` instructions, which are known better, and what reading flash costs beside them."""
+        return way.instructions + way.flash_cycles if self.optimize == "speed" else way.cycles
 
     def total(self, chosen: Chosen) -> tuple[float, float]:
         if self.optimize == "flash":
