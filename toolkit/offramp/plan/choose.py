@@ -18,7 +18,7 @@ from offramp.plan.options import Options
 
 NEAR = 1.01
 """Ways within 1 % of the cheapest cost the same, and the first of them is taken: figures stay stable."""
-WORTH = {"balanced": 1e-2 / 1024, "speed": 1e-3 / 1024, "flash": 1e-2 / 1024, "ram": 1e-2 / 1024}
+WORTH = {"balanced": 2e-2 / 1024, "speed": 1e-3 / 1024, "flash": 2e-2 / 1024, "ram": 2e-2 / 1024}
 """What a byte of kernel code must save, as a share of the whole inference."""
 EXPANSION = 4
 """What `speed` allows: the constants of the graph so many times."""
@@ -151,12 +151,18 @@ class Choice:
         self.worth = WORTH[optimize] * least  # what a byte of code must save
 
     def best(self) -> dict[int, Way]:
-        """Each op's best way; kernels are given up while that lowers the total, those together that share code."""
+        """Each op's best way; kernels are given up while that lowers the total, those together that share code.
+
+        What a kernel served goes to any other, or to one of those that are in use anyway.
+        """
+        every = frozenset(k for c in self.found.values() for w in c.ways for k in w.kernels)
         without: frozenset[Kernel] = frozenset()
         chosen = self.best_without(without)
         assert chosen is not None
         while True:
-            less = [(without | k, c) for k in self.sharing(chosen) if (c := self.best_without(without | k))]
+            used = frozenset(k for w in chosen.values() for k in w.kernels)
+            fewer = [w for k in self.sharing(chosen) for w in (without | k, every - (used - k))]
+            less = [(w, c) for w in fewer if (c := self.best_without(w))]
             totals = [self.total(c) for _, c in less]
             if not totals or min(totals) >= self.total(chosen):
                 return chosen
