@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from offramp.plan.options import Options
 
 NEAR = 1.01
 """Ways within 1 % of the cheapest cost the same, and the first of them is taken: figures stay stable."""
-WORTH = {"balanced": 2e-2 / 1024, "speed": 1e-3 / 1024, "flash": 2e-2 / 1024, "ram": 2e-2 / 1024}
+WORTH = {"balanced": 1e-2 / 1024, "speed": 1e-3 / 1024, "flash": 1e-2 / 1024, "ram": 1e-2 / 1024}
 """What a byte of kernel code must save, as a share of the whole inference."""
 EXPANSION = 4
 """What `speed` allows: the constants of the graph so many times."""
@@ -151,26 +151,31 @@ class Choice:
         self.worth = WORTH[optimize] * least  # what a byte of code must save
 
     def best(self) -> dict[int, Way]:
-        """Each op's best way; kernels are given up while that lowers the total, those together that share code.
+        """Each op's best way with the kernels that are worth their code.
 
-        What a kernel served goes to any other, or to one of those that are in use anyway.
+        From all that are best somewhere kernels go, one or those that share code, or give way to another, while that
+        lowers the total.
         """
         every = frozenset(k for c in self.found.values() for w in c.ways for k in w.kernels)
-        without: frozenset[Kernel] = frozenset()
-        chosen = self.best_without(without)
+        chosen = self.best_with(every)
         assert chosen is not None
         while True:
-            used = frozenset(k for w in chosen.values() for k in w.kernels)
-            fewer = [w for k in self.sharing(chosen) for w in (without | k, every - (used - k))]
-            less = [(w, c) for w in fewer if (c := self.best_without(w))]
-            totals = [self.total(c) for _, c in less]
-            if not totals or min(totals) >= self.total(chosen):
+            used = kernels_of(chosen)
+            others: list[frozenset[Kernel]] = [
+                frozenset(),
+                *(frozenset({k}) for k in sorted_by_id(every - used)),
+            ]
+            less = [
+                c for gone in self.sharing(chosen) for k in others if (c := self.best_with((used - gone) | k))
+            ]
+            best = min(less, key=self.total, default=chosen)
+            if self.total(best) >= self.total(chosen):
                 return chosen
-            without, chosen = less[totals.index(min(totals))]
+            chosen = best
 
     def sharing(self, chosen: Chosen) -> list[frozenset[Kernel]]:
         """Of the kernels in use each alone, and those that share a piece of code."""
-        kernels = sorted({k for w in chosen.values() for k in w.kernels}, key=lambda k: k.id)
+        kernels = sorted_by_id(kernels_of(chosen))
         users: dict[str, list[Kernel]] = {}
         for kernel in kernels:
             for piece in self.table.code(kernel):
@@ -179,10 +184,11 @@ class Choice:
             dict.fromkeys(map(frozenset, users.values()))
         )
 
-    def best_without(self, kernels: frozenset[Kernel]) -> dict[int, Way] | None:
+    def best_with(self, kernels: frozenset[Kernel]) -> dict[int, Way] | None:
+        """None where they do not serve all ops."""
         chosen = {}
         for i, of_op in self.found.items():
-            allowed = [w for w in of_op.ways if not w.kernels & kernels]
+            allowed = [w for w in of_op.ways if w.kernels <= kernels]
             if not allowed:
                 return None
             chosen[i] = self.pick(of_op, allowed)
@@ -274,6 +280,14 @@ class Choice:
             if now[0] < best[0][0]:
                 best = now, chosen
         return best[1]
+
+
+def kernels_of(chosen: Chosen) -> frozenset[Kernel]:
+    return frozenset(k for w in chosen.values() for k in w.kernels)
+
+
+def sorted_by_id(kernels: Iterable[Kernel]) -> list[Kernel]:
+    return sorted(kernels, key=lambda k: k.id)
 
 
 def cycles_of(chosen: Chosen) -> float:
