@@ -36,7 +36,12 @@ class Bench:
     def __init__(self, board_name: str, kernels: str, folder: Path) -> None:
         self.board = board = boards.load(board_name)
         self.folder = folder
-        plans = seeds.all_seeds(board, kernels, folder / "models", None)
+        sets = dict.fromkeys((kernels, "generic"))
+        plans = {
+            f"{s}-{name}": plan
+            for s in sets
+            for name, plan in seeds.all_seeds(board, s, folder / f"models-{s}", None).items()
+        }
         self.blobs = seeds.write_seeds(plans, folder / "seeds")
         self.kernels = [k for k in kernels_on(board) if k.set in (kernels, "generic")]
         unused = {k.name for k in self.kernels} - {k.name for k in seeds.kernels_of(plans)}
