@@ -62,20 +62,27 @@ def finished(kind: str, attributes: Any, inputs: tuple[Tensor, ...], out: Quanti
 
 
 def weighted(
-    random: Random, kind: str, attributes: Any, x: tuple[int, ...], w: tuple[int, ...], general: bool
+    random: Random,
+    kind: str,
+    attributes: Any,
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    general: bool,
+    relu: bool = False,
 ) -> Layer:
-    """`general`: a layer whose numbers only the kernels for all layers take, by multipliers above 1."""
+    """`general`: a layer whose numbers only the kernels for all layers take, by multipliers above 1; `relu`: one as
+    trained networks have it before a ReLU."""
     axis = 3 if kind == "depthwise_conv_2d" else 0
     channels = w[axis]
     taps = int(np.prod(w)) // channels
-    activation_, zero = (("none", -7), ("relu", -128), ("relu", -7))[int(random.integers(3))]
+    activation_, zero = (("none", -7), ("relu", -128), ("relu", -7))[1 if relu else int(random.integers(3))]
     if kind != "fully_connected":
         attributes = replace(attributes, activation=activation_)
     data = random.integers(-90, 91, w).astype(np.int8)
     scales = random.uniform(0.5, 1.5, 1 if kind == "fully_connected" else channels) * 0.01
     weights = Tensor("w", w, "s8", Quantization(tuple(map(float, scales)), (0,) * len(scales), axis), data)
     bias = Tensor("b", (channels,), "s32", None, random.integers(-3000, 3000, channels).astype(np.int32))
-    spread = (1.2, 12, 60)[int(random.integers(3))]  # the largest uses int8 as a trained layer does
+    spread = (1.2, 12, 60)[1 if relu else int(random.integers(3))]  # the largest uses int8 as a trained layer does
     scale = 1e-4 if general else 0.05 * 0.01 * spread * max(1.0, taps**0.5)
     return finished(kind, attributes, (activation(x), weights, bias), Quantization((scale,), (zero,)))
 
@@ -112,7 +119,7 @@ def conv(
 
 
 def depthwise(
-    multiplier: Callable[[Random], int], kernel: Callable[[Random], tuple[int, int]]
+    multiplier: Callable[[Random], int], kernel: Callable[[Random], tuple[int, int]], relu: bool = False
 ) -> Callable[[Random], Layer]:
     def draw(random: Random) -> Layer:
         kh, kw = kernel(random)
@@ -120,8 +127,8 @@ def depthwise(
         rows, cols = (int(n) for n in random.integers(max(kh, kw), 24, 2))
         c, m = int(random.integers(2, 49)), multiplier(random)
         a = Window(stride, stride, 1, 1, str(random.choice(["same", "valid"])))
-        general = kh * kw == 9 and m == 1 and bool(random.integers(4) == 0)
-        return weighted(random, "depthwise_conv_2d", a, (1, rows, cols, c), (1, kh, kw, c * m), general)
+        general = not relu and kh * kw == 9 and m == 1 and bool(random.integers(4) == 0)
+        return weighted(random, "depthwise_conv_2d", a, (1, rows, cols, c), (1, kh, kw, c * m), general, relu)
 
     return draw
 
@@ -233,7 +240,8 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     conv(channels(1, 32), of((1, 3), (1, 5)), flat=True),
     depthwise(of(1), of((3, 3))),
     depthwise(of(1), of((3, 3))),
-    depthwise(of(1), of((3, 3))),
+    depthwise(of(1), of((3, 3)), relu=True),
+    depthwise(of(1), of((3, 3)), relu=True),
     depthwise(of(4, 8), of((3, 3), (5, 2))),
     depthwise(of(1), of((5, 5), (1, 3), (4, 4), (2, 5))),
     depthwise(of(2, 3, 4, 8), of((3, 3), (2, 4))),

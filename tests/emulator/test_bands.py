@@ -121,6 +121,6 @@ def test_a_limit_that_cannot_be_met_names_the_least(shared_data: Path) -> None:
     graph = optimize(load_model(shared_data / "mlperf_tiny/vww_96_int8.tflite"))[0]
     with pytest.raises(UserError, match="--ram-limit allows 20000") as caught:
         make_plan(graph, board, Options(ram_limit=20000))
-    least = int(caught.value.message.split("takes ")[1].split()[0])
+    least = int(caught.value.message.split("take ")[1].split()[0])
     assert 20000 < least <= LIMIT and f"--ram-limit {least}" in str(caught.value.hint)
     assert make_plan(graph, board, Options(ram_limit=least)).arena_bytes == least
