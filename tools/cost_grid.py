@@ -135,7 +135,7 @@ def depthwise(
 
 def fully_connected(rows: int, general: bool = False, most: int = 260) -> Callable[[Random], Layer]:
     def draw(random: Random) -> Layer:
-        depth, out_c = int(random.integers(8, 260)), int(random.integers(2, most))
+        depth, out_c = int(random.integers(8, 700)), int(random.integers(2, most))
         n = int(random.integers(2, 9)) if rows > 1 else 1
         return weighted(random, "fully_connected", FullyConnected(), (n, depth), (out_c, depth), general)
 

@@ -79,7 +79,7 @@ FAST: list[tuple[str, str, Kind, int, set[str]]] = [
     ("mps2_an386", "dsp/gather_conv_2d", ODD, RELU, RADIX),
     ("mps2_an386", "dsp/narrow_conv_2d", NARROW, NONE, RADIX),
     ("mps2_an386", "dsp/depthwise_conv_2d_3x3", PLANES, NONE, PLANAR),
-    ("mps2_an386", "dsp/depthwise_conv_2d_3x3_relu", PLANES_2, RELU, PLANAR - {CLAMP}),
+    ("mps2_an386", "dsp/depthwise_conv_2d_3x3_linear", PLANES_2, RELU, PLANAR - {CLAMP}),
     ("mps2_an386", "dsp/depthwise_conv_2d", WIDE_PLANES, NONE, PLANAR),
     ("mps3_an547", "mve/pointwise_conv_2d", POINTWISE, RELU, HELIUM_RELU),
     ("mps3_an547", "mve/pointwise_conv_2d_signed", POINTWISE, NONE, HELIUM),
