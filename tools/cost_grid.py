@@ -82,7 +82,9 @@ def weighted(
     scales = random.uniform(0.5, 1.5, 1 if kind == "fully_connected" else channels) * 0.01
     weights = Tensor("w", w, "s8", Quantization(tuple(map(float, scales)), (0,) * len(scales), axis), data)
     bias = Tensor("b", (channels,), "s32", None, random.integers(-3000, 3000, channels).astype(np.int32))
-    spread = (1.2, 12, 60)[1 if relu else int(random.integers(3))]  # the largest uses int8 as a trained layer does
+    spread = (1.2, 12, 60)[
+        1 if relu else int(random.integers(3))
+    ]  # the largest uses int8 as a trained layer does
     scale = 1e-4 if general else 0.05 * 0.01 * spread * max(1.0, taps**0.5)
     return finished(kind, attributes, (activation(x), weights, bias), Quantization((scale,), (zero,)))
 
