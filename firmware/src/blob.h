@@ -40,8 +40,14 @@ static inline uint32_t ofr_memory_of(const ofr_fb_blob_tensor *t) {
     return (uint32_t)t->memory + t->bound; /* bound is 0 but for inputs in the caller's memory */
 }
 
+/* A place in one of ofr_model.memory. Of an empty area and of an input not bound yet that is NULL, to which C adds
+ * not even 0: hence the integer. */
+static inline uint8_t *ofr_place(const ofr_model *m, uint32_t memory, uint32_t offset) {
+    return (uint8_t *)((uintptr_t)m->memory[memory] + offset);
+}
+
 static inline ofr_operand ofr_operand_of(const ofr_model *m, const ofr_fb_blob_tensor *t) {
-    return (ofr_operand){m->memory[ofr_memory_of(t)] + t->offset, t->bytes, t->dtype};
+    return (ofr_operand){ofr_place(m, ofr_memory_of(t), t->offset), t->bytes, t->dtype};
 }
 
 /* Writes found and allowed, returns the status. */
@@ -56,9 +62,9 @@ const ofr_kernel *ofr_find_kernel(const ofr_kernels *kernels, uint32_t id);
 
 /* All of a call but its operands, for a step whose parameter block and scratch have been checked. */
 static inline void ofr_prepare(const ofr_model *m, const ofr_fb_step *step, ofr_call *call) {
-    call->params = m->memory[OFR_FB_MEMORY_CONSTANT] + step->params;
+    call->params = ofr_place(m, OFR_FB_MEMORY_CONSTANT, step->params);
     call->params_bytes = step->params_bytes;
-    call->scratch = m->memory[OFR_FB_MEMORY_ARENA] + step->scratch;
+    call->scratch = ofr_place(m, OFR_FB_MEMORY_ARENA, step->scratch);
     call->scratch_bytes = step->scratch_bytes;
 }
 

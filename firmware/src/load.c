@@ -438,7 +438,7 @@ static inline ofr_status check_operands(const ofr_model *m, const ofr_fb_step *s
     if (under_scratch(out, step)) {
         return blame_operand(fault, last, OFR_E_OVERLAP, step->scratch, out->offset);
     }
-    call->out[0] = (ofr_operand){m->memory[out->memory] + out->offset, out->bytes, out->dtype};
+    call->out[0] = (ofr_operand){ofr_place(m, out->memory, out->offset), out->bytes, out->dtype};
     uint32_t i = 0;
     do { /* a kernel has one input at least */
         const uint32_t index = operands[i];

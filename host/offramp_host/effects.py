@@ -145,22 +145,27 @@ def _of_arm(lines: Sequence[Line]) -> list[Effect]:
     found: list[Effect] = []
     conditions: list[str] = []  # of the instructions that an IT block has still to come
     predicated = 0  # and a VPT block
+    condition, alone = "", Effect()  # of the last instruction, and what it does without the condition
     for line in lines:
         base, _, kind = line.mnemonic.removesuffix(".n").removesuffix(".w").partition(".")
         if block := _IT.fullmatch(base):
             first = line.operands.strip()
             conditions = [first, *(first if c == "t" else _OPPOSITE[first] for c in block[1])]
             found.append(Effect())
+            condition = ""
             continue
-        guard = 0
-        if conditions:
-            guard = _CONDITIONS[conditions[0]]
-            base = base.removesuffix(conditions.pop(0))
+        before, condition = condition, conditions.pop(0) if conditions else ""
+        guard = _CONDITIONS.get(condition, 0)
+        base = base.removesuffix(condition)
         if predicated:
             predicated -= 1
             guard |= _VPR
             base = base[:-1]
-        effect = _arm_instruction(base, kind, line)
+        other, effect = alone, _arm_instruction(base, kind, line)
+        alone = effect
+        if condition and _OPPOSITE.get(before) == condition:
+            whole = _either_writes(other, effect)
+            found[-1] = replace(found[-1], writes=whole, changes=found[-1].changes & ~whole)
         if guard:
             effect = _under(effect, guard)
         elif base.startswith("v") and any(
@@ -171,6 +176,14 @@ def _of_arm(lines: Sequence[Line]) -> list[Effect]:
             predicated = 1 + len(block[1])
         found.append(effect)
     return found
+
+
+def _either_writes(first: Effect, second: Effect) -> int:
+    """What is replaced whichever of two instructions under opposite conditions happens: as soon as the first of them
+    is reached, for the second does not read what was there."""
+    if first.kind or second.kind or (first.writes | first.changes) & _FLAGS:
+        return 0
+    return first.writes & second.writes & ~(second.reads | second.address)
 
 
 def _under(effect: Effect, guard: int) -> Effect:

@@ -85,6 +85,28 @@ def test_what_a_condition_lets_happen_remains() -> None:
     assert stored.guard == arm("p0")
 
 
+@pytest.mark.parametrize(
+    ("block", "replaced"),
+    [
+        (("ite ls", "subls r3, r1, r1", "subhi r3, r1, #3"), "r3"),
+        (("ite eq", "ldreq r3, [r0]", "movne r3, r1"), "r3"),
+        (("itete gt", "movgt r3, r1", "movle r3, r0", "movgt r4, r1", "movle r4, r0"), "r3"),
+        (("ite ls", "movls r3, r1", "addhi r3, r3, #1"), ""),
+        (("ite ls", "movls r3, r1", "ldrhi r3, [r3]"), ""),
+        (("ite ls", "movls r3, r1", "movhi r4, r1"), ""),
+        (("ite ls", "movls r3, r1", "movthi r3, #1"), ""),
+        (("itt ls", "movls r3, r1", "movls r3, r0"), ""),
+        (("it ls", "movls r3, r1", "mov r3, r0"), ""),
+        (("it ls", "movls r3, r1", "it hi", "movhi r3, r0"), ""),
+    ],
+)
+def test_what_either_of_two_writes_is_replaced(block: tuple[str, ...], replaced: str) -> None:
+    first, second = parse("arm", *block)[1:3]
+    assert first.writes == arm(*replaced.split())
+    assert first.changes == arm("r3") & ~first.writes
+    assert second.writes == (arm("r3") if block[0].startswith("it ") and block[2].startswith("mov") else 0)
+
+
 def test_what_decides() -> None:
     decided = [
         e.decides for e in parse("arm", "beq 0 <f>", "bgt 0 <f>", "cbz r3, 0 <f>", "blx r3", "tbb [pc, r2]")

@@ -188,18 +188,22 @@ class Choice:
         """None where they do not serve all ops."""
         chosen = {}
         for i, of_op in self.found.items():
-            allowed = [w for w in of_op.ways if w.kernels <= kernels]
+            allowed = [w for w in self.open_to(of_op) if w.kernels <= kernels]
             if not allowed:
                 return None
-            chosen[i] = self.pick(of_op, allowed)
+            chosen[i] = self.pick(allowed)
         return chosen
 
-    def pick(self, of_op: Candidates, allowed: Sequence[Way]) -> Way:
+    def open_to(self, of_op: Candidates) -> Sequence[Way]:
+        """The ways whose constants are not too large, whatever kernels there are; all where they all are."""
+        if self.optimize == "speed":
+            return of_op.ways
+        return [w for w in of_op.ways if not of_op.expands(w)] or of_op.ways
+
+    def pick(self, allowed: Sequence[Way]) -> Way:
         if self.optimize == "flash":
             least = min(w.constants_bytes for w in allowed)
             allowed = [w for w in allowed if w.constants_bytes == least]
-        elif self.optimize != "speed":
-            allowed = [w for w in allowed if not of_op.expands(w)] or allowed
         return next(w for w in allowed if self.measure(w) <= NEAR * min(map(self.measure, allowed)))
 
     def measure(self, way: Way) -> float:
