@@ -3,7 +3,7 @@
 #define OFFRAMP_IDENTITY_H
 
 #ifndef APP_VERSION
-#define APP_VERSION "0.1.0"
+#define APP_VERSION "0.2.0"
 #endif
 #ifndef APP_BOARD
 #define APP_BOARD "unnamed"

@@ -21,11 +21,13 @@ LAYERS = [
     "ofg",
     "frontends",
     "passes",
+    "compress",
     "kernels",
     "plan",
     "blob",
     "build",
     "pack",
+    "search",
     "cli",
 ]
 

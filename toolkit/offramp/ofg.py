@@ -22,6 +22,15 @@ DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
 def dump(graph: Graph) -> bytes:
     """The file's bytes; equal graphs give equal bytes."""
     b = flatbuffers.Builder(1 << 16)
+    root = dump_graph(b, graph)
+    fb.OffgraphFileStart(b)
+    fb.OffgraphFileAddGraph(b, root)
+    b.Finish(fb.OffgraphFileEnd(b), file_identifier=MAGIC)
+    return bytes(b.Output())
+
+
+def dump_graph(b: Any, graph: Graph) -> int:
+    members = vector(b, [dump_graph(b, member) for member in graph.members]) if graph.members else 0
     tensors = vector(b, [dump_tensor(b, t) for t in graph.tensors])
     ops = vector(b, [dump_op(b, op) for op in graph.ops])
     variables = vector(b, [dump_variable(b, v) for v in graph.variables])
@@ -38,11 +47,9 @@ def dump(graph: Graph) -> bytes:
     fb.GraphAddVariables(b, variables)
     fb.GraphAddMetadata(b, metadata)
     fb.GraphAddLabels(b, labels)
-    root = fb.GraphEnd(b)
-    fb.OffgraphFileStart(b)
-    fb.OffgraphFileAddGraph(b, root)
-    b.Finish(fb.OffgraphFileEnd(b), file_identifier=MAGIC)
-    return bytes(b.Output())
+    if members:
+        fb.GraphAddMembers(b, members)
+    return int(fb.GraphEnd(b))
 
 
 def load(data: bytes, path: str) -> Graph:
@@ -52,20 +59,7 @@ def load(data: bytes, path: str) -> Graph:
             f"{path}: not an .ofg file (no {MAGIC.decode()} mark at byte 4)", "pass a file that offramp wrote"
         )
     try:
-        g = fb.OffgraphFile.GetRootAs(data, 0).Graph()
-        return Graph(
-            text(g.Name()),
-            tuple(load_tensor(g.Tensors(i)) for i in range(g.TensorsLength())),
-            tuple(load_op(g.Ops(i), path) for i in range(g.OpsLength())),
-            tuple(int(g.Inputs(i)) for i in range(g.InputsLength())),
-            tuple(int(g.Outputs(i)) for i in range(g.OutputsLength())),
-            tuple(
-                Variable(text(g.Variables(i).Name()), g.Variables(i).Tensor())
-                for i in range(g.VariablesLength())
-            ),
-            tuple(text(g.Labels(i)) for i in range(g.LabelsLength())),
-            {text(g.Metadata(i).Key()): text(g.Metadata(i).Value()) for i in range(g.MetadataLength())},
-        )
+        return load_graph(fb.OffgraphFile.GetRootAs(data, 0).Graph(), path)
     except (
         struct.error,
         IndexError,
@@ -78,6 +72,22 @@ def load(data: bytes, path: str) -> Graph:
         raise UserError(
             f"{path}: truncated or damaged .ofg file, {len(data)} bytes ({error})", "make it again"
         ) from error
+
+
+def load_graph(g: Any, path: str) -> Graph:
+    return Graph(
+        text(g.Name()),
+        tuple(load_tensor(g.Tensors(i)) for i in range(g.TensorsLength())),
+        tuple(load_op(g.Ops(i), path) for i in range(g.OpsLength())),
+        tuple(int(g.Inputs(i)) for i in range(g.InputsLength())),
+        tuple(int(g.Outputs(i)) for i in range(g.OutputsLength())),
+        tuple(
+            Variable(text(g.Variables(i).Name()), g.Variables(i).Tensor()) for i in range(g.VariablesLength())
+        ),
+        tuple(text(g.Labels(i)) for i in range(g.LabelsLength())),
+        {text(g.Metadata(i).Key()): text(g.Metadata(i).Value()) for i in range(g.MetadataLength())},
+        tuple(load_graph(g.Members(i), path) for i in range(g.MembersLength())),
+    )
 
 
 def text(raw: bytes | None) -> str:
@@ -102,6 +112,7 @@ def dump_tensor(b: Any, t: Tensor) -> int:
     q = t.quantization
     scales = b.CreateNumpyVector(np.array(q.scales, np.float32)) if q else 0
     zeros = ints(b, q.zero_points) if q else 0
+    storage = b.CreateString(t.storage) if t.storage else 0
     fb.GraphTensorStart(b)
     fb.GraphTensorAddName(b, name)
     fb.GraphTensorAddShape(b, shape)
@@ -113,6 +124,8 @@ def dump_tensor(b: Any, t: Tensor) -> int:
     if t.data is not None:
         fb.GraphTensorAddData(b, data)
         fb.GraphTensorAddIsConstant(b, True)
+    if t.storage:
+        fb.GraphTensorAddStorage(b, storage)
     return int(fb.GraphTensorEnd(b))
 
 
@@ -129,7 +142,7 @@ def load_tensor(t: Any) -> Tensor:
         scales = tuple(float(t.Scales(i)) for i in range(t.ScalesLength()))
         zeros = tuple(int(t.ZeroPoints(i)) for i in range(t.ZeroPointsLength()))
         q = Quantization(scales, zeros, None if t.Axis() < 0 else int(t.Axis()))
-    return Tensor(text(t.Name()), shape, dtype, q, data)
+    return Tensor(text(t.Name()), shape, dtype, q, data, text(t.Storage()))
 
 
 def dump_op(b: Any, op: Op) -> int:

@@ -47,6 +47,7 @@ class Tensor:
     dtype: str
     quantization: Quantization | None = None
     data: NDArray[Any] | None = None
+    storage: str = ""  # of weights: how the blob is to hold them; "planes": two planes of nibbles
 
     @property
     def bytes(self) -> int:
@@ -88,9 +89,18 @@ class Graph:
     variables: tuple[Variable, ...] = ()
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    # Alternatives with equal inputs and outputs, each with its own accuracy and cost; they have no members.
+    members: tuple[Graph, ...] = ()
 
     def with_ops(self, ops: tuple[Op, ...]) -> Graph:
         return replace(self, ops=ops)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether activations are real numbers, as a frontend gives them before quantization."""
+        return any(
+            self.tensors[i].dtype == "f32" for op in self.ops for i in (*op.inputs, *op.outputs) if i >= 0
+        )
 
     def producers(self) -> dict[int, int]:
         """Tensor index -> index of the op that makes it."""

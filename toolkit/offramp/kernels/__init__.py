@@ -50,6 +50,11 @@ def candidates(
     """
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
+    if any(t is not None and t.dtype == "f32" for t in (*inputs, *outputs)):
+        raise UserError(
+            f"{graph.name}: {op.kind} ({op.name}) is float32, kernels compute with integers",
+            "quantize the model: `offramp compress MODEL --calibrate DATA -o OUT.ofg`",
+        )
     for name in sets:
         if name in CANDIDATES:
             found = CANDIDATES[name](op, inputs, outputs, core)

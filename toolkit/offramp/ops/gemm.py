@@ -99,7 +99,7 @@ def bias_of(bias: Tensor | None, out_c: int) -> Array:
 
 
 def im2col(
-    x: Array, kernel: tuple[int, int], out: tuple[int, int], pad: tuple[int, int], w: Window, fill: int
+    x: Array, kernel: tuple[int, int], out: tuple[int, int], pad: tuple[int, int], w: Window, fill: float
 ) -> Array:
     """x [n,h,w,c] -> [n, out_h, out_w, kernel_h * kernel_w, c], padded taps holding `fill`."""
     n, height, width, c = x.shape
@@ -107,5 +107,5 @@ def im2col(
     cols = np.arange(out[1])[:, None] * w.stride_w - pad[1] + np.arange(kernel[1])[None] * w.dilation_w
     ok = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[None, :, None, :]
     taken = x[:, rows.clip(0, height - 1)[:, None, :, None], cols.clip(0, width - 1)[None, :, None, :]]
-    filled = np.where(ok[None, ..., None], taken, fill)
+    filled = taken if ok.all() else np.where(ok[None, ..., None], taken, np.asarray(fill, x.dtype))
     return filled.reshape(n, out[0], out[1], kernel[0] * kernel[1], c)

@@ -23,7 +23,7 @@ def pointwise(kind: str, attributes: type, function: Function, dtypes: tuple[str
 
     def shapes(a: Any, inputs: list[Tensor | None]) -> list[Shape]:
         x = present(inputs[0])
-        if x.dtype not in dtypes:
+        if x.dtype not in (*dtypes, "f32"):
             raise ShapeError(f"tensor {x.name} is {x.dtype}, {' or '.join(dtypes)} is needed")
         return [x.shape]
 

@@ -1158,7 +1158,14 @@ class GraphTensor(object):
             return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
         return False
 
-def GraphTensorStart(builder): builder.StartObject(8)
+    # GraphTensor
+    def Storage(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+def GraphTensorStart(builder): builder.StartObject(9)
 def GraphTensorAddName(builder, name): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
 def GraphTensorAddShape(builder, shape): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(shape), 0)
 def GraphTensorStartShapeVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1171,6 +1178,7 @@ def GraphTensorAddAxis(builder, axis): builder.PrependInt32Slot(5, axis, -1)
 def GraphTensorAddData(builder, data): builder.PrependUOffsetTRelativeSlot(6, flatbuffers.number_types.UOffsetTFlags.py_type(data), 0)
 def GraphTensorStartDataVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def GraphTensorAddIsConstant(builder, isConstant): builder.PrependBoolSlot(7, isConstant, 0)
+def GraphTensorAddStorage(builder, storage): builder.PrependUOffsetTRelativeSlot(8, flatbuffers.number_types.UOffsetTFlags.py_type(storage), 0)
 def GraphTensorEnd(builder): return builder.EndObject()
 
 
@@ -1529,7 +1537,31 @@ class Graph(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
         return o == 0
 
-def GraphStart(builder): builder.StartObject(8)
+    # Graph
+    def Members(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = Graph()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Graph
+    def MembersLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Graph
+    def MembersIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        return o == 0
+
+def GraphStart(builder): builder.StartObject(9)
 def GraphAddName(builder, name): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
 def GraphAddTensors(builder, tensors): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(tensors), 0)
 def GraphStartTensorsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1545,6 +1577,8 @@ def GraphAddMetadata(builder, metadata): builder.PrependUOffsetTRelativeSlot(6, 
 def GraphStartMetadataVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def GraphAddLabels(builder, labels): builder.PrependUOffsetTRelativeSlot(7, flatbuffers.number_types.UOffsetTFlags.py_type(labels), 0)
 def GraphStartLabelsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def GraphAddMembers(builder, members): builder.PrependUOffsetTRelativeSlot(8, flatbuffers.number_types.UOffsetTFlags.py_type(members), 0)
+def GraphStartMembersVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def GraphEnd(builder): return builder.EndObject()
 
 
