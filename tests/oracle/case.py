@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,10 +42,16 @@ class Case:
 
 
 class Grid:
-    """Names and numbers the cases of one op and owns their random numbers."""
+    """Names and numbers the cases of one op and owns their random numbers.
 
-    def __init__(self, op: str, seed: int) -> None:
+    `dtype` is the activations', `weights` and `bias` those of layers; int16 has the zero point 0.
+    """
+
+    def __init__(
+        self, op: str, seed: int, dtype: str = "int8", weights: str = "int8", bias: str = "int32"
+    ) -> None:
         self.op = op
+        self.dtype, self.weights, self.bias = dtype, weights, bias
         self.rng = np.random.default_rng((seed, zlib.crc32(op.encode())))
         self.count = 0
 
@@ -82,23 +88,28 @@ class Grid:
         values = self.ints(tensor.shape, tensor.dtype)
         if near is None:
             return values
-        zero_point = int(np.min(tensor.zero_point))
-        return np.clip(values, max(zero_point - near, -128), min(zero_point + near, 127)).astype(tensor.dtype)
+        zero_point, info = int(np.min(tensor.zero_point)), np.iinfo(tensor.dtype)
+        low, high = max(zero_point - near, info.min), min(zero_point + near, info.max)
+        return np.clip(values, low, high).astype(tensor.dtype)
 
-    def ints(self, shape: Sequence[int], dtype: str = "int8") -> np.ndarray:
-        info = np.iinfo(dtype)
+    def ints(self, shape: Sequence[int], dtype: str = "") -> np.ndarray:
+        info = np.iinfo(dtype or self.dtype)
         values = self.rng.integers(info.min, info.max + 1, shape)
         ends = self.rng.choice((info.min, info.max), shape)
-        return np.where(self.rng.random(shape) < 0.15, ends, values).astype(dtype)
+        return np.where(self.rng.random(shape) < 0.15, ends, values).astype(info.dtype)
 
     def pick(self, choices: Sequence[Any]) -> Any:
         return choices[int(self.rng.integers(len(choices)))]
 
     def scale(self, low: float = 2e-3, high: float = 0.5) -> float:
         """Log-uniform, rounded to float32 as the file will hold it."""
+        if self.dtype == "int16":
+            low, high = low / 16, high / 16
         return float(np.float32(np.exp(self.rng.uniform(np.log(low), np.log(high)))))
 
     def zero_point(self, dtype: str = "int8") -> int:
+        if dtype in ("int16", "float32"):
+            return 0
         info = np.iinfo(dtype)
         middle = (info.min + info.max + 1) // 2
         return int(
@@ -114,8 +125,9 @@ class Grid:
             )
         )
 
-    def tensor(self, name: str, shape: Sequence[int], dtype: str = "int8", **quantization: Any) -> Tensor:
+    def tensor(self, name: str, shape: Sequence[int], dtype: str = "", **quantization: Any) -> Tensor:
         """An activation with random scale and zero point unless given."""
+        dtype = dtype or self.dtype
         quantization.setdefault("scale", self.scale())
         quantization.setdefault("zero_point", self.zero_point(dtype))
         return Tensor(name, tuple(int(n) for n in shape), dtype, **quantization)
@@ -136,3 +148,5 @@ def dims(shape: Sequence[int]) -> str:
 
 
 Cases = Iterator[Case]
+# (op, seed) -> a grid of some types.
+NewGrid = Callable[[str, int], Grid]

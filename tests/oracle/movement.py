@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .case import Cases, Grid, constant, dims, like
+from .case import Cases, Grid, NewGrid, constant, dims, like
 from .tflite_writer import Tensor
 
 SHAPES = ((13,), (1, 17), (3, 5), (1, 3, 7), (1, 5, 7, 3), (1, 8, 8, 4), (2, 1, 5, 9), (1, 13, 1, 5))
 IMAGES = ((1, 1, 1, 3), (1, 3, 3, 1), (1, 5, 7, 3), (1, 2, 9, 4), (1, 8, 8, 5), (1, 1, 13, 2))
 
 
-def pad(op: str) -> Callable[[int], Cases]:
+def pad(op: str, new: NewGrid = Grid) -> Callable[[int], Cases]:
     """PAD fills with the zero point, PADV2 with a constant given by its third input."""
 
     def cases(seed: int) -> Cases:
-        grid = Grid(op, seed)
+        grid = new(op, seed)
         for shape, kind in itertools.product(
             SHAPES, ("none", "small", "before", "after", "inner", "last", "wide")
         ):
@@ -27,7 +27,7 @@ def pad(op: str) -> Callable[[int], Cases]:
             inputs = [source, constant("paddings", amounts)]
             if op == "PADV2":
                 inputs.append(
-                    Tensor("value", (), "int8", source.scale, source.zero_point, data=grid.ints(()))
+                    Tensor("value", (), source.dtype, source.scale, source.zero_point, data=grid.ints(()))
                 )
             out = [n + int(a.sum()) for n, a in zip(shape, amounts, strict=True)]
             yield grid.case(
@@ -57,8 +57,8 @@ def paddings(grid: Grid, rank: int, kind: str) -> np.ndarray:
     return amounts
 
 
-def mean(seed: int) -> Cases:
-    grid = Grid("MEAN", seed)
+def mean(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("MEAN", seed)
     grids = (
         ((1, 5, 7, 3), ((1, 2), (2, 1), (1,), (2,), (3,), (-1,), (1, 2, 3), (0, 1, 2, 3), (-3, -2))),
         ((1, 8, 8, 16), ((1, 2), (3,), (1, 3))),
@@ -85,8 +85,8 @@ def mean(seed: int) -> Cases:
         )
 
 
-def reshape(seed: int) -> Cases:
-    grid = Grid("RESHAPE", seed)
+def reshape(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("RESHAPE", seed)
     targets = ((60,), (1, 60), (1, -1), (1, 5, 12), (1, 3, 4, 5), (1, -1, 5), (1, 1, 60), (1, 2, 30), (5, 12))
     for shape, target in itertools.product(
         ((1, 60), (1, 3, 4, 5), (1, 1, 1, 60), (60,), (1, 12, 5), (3, 20)), targets
@@ -104,8 +104,8 @@ def reshape(seed: int) -> Cases:
         )
 
 
-def squeeze(seed: int) -> Cases:
-    grid = Grid("SQUEEZE", seed)
+def squeeze(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("SQUEEZE", seed)
     for shape in (
         (1, 1, 13),
         (1, 5, 1),
@@ -132,9 +132,9 @@ def squeeze(seed: int) -> Cases:
             )
 
 
-def concatenation(seed: int) -> Cases:
+def concatenation(seed: int, new: NewGrid = Grid) -> Cases:
     """A fused activation and inputs of other quantization than the output's are refused."""
-    grid = Grid("CONCATENATION", seed)
+    grid = new("CONCATENATION", seed)
     for shape, count in itertools.product(SHAPES, (2, 3, 4)):
         for axis in range(-1, len(shape)):
             if len(shape) == 4 and axis == 0:
@@ -148,7 +148,7 @@ def concatenation(seed: int) -> Cases:
             if grid.count % 3 == 1:
                 last = parts[-1]
                 parts[-1] = Tensor(
-                    last.name, last.shape, "int8", last.scale, last.zero_point, data=grid.data(last)
+                    last.name, last.shape, last.dtype, last.scale, last.zero_point, data=grid.data(last)
                 )
             out = [sum(lengths) if d == axis % len(shape) else m for d, m in enumerate(shape)]
             yield grid.case(
@@ -160,9 +160,9 @@ def concatenation(seed: int) -> Cases:
             )
 
 
-def transpose(seed: int) -> Cases:
+def transpose(seed: int, new: NewGrid = Grid) -> Cases:
     """Rank 6 and negative axes are refused."""
-    grid = Grid("TRANSPOSE", seed)
+    grid = new("TRANSPOSE", seed)
     shapes = ((13,), (3, 5), (1, 17), (1, 3, 7), (2, 3, 5), (1, 5, 7, 3), (2, 3, 4, 5))
     pairs = [(s, p) for s in shapes for p in itertools.permutations(range(len(s)))]
     five = list(itertools.permutations(range(5)))
@@ -177,9 +177,9 @@ def transpose(seed: int) -> Cases:
         )
 
 
-def strided_slice(seed: int) -> Cases:
+def strided_slice(seed: int, new: NewGrid = Grid) -> Cases:
     """Ellipsis and new-axis masks, fewer indices than axes and rank 5 are refused."""
-    grid = Grid("STRIDED_SLICE", seed)
+    grid = new("STRIDED_SLICE", seed)
     for shape, kind in itertools.product(
         SHAPES, ("plain", "begin", "end", "both", "shrink", "stride", "negative", "reverse", "beyond")
     ):
@@ -247,8 +247,8 @@ def resize(op: str, options: str) -> Callable[[int], Cases]:
     return cases
 
 
-def split(seed: int) -> Cases:
-    grid = Grid("SPLIT", seed)
+def split(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("SPLIT", seed)
     for shape, count in itertools.product(
         ((12,), (1, 12), (1, 3, 12), (1, 4, 6, 12), (1, 12, 5, 3), (2, 6, 1, 4)), (1, 2, 3, 4, 6)
     ):
@@ -266,8 +266,8 @@ def split(seed: int) -> Cases:
             )
 
 
-def split_v(seed: int) -> Cases:
-    grid = Grid("SPLIT_V", seed)
+def split_v(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("SPLIT_V", seed)
     for shape in ((13,), (1, 13), (1, 3, 13), (1, 4, 6, 13), (1, 13, 5, 3), (2, 9, 1, 7)):
         for axis, count in itertools.product(range(-len(shape), len(shape)), (2, 3, 4)):
             if shape[axis] < count:

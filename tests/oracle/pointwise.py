@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .case import ACTIVATIONS, Cases, Grid, dims
+from .case import ACTIVATIONS, Cases, Grid, NewGrid, dims
 from .tflite_writer import Tensor
 
 SHAPES = ((1,), (13,), (1, 17), (1, 3, 7), (1, 5, 7, 3), (1, 8, 8, 4), (1, 1, 1, 33), (1, 13, 1, 5))
@@ -34,14 +34,14 @@ PAIRS = (
 )
 
 
-def arithmetic(op: str) -> Callable[[int], Cases]:
+def arithmetic(op: str, new: NewGrid = Grid) -> Callable[[int], Cases]:
     """ADD, SUB and MUL of two tensors, both fed or one of them constant.
 
     ADD and SUB abort the process where output scale <= 2 x the larger input scale / 2^20.
     """
 
     def cases(seed: int) -> Cases:
-        grid = Grid(op, seed)
+        grid = new(op, seed)
         for i, ((left, right), where) in enumerate(itertools.product(PAIRS, ("fed", "right", "left", "far"))):
             a, b = grid.tensor("a", left), grid.tensor("b", right)
             if where == "far":  # scales far apart: one operand all but vanishes
@@ -53,7 +53,8 @@ def arithmetic(op: str) -> Callable[[int], Cases]:
             elif where == "left":
                 a = constant_of(grid, a)
             shape = np.broadcast_shapes(left, right)
-            reach = a.scale * b.scale * 128 if op == "MUL" else max(a.scale, b.scale)
+            middle = np.iinfo(grid.dtype).max + 1
+            reach = a.scale * b.scale * middle if op == "MUL" else max(a.scale, b.scale)
             coarse = i % 8 == 0  # an output that rounds nearly everything away
             scale = float(np.float32(reach * 2.0 ** grid.rng.uniform(*((5, 7) if coarse else (-2, 2)))))
             yield grid.case(
@@ -107,18 +108,19 @@ def activation(
     options: str = "",
     alphas: tuple[float, ...] = (0.0,),
     ratios: tuple[float, ...] = (0, 0.3, -0.4, 2, -2, 4, 6.8),
+    new: NewGrid = Grid,
 ) -> Callable[[int], Cases]:
     """RELU, RELU6, LEAKY_RELU and HARD_SWISH: output scale the input's, a little or a lot off it."""
 
     def cases(seed: int) -> Cases:
-        grid = Grid(op, seed)
+        grid = new(op, seed)
         for i, (shape, ratio) in enumerate(itertools.product(SHAPES, ratios)):
             source = grid.tensor("input", shape, scale=grid.scale(0.01, 0.3))
             # HARD_SWISH is refused from input scale = 128 x output scale on.
             scale = float(np.float32(source.scale * 2.0**-ratio))
             output = grid.tensor("output", shape, scale=scale)
             if ratio == 0 and (i % 2 or op == "RELU6"):
-                output = Tensor("output", shape, "int8", scale, source.zero_point)
+                output = Tensor("output", shape, source.dtype, scale, source.zero_point)
             attributes = {"Alpha": alphas[i % len(alphas)]} if options else {}
             name = f"{dims(shape)}_ratio{ratio:g}" + (f"_alpha{attributes['Alpha']:g}" if options else "")
             yield grid.case(name, [source], [output], options, **attributes)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from .case import ACTIVATIONS, SAME, VALID, Case, Cases, Grid, dims, like
+from .case import ACTIVATIONS, SAME, VALID, Case, Cases, Grid, NewGrid, dims, like
 from .weighted import fitting, place
 
 KERNELS = ((1, 1), (2, 2), (3, 3), (2, 5), (7, 1), (8, 8))
 STRIDES = ((1, 1), (2, 2), (1, 3), (3, 2))
 
 
-def pool(op: str) -> Callable[[int], Cases]:
+def pool(op: str, new: NewGrid = Grid) -> Callable[[int], Cases]:
     def cases(seed: int) -> Cases:
-        grid = Grid(op, seed)
+        grid = new(op, seed)
         for i, (kernel, stride, padding) in enumerate(itertools.product(KERNELS, STRIDES, (SAME, VALID))):
             size, out = place(grid, kernel, stride, (1, 1), padding)
             yield pool_case(grid, i, size, fitting(grid, size[0] * size[1]), out, kernel, stride, padding)

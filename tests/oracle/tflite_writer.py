@@ -121,7 +121,8 @@ def _tensor(b: flatbuffers.Builder, tensor: Tensor, buffers: list[bytes]) -> int
     fields: dict[str, Any] = {"Shape": list(tensor.shape), "Type": TYPES[tensor.dtype], "Name": tensor.name}
     if tensor.data is not None:
         fields["Buffer"] = len(buffers)
-        buffers.append(np.ascontiguousarray(tensor.data).tobytes())
+        data = nibbles(tensor.data) if tensor.dtype == "int4" else np.ascontiguousarray(tensor.data)
+        buffers.append(data.tobytes())
     if tensor.scale is not None:
         scales = np.atleast_1d(np.asarray(tensor.scale, np.float32))
         zero_points = np.broadcast_to(np.asarray(tensor.zero_point, np.int64), scales.shape)
@@ -133,6 +134,13 @@ def _tensor(b: flatbuffers.Builder, tensor: Tensor, buffers: list[bytes]) -> int
             )
         )
     return _table(b, "Tensor", fields)
+
+
+def nibbles(values: np.ndarray) -> np.ndarray:
+    """Int4 values two a byte, low nibble first."""
+    flat = values.astype(np.uint8).reshape(-1) & 15
+    pairs = np.append(flat, np.zeros(len(flat) % 2, np.uint8)).reshape(-1, 2)
+    return pairs[:, 0] | pairs[:, 1] << 4
 
 
 def _operator(b: flatbuffers.Builder, operator: Operator, index: dict[str, int], codes: list[int]) -> int:

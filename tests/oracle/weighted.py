@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .case import ACTIVATIONS, SAME, VALID, Case, Cases, Grid, dims
+from .case import ACTIVATIONS, SAME, VALID, Case, Cases, Grid, NewGrid, dims
 from .tflite_writer import Tensor
 
 SIZES = (1, 2, 3, 5, 7, 8, 9, 13, 17)
@@ -47,26 +47,32 @@ def layer(
     out_c = weight_shape[axis]
     k = int(np.prod(weight_shape)) // out_c
     source_scale = np.float32(source.scale)
-    base = grid.scale(1e-4, 2e-2)
+    wide = grid.dtype == "int16"
+    base = float(np.float32(np.exp(rng.uniform(np.log(1e-3 if wide else 1e-4), np.log(2e-2)))))
     spread = rng.uniform(-2, 2, out_c) if per_channel else np.zeros(1)
     scales = (base * 2.0**spread).astype(np.float32)
     if regime == "gain":
         values, rms, near = rng.integers(-2, 3, weight_shape), 3 * k**0.5, 4
         ratio = 2.0 ** -rng.uniform(0, 4)
     else:
-        values, rms, near = np.maximum(grid.ints(weight_shape), -127), 8000 * k**0.5, None
-        ratio = 2.0 ** rng.uniform(18, 34) if regime == "tiny" else rms / 50 * 2 ** rng.uniform(-1, 2)
-    weights = Tensor("weights", weight_shape, "int8", scales, 0, axis, values.astype(np.int8))
+        values, near = np.maximum(grid.ints(weight_shape, "int8"), -127), None
+        rms, width = (2_000_000 * k**0.5, 12_000) if wide else (8000 * k**0.5, 50)
+        ratio = 2.0 ** rng.uniform(18, 34) if regime == "tiny" else rms / width * 2 ** rng.uniform(-1, 2)
+    if grid.weights == "int4":
+        values = np.clip(values, -8, 7) if regime == "gain" else values >> 4
+        ratio = ratio if regime in ("gain", "tiny") else ratio / 16
+    weights = Tensor("weights", weight_shape, grid.weights, scales, 0, axis, values.astype(np.int8))
     limit = 2**29 if regime == "tiny" else int(rms) + 1
+    limit = 2**44 if regime == "tiny" and grid.bias == "int64" else limit
     bias_tensor = (
         Tensor(
             "bias",
             (out_c,),
-            "int32",
+            grid.bias,
             source_scale * scales,
             0,
             0,
-            rng.integers(-limit, limit + 1, out_c).astype(np.int32),
+            rng.integers(-limit, limit + 1, out_c).astype(grid.bias),
         )
         if bias
         else None
@@ -119,8 +125,8 @@ def detail(
     )
 
 
-def conv_2d(seed: int) -> Cases:
-    grid = Grid("CONV_2D", seed)
+def conv_2d(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("CONV_2D", seed)
     for i, (kernel, stride, padding, dilation) in enumerate(geometry()):
         size, out = place(grid, kernel, stride, dilation, padding)
         in_c, out_c = fitting(grid, size[0] * size[1]), fitting(grid, out[0] * out[1])
@@ -202,8 +208,8 @@ def conv_case(
     )
 
 
-def depthwise_conv_2d(seed: int) -> Cases:
-    grid = Grid("DEPTHWISE_CONV_2D", seed)
+def depthwise_conv_2d(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("DEPTHWISE_CONV_2D", seed)
     for i, (kernel, stride, padding, dilation) in enumerate(geometry()):
         multiplier = (1, 1, 2, 3, 8)[i % 5]
         size, out = place(grid, kernel, stride, dilation, padding)
@@ -240,8 +246,8 @@ def depthwise_conv_2d(seed: int) -> Cases:
         )
 
 
-def fully_connected(seed: int) -> Cases:
-    grid = Grid("FULLY_CONNECTED", seed)
+def fully_connected(seed: int, new: NewGrid = Grid) -> Cases:
+    grid = new("FULLY_CONNECTED", seed)
     # Input shape, length of the dot product, keep_num_dims.
     shapes = (
         ((1, 1), 1, False),

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from offramp.frontends import tflite
-from offramp.ir import Graph, Tensor
+from offramp.ir import DTYPES, Graph, Tensor
 from offramp.ops.verify import verify
 from offramp.reference import Reference
 from tests.oracle import cases
@@ -43,7 +43,7 @@ def quantized(tensor: Tensor, x: NDArray) -> NDArray:
     q = tensor.quant
     ratio = x / np.float32(q.scale)
     rounded = np.copysign(np.floor(np.abs(ratio) + np.float32(0.5)), ratio) + q.zero_point
-    info = np.iinfo(np.uint8 if tensor.dtype == "u8" else np.int8)
+    info = np.iinfo(DTYPES[tensor.dtype])
     return np.clip(rounded, info.min, info.max).astype(info.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Reads int8 .tflite files (TensorFlow Lite schema 3) into a graph: one function an operator."""
+"""Reads int8 and int16 .tflite files (TensorFlow Lite schema 3) into a graph: one function an operator."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ DTYPE_OF = {
     tflite.TensorType.FLOAT32: "f32",
     tflite.TensorType.BOOL: "bool8",
     tflite.TensorType.INT64: "s64",
+    tflite.TensorType.INT4: "s8",  # constants alone, widened
 }
 RESOURCE = tflite.TensorType.RESOURCE
 OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if not k.startswith("_")}
@@ -186,9 +187,9 @@ def leaky_relu(n: Node) -> Op:
 
 def quantize(n: Node) -> Op:
     out = n.reader.tensors[n.outputs[0]]
-    if out.dtype not in ("s8", "u8"):
+    if out.dtype not in ("s8", "u8", "s16"):
         raise UserError(
-            f"{n.where}: output {out.name} is {out.dtype}, s8 or u8 is needed", "export an int8 model"
+            f"{n.where}: output {out.name} is {out.dtype}, s8, u8 or s16 is needed", "export an int8 model"
         )
     return n.op("quantize", NoAttributes())
 
@@ -389,8 +390,15 @@ class Reader:
         if buffer is None:
             raise IndexError(f"tensor {name} refers to buffer {t.Buffer()}")
         if not t.Buffer() or not buffer.DataLength():
+            if t.Type() == tflite.TensorType.INT4:
+                raise UserError(
+                    f"{self.path}: tensor {name} is computed in int4, only constants may be",
+                    "export an int8 model",
+                )
             return None
         raw = buffer.DataAsNumpy().tobytes()
+        if t.Type() == tflite.TensorType.INT4:
+            raw = widened(raw, int(np.prod(shape)))
         wanted = int(np.prod(shape)) * np.dtype(DTYPES[dtype]).itemsize
         if len(raw) != wanted:
             raise ValueError(f"tensor {name} of shape {shape} holds {len(raw)} bytes, {wanted} expected")
@@ -442,7 +450,7 @@ class Reader:
         edge, gone, stays = (
             (self.inputs, source, result) if kind == "QUANTIZE" else (self.outputs, result, source)
         )
-        if gone not in edge or self.tensors[stays].dtype not in ("s8", "u8"):
+        if gone not in edge or self.tensors[stays].dtype not in ("s8", "u8", "s16"):
             found = [f"{self.tensors[i].name} ({self.tensors[i].dtype})" for i in (source, result)]
             raise UserError(
                 f"{where}: {found[0]} to {found[1]} inside the model",
@@ -519,6 +527,13 @@ class Reader:
             self.initial[name] = Tensor(f"{name}/initial", like.shape, like.dtype, like.quantization, data)
         self.tensors.append(self.initial[name])
         return len(self.tensors) - 1
+
+
+def widened(nibbles: bytes, n: int) -> bytes:
+    """The first `n` int4 values, two a byte, low nibble first, a byte each."""
+    packed = np.frombuffer(nibbles, np.int8)
+    values = bytes(np.stack([np.left_shift(packed, 4) >> 4, packed >> 4], axis=1))
+    return values[:n] if len(values) == n + n % 2 else values
 
 
 def variable_name(operator: Any) -> str:

@@ -1,13 +1,17 @@
-"""RELU, RELU6, LEAKY_RELU, HARD_SWISH, LOGISTIC and TANH, int8, each as a table."""
+"""RELU, RELU6, LEAKY_RELU, HARD_SWISH, LOGISTIC and TANH: tables on int8; on int16 lines and one table of all.
+
+On int16, LOGISTIC and TANH have an output scale of 1/32768, and HARD_SWISH is not specified.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from offramp.ir import Tensor
+from offramp.ir import Op, Tensor
 from offramp.ops.fixed_point import (
     activation_range,
     multiply_by_quantized_multiplier,
@@ -15,7 +19,10 @@ from offramp.ops.fixed_point import (
     rounding_divide_by_pot,
 )
 from offramp.ops.gemmlowp import logistic, tanh
-from offramp.ops.op import Array, NoAttributes, ShapeError
+from offramp.ops.op import Array, NoAttributes, ShapeError, Step
+from offramp.ops.rescale import EXACT, rescale_step
+from offramp.ops.sigmoid import sigmoid as interpolated
+from offramp.ops.sigmoid import sigmoid_step
 from offramp.ops.table import pointwise
 
 INTEGER_BITS = 4  # logistic and tanh compute in Q4.27
@@ -29,23 +36,44 @@ class LeakyRelu:
 def relu(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
     multiplier, shift = quantize_multiplier(float(x.quant.scale) / float(out.quant.scale))
     scaled = multiply_by_quantized_multiplier(values - x.quant.zero_point, multiplier, shift)
-    low, high = activation_range("relu", out.quant.scale, out.quant.zero_point)
-    return np.clip(scaled + out.quant.zero_point, low, high)
+    return np.clip(scaled + out.quant.zero_point, *range_of("relu", out))
+
+
+def range_of(activation: str, t: Tensor) -> tuple[int, int]:
+    return activation_range(activation, t.quant.scale, t.quant.zero_point, t.dtype)
+
+
+def relu_s16(op: Op, x: Tensor, out: Tensor) -> Step:
+    scaling = quantize_multiplier(float(x.quant.scale) / float(out.quant.scale))
+    return rescale_step(op, x, out, scaling, scaling, range_of("relu", out))
 
 
 def relu6(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
     """Clamps in the input's integers: the specification gives input and output one quantization."""
-    return np.clip(values, *activation_range("relu6", x.quant.scale, x.quant.zero_point))
+    return np.clip(values, *range_of("relu6", x))
+
+
+def relu6_s16(op: Op, x: Tensor, out: Tensor) -> Step:
+    return rescale_step(op, x, x, EXACT, EXACT, range_of("relu6", x))
 
 
 def leaky_relu(a: LeakyRelu, x: Tensor, out: Tensor, values: Array) -> Array:
-    f32 = np.float32
-    scale, out_scale = f32(x.quant.scale), f32(out.quant.scale)
+    below, above = slopes(a, x, out)
     centred = values - x.quant.zero_point
-    positive = multiply_by_quantized_multiplier(centred, *quantize_multiplier(float(scale / out_scale)))
-    slope = quantize_multiplier(float(scale * f32(a.alpha) / out_scale))
-    negative = multiply_by_quantized_multiplier(centred, *slope)
+    positive = multiply_by_quantized_multiplier(centred, *above)
+    negative = multiply_by_quantized_multiplier(centred, *below)
     return np.where(centred >= 0, positive, negative) + out.quant.zero_point
+
+
+def slopes(a: LeakyRelu, x: Tensor, out: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(multiplier, shift) below zero and above."""
+    scale, out_scale = float(x.quant.scale), float(out.quant.scale)
+    below = quantize_multiplier(scale * float(np.float32(a.alpha)) / out_scale)
+    return below, quantize_multiplier(scale / out_scale)
+
+
+def leaky_relu_s16(op: Op, x: Tensor, out: Tensor) -> Step:
+    return rescale_step(op, x, out, *slopes(op.attributes, x, out), range_of("none", out))
 
 
 def hard_swish(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
@@ -91,14 +119,18 @@ def saturate16(x: Array) -> Array:
 
 
 def sigmoid(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
-    """LOGISTIC; the specification fixes the output to scale 1/256, zero point -128."""
+    """LOGISTIC; the specification fixes the output to scale 1/256, zero point -128; int16: 1/32768, 0."""
+    if x.dtype == "s16":
+        return interpolated(x, out, values, is_tanh=False)
     centred, raw, inside = in_q4(x, values)
     found = rounding_divide_by_pot(logistic(raw), 31 - 8) - 128
     return np.where(inside, found, np.where(centred > 0, 127, -128))
 
 
 def hyperbolic_tangent(a: NoAttributes, x: Tensor, out: Tensor, values: Array) -> Array:
-    """TANH; the specification fixes the output to scale 1/128, zero point 0."""
+    """TANH; the specification fixes the output to scale 1/128, zero point 0; int16: 1/32768, 0."""
+    if x.dtype == "s16":
+        return interpolated(x, out, values, is_tanh=True)
     centred, raw, inside = in_q4(x, values)
     found = rounding_divide_by_pot(tanh(raw), 31 - 7)
     return np.where(inside, found, np.where(centred > 0, 127, -128))
@@ -114,9 +146,9 @@ def in_q4(x: Tensor, values: Array) -> tuple[Array, Array, Array]:
     return centred, raw, inside
 
 
-RELU = pointwise("relu", NoAttributes, relu)
-RELU6 = pointwise("relu6", NoAttributes, relu6)
-LEAKY_RELU = pointwise("leaky_relu", LeakyRelu, leaky_relu)
+RELU = pointwise("relu", NoAttributes, relu, s16=relu_s16)
+RELU6 = pointwise("relu6", NoAttributes, relu6, s16=relu6_s16)
+LEAKY_RELU = pointwise("leaky_relu", LeakyRelu, leaky_relu, s16=leaky_relu_s16)
 HARD_SWISH = pointwise("hard_swish", NoAttributes, hard_swish)
-LOGISTIC = pointwise("logistic", NoAttributes, sigmoid)
-TANH = pointwise("tanh", NoAttributes, hyperbolic_tangent)
+LOGISTIC = pointwise("logistic", NoAttributes, sigmoid, s16=partial(sigmoid_step, is_tanh=False))
+TANH = pointwise("tanh", NoAttributes, hyperbolic_tangent, s16=partial(sigmoid_step, is_tanh=True))

@@ -1,4 +1,4 @@
-"""ADD and SUB, int8: both inputs brought to a common scale at 20 bits more, then requantized."""
+"""ADD and SUB, int8 or int16: both inputs at a common scale with 20 or 15 bits more, then requantized."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.ir import Op, Tensor
+from offramp.ir import DTYPES, Op, Tensor
 from offramp.ops import broadcast
 from offramp.ops.doubled import MAX_SHIFT
 from offramp.ops.fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier
@@ -48,7 +48,9 @@ TABLE = Kernel(
     tables="s32 addend[256], doubled, by the input's bits, with both input zero points folded in",
     work=broadcast.work,
 )
+S16 = Kernel("generic", "add_s16", 0x0144, 1, PARAMS, in_place=3, work=broadcast.work)
 LEFT_SHIFT = 20
+LEFT_SHIFT_S16 = 15
 EXACT = (1 << 30, 0)  # a multiplier and shift that halve
 
 
@@ -63,10 +65,14 @@ def shapes(a: Add, inputs: list[Tensor | None]) -> list[Shape]:
     return broadcast.shapes_of(inputs)
 
 
+def left_shift(tensor: Tensor) -> int:
+    return LEFT_SHIFT_S16 if tensor.dtype == "s16" else LEFT_SHIFT
+
+
 def multipliers(a: Tensor, b: Tensor, out: Tensor) -> list[tuple[int, int]]:
     """(multiplier, shift <= 0) of a, b and the output."""
     twice_max = 2 * max(float(a.quant.scale), float(b.quant.scale))
-    ratio = twice_max / ((1 << LEFT_SHIFT) * float(out.quant.scale))
+    ratio = twice_max / ((1 << left_shift(out)) * float(out.quant.scale))
     if ratio >= 1:
         raise ShapeError(f"output scale {out.quant.scale:g} is too small for inputs of {twice_max / 2:g}")
     return [quantize_multiplier(r) for r in (a.quant.scale / twice_max, b.quant.scale / twice_max, ratio)]
@@ -82,13 +88,12 @@ def reference_of(
         value = values[i]
         assert value is not None
         centred = value.astype(np.int64) - tensor.quant.zero_point
-        return multiply_by_quantized_multiplier(centred << LEFT_SHIFT, *m)
+        return multiply_by_quantized_multiplier(centred << left_shift(tensor), *m)
 
     total = scaled(0, left, of_left) + sign * scaled(1, right, of_right)
     q = multiply_by_quantized_multiplier(total, *of_out) + out.quant.zero_point
-    return [
-        np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)
-    ]
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point, out.dtype)
+    return [np.clip(q, low, high).astype(DTYPES[out.dtype])]
 
 
 def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
@@ -97,10 +102,10 @@ def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[T
     if axes is None:
         return None
     scalings = multipliers(left, right, out)
-    table = table_step(subtract, op, (left, right, out), axes, scalings)
+    table = table_step(subtract, op, (left, right, out), axes, scalings) if out.dtype == "s8" else None
     if table is not None:
         return [table]
-    low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point)
+    low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point, out.dtype)
     params = PARAMS.pack(
         **axes,
         multiplier=[multiplier for multiplier, _ in scalings],
@@ -110,7 +115,7 @@ def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[T
         act_max=high,
         subtract=subtract,
     )
-    return [Step(KERNEL, op.inputs, op.outputs, params)]
+    return [Step(S16 if out.dtype == "s16" else KERNEL, op.inputs, op.outputs, params)]
 
 
 def table_step(

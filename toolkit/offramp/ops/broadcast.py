@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from offramp.ir import Tensor
-from offramp.ops.op import Shape, ShapeError, int8_only, present
+from offramp.ops.op import Shape, ShapeError, integers_only, present
 
 AXES = 4
 FIELDS = [("dims", f"u32[{AXES}]"), ("strides_a", f"u32[{AXES}]"), ("strides_b", f"u32[{AXES}]")]
@@ -20,7 +20,7 @@ def work(n: Mapping[str, Any]) -> dict[str, int]:
 
 def shapes_of(inputs: list[Tensor | None]) -> list[Shape]:
     a, b = present(inputs[0]), present(inputs[1])
-    int8_only(a, b)
+    integers_only(a, b)
     try:
         return [np.broadcast_shapes(a.shape, b.shape)]
     except ValueError as error:

@@ -1,10 +1,11 @@
-"""CONV_2D, int8, with groups; fully connected runs on the same kernel as a 1x1 convolution."""
+"""CONV_2D, int8 or int16, with groups; fully connected runs on the same kernels as a 1x1 convolution."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.ops import conv_2d_s16
 from offramp.ops.conv_2d_pair import declare, pair_step
 from offramp.ops.gemm import (
     MOST_TAPS,
@@ -14,6 +15,7 @@ from offramp.ops.gemm import (
     im2col,
     pad_before,
     requantization,
+    weighted_types,
     window_outputs,
 )
 from offramp.ops.op import (
@@ -26,7 +28,6 @@ from offramp.ops.op import (
     Step,
     block,
     constant,
-    int8_only,
     present,
 )
 from offramp.ops.work import Product
@@ -64,10 +65,12 @@ KERNEL = Kernel(
     "generic", "conv_2d", 0x0101, 1, PARAMS, tables=TABLES, work=Product(2, 2, 4, direct=True)
 )  # whatever the weights
 PAIR = declare(list(PARAMS.fields))
+GEOMETRY = [f for f in PARAMS.fields if f[1] == "u16" and f[0] != "per_channel"]
+S16 = conv_2d_s16.declare(GEOMETRY)
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
-    int8_only(inputs[0], inputs[1])
+    weighted_types(inputs)
     n, h, w, c = present(inputs[0]).shape
     out_c, kh, kw, group_c = present(inputs[1]).shape
     if kh * kw * group_c > MOST_TAPS:
@@ -96,7 +99,7 @@ def reference(
         for g in range(groups)
     ]  # float64 is exact: |acc| < 2^53
     acc = np.concatenate(parts, axis=-1).astype(np.int64) + bias_of(bias, out_c)
-    return [requantization(x, weights, out, a.activation)(acc)]
+    return [requantization(x, weights, out, a.activation, bias)(acc)]
 
 
 def padding_of(a: Window, x: Tensor, weights: Tensor, out: Tensor) -> tuple[int, int]:
@@ -186,18 +189,13 @@ def geometry_of(a: Window, x: Tensor, weights: Tensor, out: Tensor) -> dict[str,
 
 def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
-    bias = bias_of(inputs[2] if len(inputs) > 2 else None, weights.shape[0])
-    return [
-        gemm_step(
-            op,
-            geometry_of(op.attributes, x, weights, out),
-            requantization(x, weights, out, op.attributes.activation),
-            constant(weights),
-            bias,
-            x.quant.zero_point,
-            macs(op.attributes, inputs, outputs),
-        )
-    ]
+    bias = inputs[2] if len(inputs) > 2 else None
+    geometry = geometry_of(op.attributes, x, weights, out)
+    r = requantization(x, weights, out, op.attributes.activation, bias)
+    b, count = bias_of(bias, weights.shape[0]), macs(op.attributes, inputs, outputs)
+    if x.dtype == "s16":
+        return [conv_2d_s16.product_step(S16, op, geometry, r, constant(weights), b, count)]
+    return [gemm_step(op, geometry, r, constant(weights), b, x.quant.zero_point, count)]
 
 
 OP = OpType("conv_2d", Window, shapes, reference, steps, macs)

@@ -1,4 +1,4 @@
-"""DEPTHWISE_CONV_2D, int8, any channel multiplier."""
+"""DEPTHWISE_CONV_2D, int8 or int16, any channel multiplier."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.ops.conv_2d import GEOMETRY, gemm_step, geometry_of, padding_of
 from offramp.ops.conv_2d import PARAMS as CONV_PARAMS
-from offramp.ops.conv_2d import gemm_step, geometry_of, padding_of
+from offramp.ops.conv_2d import S16 as S16_CONV
+from offramp.ops.conv_2d_s16 import ORDER, channels, product_step
 from offramp.ops.doubled import doubled
-from offramp.ops.gemm import Requantization, Window, bias_of, im2col, requantization, window_outputs
+from offramp.ops.gemm import (
+    Requantization,
+    Window,
+    bias_of,
+    im2col,
+    requantization,
+    weighted_types,
+    window_outputs,
+)
 from offramp.ops.op import (
     Array,
     Kernel,
@@ -21,7 +31,6 @@ from offramp.ops.op import (
     Step,
     block,
     constant,
-    int8_only,
     present,
 )
 from offramp.ops.work import Numbers, Windows, on_input
@@ -39,6 +48,25 @@ LEFT_OUT = ("groups", "in_c", "out_c", "kernel_h", "kernel_w", "per_channel")
 PARAMS_3X3 = Params(
     "depthwise_conv_2d_3x3", [("channels", "u16"), *(f for f in CONV_PARAMS.fields if f[0] not in LEFT_OUT)]
 )
+
+
+PARAMS_S16 = Params(
+    "depthwise_conv_2d_s16",
+    [*(f for f in GEOMETRY if f[0] != "groups"), ("wide", "u16"), ("act_min", "s16"), ("act_max", "s16")],
+)
+S16 = Kernel(
+    "generic",
+    "depthwise_conv_2d_s16",
+    0x0141,
+    1,
+    PARAMS_S16,
+    tables=(
+        "for each channel s32 bias[2] (64 bits), s32 multiplier, s32 shift as conv_2d_s16; "
+        "s8 weights[kernel_h][kernel_w][out_c], each whole four channels in the order 0, 2, 1, 3 where out_c = in_c"
+    ),
+    work=Windows(4, clipped=False),
+)
+MOST_TAPS_S16 = 508  # of one output value: their products fit an int32 sum
 
 
 def work_3x3(n: Numbers) -> dict[str, int]:
@@ -71,7 +99,7 @@ KERNEL_3X3 = Kernel(
 
 
 def shapes(a: Window, inputs: list[Tensor | None]) -> list[Shape]:
-    int8_only(inputs[0], inputs[1])
+    weighted_types(inputs, ("s64",))
     n, h, w, c = present(inputs[0]).shape
     one, kh, kw, out_c = present(inputs[1]).shape
     if one != 1 or out_c % c:
@@ -90,8 +118,9 @@ def reference(
     columns = im2col(values[0], (kh, kw), (out.shape[1], out.shape[2]), pad, a, zero).astype(np.int64) - zero
     repeated = np.repeat(columns, out_c // x.shape[3], axis=-1)
     w = constant(weights).astype(np.int64).reshape(kh * kw, out_c)
-    acc = (repeated * w).sum(axis=3) + bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
-    return [requantization(x, weights, out, a.activation)(acc)]
+    bias = inputs[2] if len(inputs) > 2 else None
+    acc = (repeated * w).sum(axis=3) + bias_of(bias, out_c)
+    return [requantization(x, weights, out, a.activation, bias)(acc)]
 
 
 def macs(a: Window, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
@@ -103,11 +132,13 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     a: Window = op.attributes
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     _, kh, kw, out_c = weights.shape
-    r = requantization(x, weights, out, a.activation)
+    r = requantization(x, weights, out, a.activation, inputs[2] if len(inputs) > 2 else None)
     zero, count = x.quant.zero_point, macs(a, inputs, outputs)
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
     w = constant(weights).reshape(kh * kw, out_c)
     geometry = geometry_of(a, x, as_conv(weights), out)
+    if x.dtype == "s16":
+        return [step_s16(op, geometry, r, w, bias, count)]
     if x.shape[3] == 1:  # each output channel sees all inputs: a convolution
         return [gemm_step(op, geometry, r, w.T, bias, zero, count)]
     geometry.pop("groups")
@@ -132,6 +163,21 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
         w,
     )
     return [Step(KERNEL, (op.inputs[0],), op.outputs, data, kh * kw * x.shape[3], count)]
+
+
+def step_s16(op: Op, g: dict[str, int], r: Requantization, w: Array, bias: Array, macs: int) -> Step:
+    """A step on int16 activations, weights [taps, out_c]: of the convolution where each output sees all inputs."""
+    if g["in_c"] == 1 or len(w) > MOST_TAPS_S16:
+        return product_step(S16_CONV, op, g, r, w.T, bias, macs)
+    by_fours = g["in_c"] == g["out_c"]  # channels that lie in the kernel's order; the rest as they are
+    n = g["out_c"] // 4 * 4 if by_fours else 0
+    laid = np.concatenate(
+        [w[:, :n].reshape(len(w), -1, 4)[:, :, ORDER].reshape(len(w), -1), w[:, n:]], axis=1
+    )
+    geometry = {name: g[name] for name, _ in GEOMETRY if name != "groups"}
+    params = PARAMS_S16.pack(**geometry, wide=int(r.wide), act_min=r.act_min, act_max=r.act_max)
+    scratch = 2 * len(w) * g["in_c"]
+    return Step(S16, (op.inputs[0],), op.outputs, block(params, channels(r, bias), laid), scratch, macs)
 
 
 def as_conv(weights: Tensor) -> Tensor:

@@ -58,6 +58,17 @@ def multiply_by_quantized_multiplier(
     return rounding_divide_by_pot(doubling_high_mul(shifted, multiplier), right)
 
 
+def reduced(multiplier: NDArray[Any] | int) -> Ints:
+    """The 16 bits of a multiplier that int64 accumulators are multiplied by."""
+    return np.minimum((np.asarray(multiplier, np.int64) + (1 << 15)) >> 16, 0x7FFF)
+
+
+def multiply_wide(x: NDArray[Any], multiplier: NDArray[Any] | int, shift: NDArray[Any] | int) -> Ints:
+    """x * multiplier * 2^(shift - 31) of the 16x8 specification: |x| < 2^47, shift < 8, halves round up."""
+    right = 15 - np.asarray(shift, np.int64)
+    return wrap32((np.asarray(x, np.int64) * reduced(multiplier) + (np.int64(1) << (right - 1))) >> right)
+
+
 def activation_range(activation: str, scale: float, zero_point: int, dtype: str = "s8") -> tuple[int, int]:
     """Clamp bounds of a fused activation in the output's integers."""
     low, high = (0, 255) if dtype == "u8" else (-128, 127) if dtype == "s8" else (-32768, 32767)

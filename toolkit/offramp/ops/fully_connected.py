@@ -1,4 +1,4 @@
-"""FULLY_CONNECTED, int8: a 1x1 convolution over the rows of its input."""
+"""FULLY_CONNECTED, int8 or int16: a 1x1 convolution over the rows of its input."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.ops.conv_2d import gemm_step, general_gemm_step
+from offramp.ops.conv_2d import S16, gemm_step, general_gemm_step
 from offramp.ops.conv_2d_pair import padded
+from offramp.ops.conv_2d_s16 import product_step
 from offramp.ops.doubled import doubled
-from offramp.ops.gemm import MOST_TAPS, Requantization, bias_of, requantization
+from offramp.ops.gemm import MOST_TAPS, Requantization, bias_of, requantization, weighted_types
 from offramp.ops.op import (
     Array,
     Kernel,
@@ -22,7 +23,6 @@ from offramp.ops.op import (
     block,
     constant,
     elements,
-    int8_only,
     present,
 )
 from offramp.ops.work import Product
@@ -63,7 +63,7 @@ class FullyConnected:
 
 
 def shapes(a: FullyConnected, inputs: list[Tensor | None]) -> list[Shape]:
-    int8_only(inputs[0], inputs[1])
+    weighted_types(inputs)
     x, (out_c, k) = present(inputs[0]), present(inputs[1]).shape
     if k > MOST_TAPS:
         raise ShapeError(f"{k} weights for one output, at most {MOST_TAPS}")
@@ -80,8 +80,9 @@ def reference(
     assert values[0] is not None
     centred = values[0].reshape(-1, k).astype(np.float64) - x.quant.zero_point
     acc = (centred @ constant(weights).astype(np.float64).T).astype(np.int64)  # exact below 2^53
-    acc += bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
-    return [requantization(x, weights, out, a.activation)(acc).reshape(out.shape)]
+    bias = inputs[2] if len(inputs) > 2 else None
+    acc += bias_of(bias, out_c)
+    return [requantization(x, weights, out, a.activation, bias)(acc).reshape(out.shape)]
 
 
 def macs(a: FullyConnected, inputs: list[Tensor | None], outputs: list[Tensor]) -> int:
@@ -93,17 +94,22 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     x, weights = present(inputs[0]), present(inputs[1])
     out_c, k = weights.shape
     rows = elements(x.shape) // k
-    r = requantization(x, weights, outputs[0], op.attributes.activation)
+    r = requantization(
+        x, weights, outputs[0], op.attributes.activation, inputs[2] if len(inputs) > 2 else None
+    )
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
     zero, count = x.quant.zero_point, macs(op.attributes, inputs, outputs)
+    ones = "cols out_cols kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
+    sizes = {"rows": rows, "out_rows": rows, "in_c": k, "out_c": out_c, "pad_top": 0, "pad_left": 0}
+    geometry = dict.fromkeys(ones.split(), 1) | sizes
+    if x.dtype == "s16":
+        return [product_step(S16, op, geometry, r, constant(weights), bias, count)]
     if rows == 1 and is_worth_it(out_c, k):
         row = row_step(op, r, constant(weights), bias, zero, count)
         if row is not None:
             return [row]
     chosen = general_gemm_step if rows == 1 and k > MAX_PAIR_DEPTH else gemm_step
-    ones = "cols out_cols kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
-    sizes = {"rows": rows, "out_rows": rows, "in_c": k, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-    return [chosen(op, dict.fromkeys(ones.split(), 1) | sizes, r, constant(weights), bias, zero, count)]
+    return [chosen(op, geometry, r, constant(weights), bias, zero, count)]
 
 
 def is_worth_it(out_c: int, k: int) -> bool:

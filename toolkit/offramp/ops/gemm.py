@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.ir import Tensor
+from offramp.ir import DTYPES, Tensor
 from offramp.ops.fixed_point import (
     activation_range,
     multiply_by_quantized_multiplier,
+    multiply_wide,
     quantize_multiplier,
     wrap32,
 )
-from offramp.ops.op import Array, ShapeError, constant
+from offramp.ops.op import Array, ShapeError, constant, int8_only, integers_only, present
 
 LONGEST_WINDOW = 4096  # ofr_window_is_sane of firmware/src/kernel.h
 MOST_TAPS = 1 << 16  # of one output value: their products fit an int32 sum
+MOST_WIDE_SHIFT = 7  # left, of a multiplier for int64 accumulators
 
 
 @dataclass(frozen=True)
@@ -69,29 +71,60 @@ def pad_before(length: int, out: int, kernel: int, stride: int, dilation: int, p
 
 @dataclass(frozen=True)
 class Requantization:
-    """From int32 accumulators to int8 outputs: one multiplier and shift, or one an output channel."""
+    """From accumulators to outputs: one multiplier and shift, or one an output channel."""
 
     multiplier: Array  # int64[1 or out_c]
     shift: Array
     zero_point: int
     act_min: int
     act_max: int
+    dtype: str = "s8"  # of the outputs
+    wide: bool = False  # accumulators are int64 and multiplied by the upper 16 bits of `multiplier`
 
     def __call__(self, acc: Array) -> Array:
-        """acc [..., out_c] -> int8."""
-        scaled = multiply_by_quantized_multiplier(wrap32(acc), self.multiplier, self.shift)
-        return np.clip(wrap32(scaled + self.zero_point), self.act_min, self.act_max).astype(np.int8)
+        """acc [..., out_c] -> outputs."""
+        if self.wide:
+            scaled = multiply_wide(acc, self.multiplier, self.shift)
+        else:
+            scaled = multiply_by_quantized_multiplier(wrap32(acc), self.multiplier, self.shift)
+        return np.clip(wrap32(scaled + self.zero_point), self.act_min, self.act_max).astype(
+            DTYPES[self.dtype]
+        )
 
 
-def requantization(x: Tensor, weights: Tensor, out: Tensor, activation: str) -> Requantization:
-    """Multipliers as TensorFlow Lite Micro derives them, in double precision."""
+def requantization(
+    x: Tensor, weights: Tensor, out: Tensor, activation: str, bias: Tensor | None = None
+) -> Requantization:
+    """Multipliers as TensorFlow Lite Micro derives them, in double precision.
+
+    Layers on int16 have wide accumulators, but for those with a bias of int32.
+    """
     pairs = [
         quantize_multiplier(float(x.quant.scale) * float(scale) / float(out.quant.scale))
         for scale in weights.quant.scales
     ]
-    low, high = activation_range(activation, out.quant.scale, out.quant.zero_point)
+    low, high = activation_range(activation, out.quant.scale, out.quant.zero_point, out.dtype)
     multiplier, shift = np.array(pairs, np.int64).T
-    return Requantization(multiplier, shift, out.quant.zero_point, low, high)
+    wide = x.dtype == "s16" and (bias is None or bias.dtype == "s64")
+    if wide and shift.max() > MOST_WIDE_SHIFT:
+        raise ShapeError(
+            f"output scale {out.quant.scale:g} is over {1 << MOST_WIDE_SHIFT} times too small for the products"
+        )
+    return Requantization(multiplier, shift, out.quant.zero_point, low, high, out.dtype, wide)
+
+
+def weighted_types(inputs: list[Tensor | None], biases: tuple[str, ...] = ("s32", "s64")) -> None:
+    """Refuses other types than weights of s8 with s8 and a bias of s32, or with s16 and one of `biases`; or f32."""
+    x, weights, *bias = inputs
+    integers_only(x)
+    if present(x).dtype == "f32":
+        int8_only(x, weights)
+        return
+    int8_only(weights)
+    allowed = ("s32",) if present(x).dtype == "s8" else biases
+    for b in bias:
+        if b is not None and b.dtype not in allowed:
+            raise ShapeError(f"bias {b.name} is {b.dtype}, {' or '.join(allowed)} is needed")
 
 
 def bias_of(bias: Tensor | None, out_c: int) -> Array:

@@ -1,4 +1,4 @@
-"""MEAN, int8, over any axes: a sum, then one requantization whose multiplier holds the division."""
+"""MEAN, int8 or int16, over any axes: a sum, then one requantization whose multiplier holds the division."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from offramp.ir import Op, Tensor
-from offramp.ops.fixed_point import multiply_by_quantized_multiplier, quantize_multiplier, wrap32
+from offramp.ir import DTYPES, Op, Tensor
+from offramp.ops.fixed_point import (
+    activation_range,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    wrap32,
+)
 from offramp.ops.op import (
     Array,
     Kernel,
@@ -19,7 +24,7 @@ from offramp.ops.op import (
     ShapeError,
     Step,
     elements,
-    int8_only,
+    integers_only,
     present,
 )
 from offramp.ops.strided_copy import contiguous
@@ -47,6 +52,7 @@ def work(n: Mapping[str, Any]) -> dict[str, int]:
 
 
 KERNEL = Kernel("generic", "mean", 0x0108, 1, PARAMS, work=work)
+S16 = Kernel("generic", "mean_s16", 0x0146, 1, PARAMS, work=work)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Mean:
 
 def shapes(a: Mean, inputs: list[Tensor | None]) -> list[Shape]:
     x = present(inputs[0])
-    int8_only(x)
+    integers_only(x)
     if any(not 0 <= i < len(x.shape) for i in a.axes):
         raise ShapeError(f"axes {a.axes} of {x.shape}")
     kept = [1 if i in a.axes else n for i, n in enumerate(x.shape) if a.keep_dims or i not in a.axes]
@@ -79,7 +85,7 @@ def reference(
     count = elements(tuple(x.shape[i] for i in a.axes))
     total = values[0].sum(axis=a.axes, dtype=np.int64, keepdims=a.keep_dims) - count * x.quant.zero_point
     q = multiply_by_quantized_multiplier(wrap32(total), *multiplier_of(x, out, count)) + out.quant.zero_point
-    return [np.clip(q, -128, 127).astype(np.int8)]
+    return [np.clip(q, *activation_range("none", 1.0, 0, out.dtype)).astype(DTYPES[out.dtype])]
 
 
 def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
@@ -111,7 +117,7 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
         shift=shift,
         out_zero_point=out.quant.zero_point,
     )
-    return [Step(KERNEL, (op.inputs[0],), op.outputs, params)]
+    return [Step(S16 if x.dtype == "s16" else KERNEL, (op.inputs[0],), op.outputs, params)]
 
 
 OP = OpType("mean", Mean, shapes, reference, steps)

@@ -1,4 +1,4 @@
-"""MUL, int8: one product of centred values, requantized."""
+"""MUL, int8 or int16: one product of centred values, requantized."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.ir import Op, Tensor
+from offramp.ir import DTYPES, Op, Tensor
 from offramp.ops import broadcast
 from offramp.ops.fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier
 from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, present
@@ -24,6 +24,7 @@ PARAMS = Params(
     ],
 )
 KERNEL = Kernel("generic", "mul", 0x0107, 1, PARAMS, in_place=3, work=broadcast.work)
+S16 = Kernel("generic", "mul_s16", 0x0145, 1, PARAMS, in_place=3, work=broadcast.work)
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,8 @@ def reference(
         values[1].astype(np.int64) - right.quant.zero_point
     )
     q = multiply_by_quantized_multiplier(product, *multiplier_of(left, right, out)) + out.quant.zero_point
-    return [
-        np.clip(q, *activation_range(a.activation, out.quant.scale, out.quant.zero_point)).astype(np.int8)
-    ]
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point, out.dtype)
+    return [np.clip(q, low, high).astype(DTYPES[out.dtype])]
 
 
 def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
@@ -59,7 +59,7 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     if axes is None:
         return None
     multiplier, shift = multiplier_of(left, right, out)
-    low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point)
+    low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point, out.dtype)
     params = PARAMS.pack(
         **axes,
         multiplier=multiplier,
@@ -69,7 +69,7 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
         act_min=low,
         act_max=high,
     )
-    return [Step(KERNEL, op.inputs, op.outputs, params)]
+    return [Step(S16 if out.dtype == "s16" else KERNEL, op.inputs, op.outputs, params)]
 
 
 OP = OpType("mul", Mul, shapes, reference, steps)

@@ -174,6 +174,17 @@ def int8_only(*tensors: Tensor | None) -> None:
             raise ShapeError(f"tensor {t.name} is {t.dtype}, s8 is needed")
 
 
+def integers_only(*tensors: Tensor | None) -> None:
+    """Refuses other types than s8 and s16, and a mixture of the two; a float graph's are f32."""
+    found = {t.dtype: t for t in tensors if t is not None}
+    for dtype, tensor in found.items():
+        if dtype not in ("s8", "s16", "f32"):
+            raise ShapeError(f"tensor {tensor.name} is {dtype}, s8 or s16 is needed")
+    if len(found) > 1:
+        pair = " and ".join(f"{t.name} ({dtype})" for dtype, t in found.items())
+        raise ShapeError(f"{pair}: one type is needed")
+
+
 def block(*parts: bytes | Array) -> bytes:
     """Parts of a parameter block, each aligned to 4 bytes."""
     out = b""

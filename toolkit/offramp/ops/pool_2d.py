@@ -1,4 +1,4 @@
-"""AVERAGE_POOL_2D and MAX_POOL_2D, int8."""
+"""AVERAGE_POOL_2D and MAX_POOL_2D, int8 or int16."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.ir import Op, Tensor
+from offramp.ir import DTYPES, Op, Tensor
 from offramp.ops.fixed_point import activation_range
 from offramp.ops.gemm import Window, im2col, output_length, pad_before
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, int8_only, present
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, integers_only, present
 from offramp.ops.work import Windows
 
 FIELDS = [
@@ -29,6 +29,9 @@ FIELDS = [
 ]
 AVERAGE = Kernel("generic", "average_pool_2d", 0x0103, 1, Params("average_pool_2d", FIELDS), work=Windows())
 MAX = Kernel("generic", "max_pool_2d", 0x0104, 1, Params("max_pool_2d", FIELDS), work=Windows())
+AVERAGE_S16 = Kernel("generic", "average_pool_2d_s16", 0x0142, 1, AVERAGE.params, work=Windows())
+MAX_S16 = Kernel("generic", "max_pool_2d_s16", 0x0143, 1, MAX.params, work=Windows())
+OF_S16 = {AVERAGE.id: AVERAGE_S16, MAX.id: MAX_S16}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Pool:
 
 
 def shapes(a: Pool, inputs: list[Tensor | None]) -> list[Shape]:
-    int8_only(inputs[0])
+    integers_only(inputs[0])
     n, h, w, c = present(inputs[0]).shape
     return [
         (
@@ -76,8 +79,8 @@ def average_reference(
     count = windows(a, x, out, np.ones_like(values[0]), 0).sum(axis=3)  # padding does not count
     half = count // 2
     mean = np.where(total > 0, (total + half) // count, -((-total + half) // count))
-    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point)
-    return [np.clip(mean, low, high).astype(np.int8)]
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point, out.dtype)
+    return [np.clip(mean, low, high).astype(DTYPES[out.dtype])]
 
 
 def max_reference(
@@ -85,15 +88,17 @@ def max_reference(
 ) -> list[Array]:
     x, out = present(inputs[0]), outputs[0]
     assert values[0] is not None
-    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point)
-    return [np.clip(windows(a, x, out, values[0], -128).max(axis=3), low, high).astype(np.int8)]
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point, out.dtype)
+    largest = windows(a, x, out, values[0], -32768).max(axis=3)
+    return [np.clip(largest, low, high).astype(DTYPES[out.dtype])]
 
 
 def steps_of(kernel: Kernel, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
     a: Pool = op.attributes
     x, out = present(inputs[0]), outputs[0]
+    kernel = OF_S16[kernel.id] if x.dtype == "s16" else kernel
     pad_top, pad_left = padding_of(a, x, out)
-    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point)
+    low, high = activation_range(a.activation, out.quant.scale, out.quant.zero_point, out.dtype)
     params = kernel.params.pack(
         rows=x.shape[1],
         cols=x.shape[2],

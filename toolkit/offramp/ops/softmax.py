@@ -1,4 +1,7 @@
-"""SOFTMAX, int8 to int8, over the last axis: gemmlowp's fixed-point exponential as a host-made table."""
+"""SOFTMAX over the last axis. int8 to int8, scale 1/256 and zero point -128: gemmlowp's exponential as a table.
+
+int16 to int16, scale 1/32768 and zero point 0: softmax_s16.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from offramp.ir import Op, Tensor
+from offramp.ops import softmax_s16
 from offramp.ops.fixed_point import (
     Ints,
     doubling_high_mul,
@@ -28,7 +32,7 @@ from offramp.ops.op import (
     Step,
     block,
     elements,
-    int8_only,
+    integers_only,
     present,
 )
 
@@ -53,10 +57,11 @@ class Softmax:
 
 
 def shapes(a: Softmax, inputs: list[Tensor | None]) -> list[Shape]:
-    int8_only(inputs[0])
-    depth = present(inputs[0]).shape[-1]
-    if depth > LONGEST:
-        raise ShapeError(f"{depth} values in a row, at most {LONGEST}")
+    integers_only(inputs[0])
+    x = present(inputs[0])
+    depth, longest = x.shape[-1], softmax_s16.LONGEST if x.dtype == "s16" else LONGEST
+    if depth > longest:
+        raise ShapeError(f"{depth} values in a row, at most {longest}")
     return [present(inputs[0]).shape]
 
 
@@ -82,6 +87,8 @@ def reference(
 ) -> list[Array]:
     x = present(inputs[0])
     assert values[0] is not None
+    if x.dtype == "s16":
+        return [softmax_s16.reference(a.beta, x, outputs[0], values[0])]
     table = np.zeros(256, np.int64)
     known = exp_table(a, x)
     table[: len(known)] = known
@@ -98,6 +105,8 @@ def reference(
 
 def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
     x = present(inputs[0])
+    if x.dtype == "s16":
+        return [softmax_s16.step(op.attributes.beta, op, x, outputs[0])]
     table = exp_table(op.attributes, x)
     depth = x.shape[-1]
     params = PARAMS.pack(depth=depth, rows=elements(x.shape) // depth, n_table=len(table))

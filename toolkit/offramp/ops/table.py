@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from offramp.ir import DTYPES, Op, Tensor
+from offramp.ops.fixed_point import activation_range
 from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, present
 
 PARAMS = Params("table", [("values", "u8[256]")])  # indexed by the input's bits
@@ -18,13 +19,27 @@ KERNEL = Kernel("generic", "table", 0x0110, 1, PARAMS, in_place=1)
 Function = Callable[[Any, Tensor, Tensor, Array], Array]
 
 
-def pointwise(kind: str, attributes: type, function: Function, dtypes: tuple[str, ...] = ("s8",)) -> OpType:
-    """The row of an operator that maps each value of its one input to one of its output."""
+# (op, input, output) -> the step of an op with an int16 input or output
+StepS16 = Callable[[Op, Tensor, Tensor], Step | None]
+
+
+def pointwise(
+    kind: str,
+    attributes: type,
+    function: Function,
+    dtypes: tuple[str, ...] = ("s8",),
+    s16: StepS16 | None = None,
+) -> OpType:
+    """The row of an operator that maps each value of its one input to one of its output.
+
+    With `s16` int16 is allowed too; that makes the step where a table would be too large.
+    """
+    allowed = (*dtypes, "s16") if s16 else dtypes
 
     def shapes(a: Any, inputs: list[Tensor | None]) -> list[Shape]:
         x = present(inputs[0])
-        if x.dtype not in (*dtypes, "f32"):
-            raise ShapeError(f"tensor {x.name} is {x.dtype}, {' or '.join(dtypes)} is needed")
+        if x.dtype not in (*allowed, "f32"):
+            raise ShapeError(f"tensor {x.name} is {x.dtype}, {' or '.join(allowed)} is needed")
         return [x.shape]
 
     def reference(
@@ -37,6 +52,9 @@ def pointwise(kind: str, attributes: type, function: Function, dtypes: tuple[str
 
     def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
         x, out = present(inputs[0]), outputs[0]
+        if "s16" in (x.dtype, out.dtype):
+            step = s16(op, x, out) if s16 else None
+            return [step] if step else None
         bits = np.arange(256, dtype=np.uint8).view(DTYPES[x.dtype]).astype(np.int64)
         table = clamped(function(op.attributes, x, out, bits), out.dtype)
         return [Step(KERNEL, op.inputs, op.outputs, PARAMS.pack(values=table.view(np.uint8).tolist()))]
@@ -57,8 +75,7 @@ def looked_up(a: Table, x: Tensor, out: Tensor, values: Array) -> Array:
 
 
 def clamped(values: Array, dtype: str) -> Array:
-    low, high = (0, 255) if dtype == "u8" else (-128, 127)
-    return np.clip(values, low, high).astype(DTYPES[dtype])
+    return np.clip(values, *activation_range("none", 1.0, 0, dtype)).astype(DTYPES[dtype])
 
 
 OP = pointwise("table", Table, looked_up, ("s8", "u8"))

@@ -71,20 +71,20 @@ def check_operands(graph: Graph, op: Op, known: set[int], where: str) -> None:
     for i in (*op.inputs, *op.outputs):
         if (
             i >= 0
-            and graph.tensors[i].dtype in ("s8", "u8")
+            and graph.tensors[i].dtype in RANGES
             and graph.tensors[i].quantization is None
             and i in known
         ):
             raise UserError(
                 f"{where}: {op.kind} ({op.name}): tensor {graph.tensors[i].name} has no scale and zero point",
-                "export the model with full int8 quantization",
+                "export the model with full integer quantization",
             )
     for i in (*op.inputs, *op.outputs):
         if i >= 0:
             check_quantization(graph.tensors[i], f"{where}: {op.kind} ({op.name})")
 
 
-RANGES = {"s8": (-128, 127), "u8": (0, 255), "s16": (-32768, 32767)}
+RANGES = {"s8": (-128, 127), "u8": (0, 255), "s16": (0, 0)}  # of zero points
 
 
 def check_quantization(tensor: Tensor, where: str) -> None:

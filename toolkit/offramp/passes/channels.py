@@ -16,7 +16,7 @@ from offramp.ir import Graph, Op, Quantization, Tensor
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import Requantization, bias_of, requantization
 from offramp.ops.op import Array, constant
-from offramp.passes.bounds import TABLES, Bounds, bounds
+from offramp.passes.bounds import EIGHT_BITS, TABLES, Bounds, bounds
 from offramp.passes.rewrite import with_op, with_tensors
 
 WEIGHTED = ("conv_2d", "depthwise_conv_2d", "fully_connected")
@@ -170,7 +170,9 @@ class Channels:
         )
 
     def read(self, op: Op) -> None:
-        if op.kind in ("conv_2d", "fully_connected") and self.is_terminal(op):
+        if any(self.graph.tensors[t].dtype not in EIGHT_BITS for t in (*op.inputs[:1], *op.outputs)):
+            self.hold(*op.inputs, *op.outputs)
+        elif op.kind in ("conv_2d", "fully_connected") and self.is_terminal(op):
             self.terminals.append(self.terminal(op))
         elif op.kind == "depthwise_conv_2d":
             n, m = len(self.held[op.inputs[0]]), len(self.held[op.outputs[0]])

@@ -14,7 +14,7 @@ from offramp.ops.pad import Pad
 from offramp.ops.reshape import Reshape
 from offramp.ops.table import Table
 from offramp.ops.transpose import Transpose
-from offramp.passes.bounds import TABLES, bounds, table_of
+from offramp.passes.bounds import EIGHT_BITS, TABLES, bounds, table_of
 from offramp.passes.rewrite import with_op, with_tensors, without
 
 CLAMPING = (
@@ -69,7 +69,7 @@ def drop_identity(graph: Graph, at: int) -> Graph | None:
     a = op.attributes
     if op.kind == "transpose" and a.order != tuple(range(len(a.order))):
         return None
-    if op.kind in TABLES and not keeps_values(graph, op):
+    if op.kind in TABLES and (x.dtype not in EIGHT_BITS or not keeps_values(graph, op)):
         return None
     return without(graph, at)
 
@@ -176,6 +176,8 @@ def merge_tables(graph: Graph, at: int) -> Graph | None:
     if before is None or before.kind not in TABLES:
         return None
     x, between, out = (graph.tensors[i] for i in (before.inputs[0], op.inputs[0], op.outputs[0]))
+    if any(t.dtype not in EIGHT_BITS for t in (x, between, out)):
+        return None
     first, second = table_of(before, x, between), table_of(op, between, out)
     composed = second[first.astype(np.int64) - (0 if between.dtype == "u8" else -128)]
     by_bits = composed if x.dtype == "u8" else np.roll(composed, 128)

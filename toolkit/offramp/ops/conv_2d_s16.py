@@ -1,0 +1,80 @@
+"""CONV_2D and FULLY_CONNECTED on int16 activations: weights int8, accumulators of 64 bits or, with a bias of int32, 32.
+
+Activations have zero point 0. The specification is TensorFlow Lite's 16x8: a bias of int64 asks for int64 sums and
+multipliers of 16 bits, a bias of int32 (or none) for int32 sums, which wrap, and whole multipliers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from offramp.ir import Op
+from offramp.ops.conv_2d_pair import padded
+from offramp.ops.fixed_point import reduced
+from offramp.ops.gemm import Requantization
+from offramp.ops.op import Array, Kernel, Params, Step, block
+from offramp.ops.work import Product
+
+ROUND = 4  # taps multiplied in one round
+# By fours: two half words that one instruction takes out of a word of weights.
+ORDER = (0, 2, 1, 3)
+
+
+def declare(fields: list[tuple[str, str]]) -> Kernel:
+    """The kernel, whose fixed struct begins with the fields of a convolution's geometry."""
+    return Kernel(
+        "generic",
+        "conv_2d_s16",
+        0x0140,
+        1,
+        Params(
+            "conv_2d_s16",
+            [
+                *fields,
+                ("wide", "u16"),  # 1: sums of 64 bits, multipliers of 16
+                ("act_min", "s16"),
+                ("act_max", "s16"),
+            ],
+        ),
+        tables=(
+            "for each channel s32 bias[2] (64 bits), s32 multiplier, s32 shift; where wide the shift is to the right, "
+            "8 to 46; s8 weights[out_c][k], k = kernel_h * kernel_w * in_c / groups rounded up to 4 with zeros, "
+            "each four in the order 0, 2, 1, 3"
+        ),
+        work=work,
+    )
+
+
+def work(n: Any) -> dict[str, int]:
+    found = Product(2, 2, ROUND, direct=n["in_c"] % ROUND == 0)(n)
+    return found | {"products": found["products"] + found.pop("partial"), "rest": 0}
+
+
+def channels(r: Requantization, bias: Array) -> Array:
+    """The table of a layer's channels: int32 [out_c, 4]."""
+    multiplier, shift = (np.broadcast_to(x, bias.shape).astype(np.int64) for x in (r.multiplier, r.shift))
+    if r.wide:
+        multiplier, shift = reduced(multiplier), 15 - shift
+    parts = [bias & 0xFFFFFFFF, bias >> 32, multiplier, shift]
+    return np.stack(parts, axis=1).astype(np.uint32).view(np.int32)
+
+
+def ordered(weights: Array) -> Array:
+    """Weights [out_c, k] padded to fours, in the kernels' order."""
+    w = padded(weights, 1, ROUND)
+    laid: Array = w.reshape(len(w), -1, ROUND)[:, :, ORDER].reshape(len(w), -1)
+    return laid
+
+
+def product_step(
+    kernel: Kernel, op: Op, g: dict[str, int], r: Requantization, weights: Array, bias: Array, macs: int
+) -> Step:
+    """A step of the kernel, weights [out_c, k]."""
+    w = ordered(weights.reshape(len(weights), -1))
+    params = kernel.params.pack(**g, wide=int(r.wide), act_min=r.act_min, act_max=r.act_max)
+    ones = all(g[n] == 1 for n in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
+    direct = ones and g["in_c"] % ROUND == 0
+    scratch = 0 if direct else 2 * 2 * w.shape[1]
+    return Step(kernel, (op.inputs[0],), op.outputs, block(params, channels(r, bias), w), scratch, macs)
