@@ -69,7 +69,7 @@ def dequantize(seed: int) -> Cases:
 
 def one_scale(seed: int) -> Cases:
     """FULLY_CONNECTED with int4 weights: those cases that have one scale for all channels."""
-    for case in fully_connected(seed, INT4):
+    for case in itertools.chain(fully_connected(seed, INT4), fully_connected(seed + 100, INT4)):
         if int(case.name.split("_")[2]) % 3 != 2:
             yield case
 

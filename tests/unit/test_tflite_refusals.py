@@ -42,10 +42,16 @@ CASES = {
         "x is s8, output y is s16",
     ),
     "wide quantize": (
-        [int8("x", 4), Tensor("y", (4,), "int16", 0.1, 0)],
+        [int8("x", 4), Tensor("y", (4,), "int32", 0.1, 0)],
         [("QUANTIZE", "x", "y")],
         {},
-        "output y is s16, s8 or u8 is needed",
+        "output y is s32, s8, u8 or s16 is needed",
+    ),
+    "computed int4": (
+        [int8("x", 4), Tensor("y", (4,), "int4", 0.1, 0)],
+        [("QUANTIZE", "x", "y")],
+        {},
+        "tensor y is computed in int4, only constants may be",
     ),
     "fused activation": (
         [int8("x", 1, 4), int8("y", 1, 8)],

@@ -58,7 +58,8 @@ def channels(r: Requantization, bias: Array) -> Array:
     if r.wide:
         multiplier, shift = reduced(multiplier), 15 - shift
     parts = [bias & 0xFFFFFFFF, bias >> 32, multiplier, shift]
-    return np.stack(parts, axis=1).astype(np.uint32).view(np.int32)
+    table: Array = np.stack(parts, axis=1).astype(np.uint32).view(np.int32)
+    return table
 
 
 def ordered(weights: Array) -> Array:

@@ -142,6 +142,7 @@ REAL: dict[str, Real] = {
     "conv_2d": conv_2d,
     "depthwise_conv_2d": depthwise_conv_2d,
     "fully_connected": fully_connected,
+    "dynamic_fully_connected": fully_connected,
     "average_pool_2d": average_pool_2d,
     "max_pool_2d": max_pool_2d,
     "add": two_inputs(np.add),

@@ -1,0 +1,43 @@
+"""Int16 activations, int4 weights and dynamic layers: references equal to the oracle, kernels to the references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offramp.frontends import tflite
+from offramp.ops.verify import verify
+from offramp.reference import Reference
+from tests.oracle import int16
+from tests.reference.test_ops import LEAST_CASES, SEED, as_oracle, at_edges
+
+SHARE = 5  # one case in so many by default, all in a soak
+each_op = pytest.mark.parametrize("op", int16.OPS)
+
+
+def check_reference(op: str, step: int) -> None:
+    for case in list(int16.OPS[op](SEED))[::step]:
+        graph = tflite.load(case.model, case.name)
+        verify(graph, case.name)
+        reference = Reference(graph)
+        for row, expected in zip(case.rows, case.expected(), strict=True):
+            found = reference.run(at_edges(graph, row))
+            for tensor, value, right in zip(graph.outputs, found, expected, strict=True):
+                mine = as_oracle(graph.tensors[tensor], value, right.dtype)
+                assert mine.shape == right.shape and mine.dtype == right.dtype, case.name
+                np.testing.assert_array_equal(mine, right, case.name)
+
+
+@each_op
+def test_reference_equals_oracle(op: str) -> None:
+    check_reference(op, SHARE)
+
+
+@pytest.mark.soak
+@each_op
+def test_reference_equals_oracle_in_full(op: str) -> None:
+    check_reference(op, 1)
+
+
+def test_grids_are_large_enough() -> None:
+    assert {op: n for op, grid in int16.OPS.items() if (n := len(list(grid(SEED)))) < LEAST_CASES} == {}
