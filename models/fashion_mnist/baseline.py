@@ -1,0 +1,141 @@
+"""The float network that compression starts from: a residual network of 278,000 parameters, in PyTorch.
+
+This is what a user brings. `python baseline.py` trains it and writes `baseline.ofg`; `recipe.toml` compresses it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+HERE = Path(__file__).resolve().parent
+DATA = Path("/usr/share/datasets/fashion-mnist")
+SEED = 1
+VALIDATION_SAMPLES = 5000
+BATCH = 128
+PEAK_LEARNING_RATE = 0.15
+WEIGHT_DECAY = 5e-4
+LABEL_SMOOTHING = 0.05
+MAX_SHIFT = 2
+WIDTHS = (16, 32, 64, 80)
+
+
+def conv(in_c: int, out_c: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(in_c, out_c, 3, stride, 1, bias=False), nn.BatchNorm2d(out_c))
+
+
+class Block(nn.Module):
+    """Two convolutions around which the input is added."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.first, self.second = conv(c, c), conv(c, c)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class Baseline(nn.Module):
+    """[n,1,28,28] in 0..1 -> logits [n,10]."""
+
+    def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
+        super().__init__()
+        self.stem = conv(1, widths[0])
+        self.downs = nn.ModuleList(conv(a, b, 2) for a, b in itertools.pairwise(widths))
+        self.blocks = nn.ModuleList(Block(c) for c in widths[1:])
+        self.head = nn.Linear(widths[-1], 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.stem(x))
+        for down, block in zip(self.downs, self.blocks, strict=True):
+            x = block(F.relu(down(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def read_idx(name: str) -> np.ndarray:
+    """Images uint8[n,28,28] or labels uint8[n] from the data set's own format."""
+    raw = gzip.decompress((DATA / name).read_bytes())
+    dims = raw[3]
+    shape = np.frombuffer(raw, ">u4", dims, 4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
+
+
+def as_float(images: np.ndarray) -> torch.Tensor:
+    """float32 [n,1,28,28] in 0..1."""
+    return torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
+
+
+def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image mirrored at random and shifted by up to MAX_SHIFT pixels, black moving in."""
+    n, side = len(images), images.shape[-1]
+    mirrored = torch.rand(n, 1, generator=generator) < 0.5
+    rows, columns = torch.randint(0, 2 * MAX_SHIFT + 1, (2, n, 1), generator=generator) + torch.arange(side)
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    padded = F.pad(images[:, 0], (MAX_SHIFT,) * 4)
+    return padded[torch.arange(n).view(n, 1, 1), rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+
+def train(net: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: int) -> None:
+    generator = torch.Generator().manual_seed(SEED)
+    steps = len(images) // BATCH
+    optimizer = torch.optim.SGD(
+        net.parameters(), PEAK_LEARNING_RATE, momentum=0.9, weight_decay=WEIGHT_DECAY, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, PEAK_LEARNING_RATE, total_steps=epochs * steps, pct_start=0.2
+    )
+    net.train()
+    start = time.monotonic()
+    for epoch in range(epochs):
+        order = torch.randperm(len(images), generator=generator)
+        total = 0.0
+        for step in range(steps):
+            batch = order[step * BATCH : (step + 1) * BATCH]
+            x = augment(images[batch], generator).contiguous(memory_format=torch.channels_last)
+            loss = F.cross_entropy(net(x), labels[batch], label_smoothing=LABEL_SMOOTHING)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        print(
+            f"epoch {epoch + 1}/{epochs} loss {total / steps:.4f} {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+    net.eval()
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
+    logits = torch.cat([net(part) for part in as_float(images).split(500)])
+    return float((logits.argmax(1).numpy() == labels).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: this file's)")
+    parser.add_argument("--epochs", type=int, default=24)
+    arguments = parser.parse_args()
+    torch.manual_seed(SEED)
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True)
+    images, labels = read_idx("train-images-idx3-ubyte.gz"), read_idx("train-labels-idx1-ubyte.gz")
+    order = np.random.default_rng(SEED).permutation(len(images))
+    held_out, kept = order[:VALIDATION_SAMPLES], order[VALIDATION_SAMPLES:]
+    net = Baseline().to(memory_format=torch.channels_last)
+    print(sum(p.numel() for p in net.parameters()), "parameters", flush=True)
+    train(net, as_float(images[kept]), torch.from_numpy(labels[kept].astype(np.int64)), arguments.epochs)
+    print(f"validation {100 * accuracy(net, images[held_out], labels[held_out]):.2f} %")
+    torch.save(net.state_dict(), arguments.out / "baseline.pt")
+
+
+if __name__ == "__main__":
+    main()

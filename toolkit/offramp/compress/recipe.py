@@ -1,0 +1,251 @@
+"""A recipe: which model, on which data, made smaller by which steps; read from TOML and checked before work begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from offramp.compress.data import Source
+from offramp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a step trains; 0 epochs: it does not."""
+
+    epochs: float = 0.0
+    rate: float = 0.05  # the highest of the one-cycle schedule
+    batch: int = 128
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    augment: tuple[str, ...] = ()  # mirror, shift:PIXELS
+    teachers: tuple[
+        str, ...
+    ] = ()  # models, or variants of this recipe, whose outputs the network learns beside labels
+    temperature: float = 4.0
+    teacher_weight: float = 0.7  # of the teachers' part of the loss
+
+
+@dataclass(frozen=True)
+class Train(Training):
+    """Trains the float network as it stands."""
+
+
+@dataclass(frozen=True)
+class Student(Training):
+    """A new network of the same shape with this share of the channels, trained from random weights."""
+
+    width: float = 0.5
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Prune(Training):
+    """Removes whole channels until this share of the parameters or of the MACs is left."""
+
+    parameters: float | None = None
+    macs: float | None = None
+    rounds: int = 4
+    round_to: int = 4
+
+
+@dataclass(frozen=True)
+class Sparsify(Training):
+    """Sets weights to zero, gradually while training."""
+
+    zeros: float = 0.9
+    pattern: str = "unstructured"  # 1x4, or N:M such as 2:4
+
+
+@dataclass(frozen=True)
+class Binary(Training):
+    """Weights and activations of one bit in these hidden convolutions."""
+
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quantize(Training):
+    """Integers. With epochs it trains with the integers' own arithmetic (quantization-aware)."""
+
+    bits: int = 8  # of weights
+    activations: int = 8
+    layers: Mapping[str, int] = field(default_factory=dict)  # bits of weights by layer
+    per_group: bool = False  # at 4 bits: a factor for each 32 weights
+    method: str = "mse"  # minmax, percentile, mse
+    rows: int = 500  # for calibration
+    bias_correction: bool = True
+    dynamic: tuple[str, ...] = ()  # fully connected layers whose input range is found at run time
+
+
+@dataclass(frozen=True)
+class Mixed(Training):
+    """The cheapest bits for each layer under a floor or a ceiling."""
+
+    lost_points: float | None = None  # of accuracy on the validation rows, against float
+    flash_bytes: int | None = None
+    choices: tuple[int, ...] = (4, 8)
+    rows: int = 500
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Two plans over one set of weights: four bits first, eight where the answer is unsure."""
+
+    lost_points: float = 0.3
+
+
+@dataclass(frozen=True)
+class Family:
+    """This variant with others of the recipe as members, in one blob."""
+
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """This variant and others run together, their outputs averaged."""
+
+    members: tuple[str, ...] = ()
+
+
+Step = Train | Student | Prune | Sparsify | Binary | Quantize | Mixed | Nested | Family | Ensemble
+STEPS: dict[str, type] = {cls.__name__.lower(): cls for cls in get_args(Step)}
+
+
+@dataclass(frozen=True)
+class Variant:
+    steps: tuple[Any, ...]
+    model: str = ""  # instead of the recipe's
+
+
+@dataclass(frozen=True)
+class InputQuantization:
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """What `offramp search` tries; each entry of `space` is [low, high] or a list of choices."""
+
+    trials: int = 40
+    population: int = 10
+    seed: int = 1
+    objectives: tuple[str, ...] = ("accuracy", "blob_bytes", "instructions")
+    epochs: float = 1.0
+    space: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    folder: Path  # relative paths in the recipe count from here
+    model: str
+    variants: Mapping[str, Variant]
+    data: Source | None = None
+    input: InputQuantization | None = None
+    board: str = "mps2_an386"
+    search: Search | None = None
+
+    def variant(self, name: str) -> Variant:
+        if name not in self.variants:
+            raise UserError(
+                f"{self.name}: no variant {name}; there are {', '.join(self.variants)}",
+                f"try --variant {nearest(name, self.variants)}",
+            )
+        return self.variants[name]
+
+
+def load_recipe(path: Path) -> Recipe:
+    """UserError names a key that is unknown, missing or of a wrong type, and the nearest known one."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}", "mend the TOML") from error
+    table = {"name": path.stem, **table, "folder": path.parent}
+    variants = {
+        name: variant_of(entry, f"{path}: variant {name}") for name, entry in table.pop("variant", {}).items()
+    }
+    if not variants and "search" not in table:
+        raise UserError(f"{path}: no variant", 'add [variant.NAME] with steps = [{do = "quantize"}]')
+    recipe: Recipe = fill(Recipe, {**table, "variants": variants}, str(path))
+    for name, variant in recipe.variants.items():
+        check_references(recipe, name, variant, path)
+    return recipe
+
+
+def variant_of(entry: Any, where: str) -> Variant:
+    if not isinstance(entry, dict) or not entry.get("steps"):
+        raise UserError(f"{where}: no steps", 'steps = [{do = "quantize"}] is the least')
+    steps = tuple(step_of(step, f"{where}, step {i + 1}") for i, step in enumerate(entry["steps"]))
+    found: Variant = fill(Variant, {**entry, "steps": steps}, where)
+    return found
+
+
+def step_of(entry: Any, where: str) -> Any:
+    kind = entry.get("do") if isinstance(entry, dict) else None
+    if kind not in STEPS:
+        raise UserError(
+            f"{where}: do = {kind!r} is unknown",
+            f"try {nearest(str(kind), STEPS)}; known: {', '.join(STEPS)}",
+        )
+    return fill(STEPS[kind], {k: v for k, v in entry.items() if k != "do"}, f"{where} ({kind})")
+
+
+def check_references(recipe: Recipe, name: str, variant: Variant, path: Path) -> None:
+    """Members must be variants that stand before this one."""
+    before = list(recipe.variants)[: list(recipe.variants).index(name)]
+    for step in variant.steps:
+        for member in getattr(step, "members", ()):
+            if member not in before:
+                raise UserError(
+                    f"{path}: variant {name} names {member}, which does not stand before it",
+                    f"variants before it: {', '.join(before) or 'none'}",
+                )
+
+
+def fill(cls: type, table: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from a table's values, each checked against its field's type."""
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    hints = get_type_hints(cls)
+    for key in table:
+        if key not in known:
+            raise UserError(f"{where}: unknown key {key}", f"did you mean {nearest(key, known)}?")
+    for f in known.values():
+        needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if needed and f.name not in table:
+            raise UserError(f"{where}: {f.name} is missing", f"add {f.name} = …")
+    return cls(**{key: converted(value, hints[key], f"{where}: {key}") for key, value in table.items()})
+
+
+def converted(value: Any, hint: Any, where: str) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return None if value is None else converted(value, kinds[0], where)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return fill(hint, value, where)  # type: ignore[arg-type]
+    origin = get_origin(hint) or hint
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(converted(item, get_args(hint)[0], where) for item in value)
+    if origin is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wanted = dict if origin is Mapping else origin
+    if hint is Any or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):
+        return value
+    raise UserError(
+        f"{where} is {value!r}, {getattr(origin, '__name__', origin)} is needed", "correct the recipe"
+    )
+
+
+def nearest(word: str, known: Any) -> str:
+    names = [str(name) for name in known]
+    return (difflib.get_close_matches(word, names, n=1, cutoff=0.0) or names)[0]
