@@ -1,0 +1,1 @@
+"""Search: many variants of a recipe tried, those kept that no other beats in every objective."""

@@ -1,0 +1,87 @@
+"""What a search may vary, and the steps that a choice means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from offramp.compress.recipe import Prune, Quantize, Search, Sparsify, Student, nearest
+from offramp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Choices:
+    values: tuple[Any, ...]
+
+
+# Key of [search.space] -> what it means.
+KEYS = {
+    "width": "share of the channels of a new student",
+    "parameters": "share of the parameters that pruning leaves",
+    "macs": "share of the MACs that pruning leaves",
+    "zeros": "share of the weights that are zero",
+    "pattern": "of the zeros: unstructured, 1x4 or N:M",
+    "bits": "of weights: 8 or 4",
+    "activations": "bits of activations: 8 or 16",
+    "per_group": "a factor for each 32 weights of 4 bits",
+}
+OBJECTIVES = {
+    "accuracy": "maximize",
+    "blob_bytes": "minimize",
+    "instructions": "minimize",
+    "arena_bytes": "minimize",
+}
+
+
+def space_of(search: Search) -> dict[str, Range | Choices]:
+    """UserError where a key is unknown, a range is empty, or an objective does not exist."""
+    for name in search.objectives:
+        if name not in OBJECTIVES:
+            raise UserError(
+                f"search: objective {name} is unknown", f"did you mean {nearest(name, OBJECTIVES)}?"
+            )
+    if not search.space:
+        raise UserError("search: the space is empty", "add [search.space] with " + ", ".join(KEYS))
+    return {key: entry_of(key, value) for key, value in sorted(search.space.items())}
+
+
+def entry_of(key: str, value: Any) -> Range | Choices:
+    if key not in KEYS:
+        raise UserError(f"search.space: unknown key {key}", f"did you mean {nearest(key, KEYS)}?")
+    if not isinstance(value, list) or not value:
+        raise UserError(f"search.space: {key} is {value!r}", "two numbers [low, high] or a list of choices")
+    if len(value) == 2 and all(isinstance(v, float) for v in value):
+        if not value[0] < value[1]:
+            raise UserError(f"search.space: {key} goes from {value[0]} to {value[1]}", "the lower end first")
+        return Range(value[0], value[1])
+    return Choices(tuple(value))
+
+
+def steps_of(params: Mapping[str, Any], epochs: float) -> tuple[Any, ...]:
+    """The steps of one trial; each step that trains takes `epochs`."""
+    steps: list[Any] = []
+    if "width" in params:
+        steps.append(Student(epochs=epochs, width=params["width"]))
+    if "parameters" in params or "macs" in params:
+        steps.append(
+            Prune(epochs=epochs, parameters=params.get("parameters"), macs=params.get("macs"), rounds=1)
+        )
+    if params.get("zeros", 0) > 0:
+        steps.append(
+            Sparsify(epochs=epochs, zeros=params["zeros"], pattern=params.get("pattern", "unstructured"))
+        )
+    bits = params.get("bits", 8)
+    quantize = Quantize(
+        epochs=epochs if bits < 8 else 0,
+        bits=bits,
+        activations=params.get("activations", 8),
+        per_group=params.get("per_group", False),
+    )
+    return (*steps, quantize)
