@@ -9,7 +9,8 @@ s * s_w, out s16. For each row, in integers,
     sum = m * (weights @ q) + 127 * bias                 int64, in units of s * s_w / 127
     out = clamp(multiply_wide(sum, s * s_w / (127 * s_out)))
 
-with the 16x8 specification's multiplication of int64 sums. What this loses: |r * m / 2^22 - 127| <= m / 2^23, so |x - q * m / 127| <= m / 254 * (1 + 2^-7), and for every output
+with the 16x8 specification's multiplication of int64 sums. What this loses: |r * m / 2^22 - 127| <= m / 2^23, so
+|x - q * m / 127| <= m / 254 * (1 + 2^-7), and for every output
 
     |out * s_out - y| <= s * s_w * m / 254 * (1 + 2^-7) * sum |weights| + |y| * 2^-15 + s_out / 2
 
