@@ -206,6 +206,8 @@ def load_attribute(a: Any, hint: Any) -> Any:
         return text(a.Text())
     if hint is float:
         return float(a.Floats(0))
+    if hint == int | float:
+        return float(a.Floats(0)) if a.FloatsLength() else int(a.Ints(0))
     if hint in (int, bool):
         return hint(a.Ints(0))
     return tuple(int(a.Ints(i)) for i in range(a.IntsLength()))

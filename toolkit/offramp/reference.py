@@ -79,7 +79,8 @@ def run_rows(graph: Graph, *inputs: Array, every: bool = False) -> Iterator[dict
         shapes = [part.tensors[i].shape for i in part.inputs]
         found = Reference(part).values([x.reshape(s) for x, s in zip(parts, shapes, strict=True)])
         wanted = found if every else part.outputs
-        yield {i: found[i].reshape(n, *found[i].shape[1:]) for i in wanted if part.tensors[i].data is None}
+        values = {i: found[i] for i in wanted if part.tensors[i].data is None}
+        yield {i: v if len(v) == n else v[None] for i, v in values.items()}
 
 
 def run_all(graph: Graph, *inputs: Array) -> list[Array]:

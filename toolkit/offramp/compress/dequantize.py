@@ -1,4 +1,4 @@
-"""An integer graph as the float graph that it approximates: to be tuned and quantized again."""
+"""An integer graph to the float graph it stands for, so that training and requantization work on it."""
 
 from __future__ import annotations
 
@@ -6,74 +6,80 @@ from dataclasses import replace
 
 import numpy as np
 
+from offramp.compress.options import WEIGHTED
+from offramp.compress.weights import channel_axis
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
-from offramp.ops.op import Array
+from offramp.ops.real import REAL
 from offramp.ops.verify import verify
 from offramp.passes.rewrite import renamed, without_unused
 
-WEIGHTED = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+STATE = ("read_variable", "assign_variable")
 
 
 def dequantize(graph: Graph) -> Graph:
-    """Real numbers for all integers: weights, biases, constants, paddings; ops `quantize` go.
+    """The float graph; every tensor remembers its quantization, so that `quantize(graph)` gives the integers back.
 
-    A float graph comes back as it is. UserError where an op has no float form (`table`).
+    Fused clamps stay, other saturation is gone. UserError where an op is a function of integers only, such as a table.
     """
     if graph.is_float:
         return graph
-    tensors = [in_reals(t) for t in graph.tensors]
-    ops = []
     for op in graph.ops:
-        if op.kind == "table":
+        if op.kind not in (*REAL, *STATE, "quantize"):
             raise UserError(
-                f"{graph.name}: table ({op.name}) has no float form", "use the model before the passes"
+                f"{graph.name}: {op.kind} ({op.name}) is a function of integers only",
+                "dequantize the model file itself, before `offramp pack` or passes changed it",
             )
-        if op.kind in WEIGHTED and len(op.inputs) > 2 and op.inputs[2] >= 0:
-            tensors[op.inputs[2]] = real_bias(graph, op)
-        if op.kind == "pad":
-            q = graph.tensors[op.inputs[0]].quant
-            centred = op.attributes.value - q.zero_point
-            op = replace(op, attributes=replace(op.attributes, value=q.scale * centred if centred else 0))
-        ops.append(op)
-    found = without_requantizations(replace(graph, tensors=tuple(tensors), ops=tuple(ops), members=()))
-    verify(found, f"{graph.name}, dequantized")
+    tensors = [real_tensor(t) for t in graph.tensors]
+    ops = [real_op(graph, op, tensors) for op in graph.ops]
+    found = without_quantize(replace(graph, tensors=tuple(tensors), ops=tuple(ops), members=()))
+    found = without_unused(found)
+    verify(found, f"dequantization of {graph.name}")
     return found
 
 
-def in_reals(t: Tensor) -> Tensor:
-    """The tensor as f32; int32 and the like stay, their op says what they are."""
-    if t.dtype not in ("s8", "u8", "s16"):
-        return t
-    data = None if t.data is None else real_of(t, t.data)
-    return replace(t, dtype="f32", quantization=None, data=data, storage="")
+def real_tensor(tensor: Tensor, axis: int | None = None) -> Tensor:
+    """The tensor in real numbers; one without scales keeps its integers."""
+    if tensor.quantization is None:
+        return tensor if tensor.data is not None else replace(tensor, dtype="f32")
+    if tensor.data is None:
+        return replace(tensor, dtype="f32")
+    q = tensor.quantization
+    shape = [1] * len(tensor.shape)
+    if len(q.scales) > 1 and shape:
+        shape[q.axis or 0 if axis is None else axis] = -1
+    scales, zeros = (np.array(v, np.float64).reshape(shape) for v in (q.scales, q.zero_points))
+    data = np.float32((tensor.data.astype(np.float64) - zeros) * scales)
+    return replace(tensor, dtype="f32", data=data.reshape(tensor.shape))
 
 
-def real_of(t: Tensor, q: Array) -> Array:
-    """scale * (q - zero point), along the quantization's axis."""
-    scales, zeros = np.array(t.quant.scales), np.array(t.quant.zero_points)
-    if len(scales) > 1:
-        axis = t.quant.axis or 0
-        along = [-1 if i == axis else 1 for i in range(q.ndim)]
-        scales, zeros = scales.reshape(along), zeros.reshape(along)
-    return np.asarray((q.astype(np.float64) - zeros) * scales, np.float32)
-
-
-def real_bias(graph: Graph, op: Op) -> Tensor:
-    """int32 bias: its unit is the input's scale times the weights'."""
-    x, weights, bias = (graph.tensors[i] for i in op.inputs[:3])
+def real_op(graph: Graph, op: Op, tensors: list[Tensor]) -> Op:
+    """The op on real tensors, which are put into `tensors` where they differ from what `real_tensor` gives."""
+    if op.kind == "pad":
+        q = graph.tensors[op.inputs[0]].quant
+        value = (op.attributes.value - q.zero_point) * q.scale
+        return replace(op, attributes=replace(op.attributes, value=float(value) if value else 0))
+    if op.kind not in WEIGHTED:
+        return op
+    x, weights = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]]
+    tensors[op.inputs[1]] = real_tensor(weights, channel_axis(op.kind))
+    if len(op.inputs) < 3 or op.inputs[2] < 0:
+        return op
+    bias = graph.tensors[op.inputs[2]]
     assert bias.data is not None
-    data = bias.data.reshape(-1) * np.array(weights.quant.scales) * x.quant.scale
-    return replace(bias, dtype="f32", quantization=None, data=data.astype(np.float32).reshape(bias.shape))
+    unit = float(x.quant.scale) * np.array(weights.quant.scales, np.float64)
+    data = np.float32(bias.data.reshape(-1) * unit).reshape(bias.shape)
+    tensors.append(replace(bias, dtype="f32", quantization=None, data=data))
+    return replace(op, inputs=(*op.inputs[:2], len(tensors) - 1))
 
 
-def without_requantizations(graph: Graph) -> Graph:
-    """A change of scale is nothing to real numbers."""
+def without_quantize(graph: Graph) -> Graph:
+    """Readers of a QUANTIZE read what it read."""
     while True:
-        found = next((op for op in graph.ops if op.kind == "quantize"), None)
-        if found is None:
-            return without_unused(graph)
-        rest = tuple(op for op in graph.ops if op is not found)
-        old, new = found.outputs[0], found.inputs[0]
-        outputs = tuple(new if i == old else i for i in graph.outputs)
-        graph = replace(graph, ops=tuple(renamed(op, old, new) for op in rest), outputs=outputs)
+        at = next((i for i, op in enumerate(graph.ops) if op.kind == "quantize"), None)
+        if at is None:
+            return graph
+        (source,), (result,) = graph.ops[at].inputs, graph.ops[at].outputs
+        ops = tuple(renamed(op, result, source) for i, op in enumerate(graph.ops) if i != at)
+        outputs = tuple(source if t == result else t for t in graph.outputs)
+        graph = replace(graph, ops=ops, outputs=outputs)

@@ -15,7 +15,7 @@ from offramp.ops.strided_copy import View, all_or_none, contiguous, strided_step
 class Pad:
     before: tuple[int, ...]
     after: tuple[int, ...]
-    value: int  # in the tensor's integers
+    value: int | float  # of a float graph a real number, else one of the tensor's integers
 
 
 def shapes(a: Pad, inputs: list[Tensor | None]) -> list[Shape]:

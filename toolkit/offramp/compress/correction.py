@@ -1,0 +1,112 @@
+"""Bias correction: the mean error that quantization leaves in each channel of a layer is taken out in its bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offramp.compress import rounding
+from offramp.compress.options import WEIGHTED
+from offramp.compress.rounding import nearest
+from offramp.compress.weights import MOST_BIAS, channel_axis, integer_bias
+from offramp.ir import DTYPES, Graph, Op, Tensor
+from offramp.ops.op import constant
+from offramp.ops.real import REAL
+from offramp.reference import batched, computed, run_rows
+
+Array = NDArray[Any]
+MOST_ROWS = 128  # means need no more
+MOST_VALUES = 1 << 26  # all that both graphs compute are held at once
+
+
+def corrected(graph: Graph, draft: Graph, rows: Sequence[Array]) -> Graph:
+    """`draft`, the integer graph of float `graph` with the same tensor indices, with corrected biases.
+
+    Layer after layer: what a layer reads is computed with the biases before it corrected. Graphs with state, or
+    whose first axis is no batch, stay as they are.
+    """
+    if graph.variables or batched(draft, 2) is None:
+        return draft
+    values = sum(int(np.prod(graph.tensors[t].shape)) for op in graph.ops for t in op.outputs)
+    rows = [x[: max(1, min(MOST_ROWS, MOST_VALUES // values))] for x in rows]
+    real = list(run_rows(graph, *rows, every=True))
+    integer = [inputs_of(draft, part) for part in real]
+    makers = graph.producers()
+    for i, op in enumerate(draft.ops):
+        if op.kind in WEIGHTED:
+            of_real = graph.ops[makers[op.outputs[0]]]
+            wanted = mean_sum(of_real, real_operands(graph, of_real), real)
+            found = mean_sum(op, real_operands(draft, op), [real_values(draft, op, part) for part in integer])
+            draft = with_bias(draft, i, wanted - found)
+            op = draft.ops[i]
+        for part in integer:
+            compute(draft, i, op, part)
+    return draft
+
+
+def inputs_of(draft: Graph, real: dict[int, Array]) -> dict[int, Array]:
+    """Integers of the graph's inputs, and its constants, by tensor."""
+    found: dict[int, Array] = {}
+    for t in draft.inputs:
+        tensor = draft.tensors[t]
+        found[t] = nearest(real[t], tensor.quant, tensor.dtype)
+    return found
+
+
+def compute(draft: Graph, i: int, op: Op, part: dict[int, Array]) -> None:
+    """Adds the outputs of op `i` to the values of some rows."""
+    n = len(part[draft.inputs[0]])
+    wide = (batched(draft, n) if n > 1 else None) or draft
+    constants = {t: data for t in op.inputs if t >= 0 and (data := draft.tensors[t].data) is not None}
+    part |= zip(op.outputs, computed(wide, wide.ops[i], part | constants), strict=True)
+
+
+def real_operands(graph: Graph, op: Op) -> tuple[Tensor, Array, Array | None]:
+    """A layer's output tensor, weights and bias in real numbers."""
+    weights, out = graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
+    bias = graph.tensors[op.inputs[2]] if len(op.inputs) > 2 and op.inputs[2] >= 0 else None
+    w, b = constant(weights), None if bias is None else constant(bias)
+    if weights.dtype == "f32":
+        return out, w, b
+    shape = [1] * w.ndim
+    shape[channel_axis(op.kind)] = -1
+    w = w * np.array(weights.quant.scales, np.float32).reshape(shape)
+    if b is not None and bias is not None:
+        b = (b * np.array(bias.quant.scales)).astype(np.float32)
+    return out, w, b
+
+
+def real_values(draft: Graph, op: Op, part: dict[int, Array]) -> dict[int, Array]:
+    """What a layer of integers reads, in real numbers."""
+    return {op.inputs[0]: rounding.real(part[op.inputs[0]], draft.tensors[op.inputs[0]])}
+
+
+def mean_sum(op: Op, operands: tuple[Tensor, Array, Array | None], parts: list[dict[int, Array]]) -> Array:
+    """Mean of each channel before the activation, over all rows and positions."""
+    out, w, b = operands
+    linear = replace(op.attributes, activation="none")
+    total, n = np.zeros(out.shape[-1]), 0
+    for part in parts:
+        (found,) = REAL[op.kind](linear, [out], [part[op.inputs[0]], w, b])
+        total += found.reshape(-1, out.shape[-1]).sum(axis=0, dtype=np.float64)
+        n += found.size // out.shape[-1]
+    return total / n
+
+
+def with_bias(draft: Graph, i: int, error: Array) -> Graph:
+    """The graph with a layer's bias moved by `error`, in real numbers; layers without one get it."""
+    op = draft.ops[i]
+    x, weights = draft.tensors[op.inputs[0]], draft.tensors[op.inputs[1]]
+    scales = weights.quant.scales
+    moved = integer_bias(Tensor(f"{op.name}/bias", error.shape, "f32", data=error), x, scales)
+    if len(op.inputs) > 2 and op.inputs[2] >= 0:
+        old = draft.tensors[op.inputs[2]]
+        total = constant(old).astype(np.int64) + constant(moved).reshape(old.shape)
+        moved = replace(old, data=np.clip(total, -MOST_BIAS, MOST_BIAS).astype(DTYPES[old.dtype]))
+    tensors = (*draft.tensors, moved)
+    changed = replace(op, inputs=(*op.inputs[:2], len(tensors) - 1))
+    return replace(draft, tensors=tensors, ops=(*draft.ops[:i], changed, *draft.ops[i + 1 :]))
