@@ -13,7 +13,7 @@ from offramp.build.memory_map import arena_region, usable
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph
-from offramp.kernels import SETS, cmsis_nn, esp_nn
+from offramp.kernels import SETS, cmsis_nn, esp_nn, refuse_float
 from offramp.passes import optimize
 from offramp.plan import Options, Plan, make_plan
 
@@ -26,6 +26,7 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     UserError where the model cannot be read, an op has no kernel, or flash or RAM do not hold it.
     """
     graph = load_model(model) if isinstance(model, Path) else model
+    refuse_float(graph)
     if options.passes:
         graph = with_passes(graph)
     graph, on_board = with_short_names(graph), replace(board, arena=arena_region(board))

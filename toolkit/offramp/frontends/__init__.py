@@ -6,11 +6,11 @@ from pathlib import Path
 
 from offramp import ofg
 from offramp.errors import UserError
-from offramp.frontends import tflite
+from offramp.frontends import onnx, pytorch, tflite
 from offramp.ir import Graph
 from offramp.ops.verify import verify
 
-LOADERS = {".tflite": tflite.load, ".ofg": ofg.load}
+LOADERS = {".tflite": tflite.load, ".onnx": onnx.load, ".pt2": pytorch.load, ".ofg": ofg.load}
 
 
 def load_model(path: Path) -> Graph:

@@ -1,10 +1,10 @@
-"""Reads int8 and int16 .tflite files (TensorFlow Lite schema 3) into a graph: one function an operator."""
+"""Reads .tflite files (TensorFlow Lite schema 3), integer, float and hybrid, into a graph: one function an operator."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -30,6 +30,8 @@ from offramp.ops.split import Split
 from offramp.ops.strided_slice import StridedSlice
 from offramp.ops.transpose import Transpose
 from offramp.ops.variable import VariableName
+from offramp.ops.verify import verify
+from offramp.passes.canonical import canonical
 
 DTYPE_OF = {
     tflite.TensorType.INT8: "s8",
@@ -40,6 +42,7 @@ DTYPE_OF = {
     tflite.TensorType.BOOL: "bool8",
     tflite.TensorType.INT64: "s64",
     tflite.TensorType.INT4: "s8",  # constants alone, widened
+    tflite.TensorType.FLOAT16: "f32",  # constants alone, widened
 }
 RESOURCE = tflite.TensorType.RESOURCE
 OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if not k.startswith("_")}
@@ -126,6 +129,7 @@ class Node:
 
 def conv_2d(n: Node) -> Op:
     n.one_image()
+    with_real_weights(n)
     o = n.options
     n.positive(o.StrideH(), o.StrideW(), o.DilationHFactor(), o.DilationWFactor())
     window = Window(
@@ -143,7 +147,15 @@ def depthwise_conv_2d(n: Node) -> Op:
     return Op("depthwise_conv_2d", n.name, tuple(n.inputs), tuple(n.outputs), conv_2d(n).attributes)
 
 
+def with_real_weights(n: Node) -> None:
+    """Hybrid layers, float32 by int8 weights: the weights become real numbers."""
+    x, weights = n.tensor(0), n.tensor(1)
+    if x.dtype == "f32" and weights.dtype == "s8" and weights.data is not None:
+        n.inputs[1] = n.reader.dequantized(n.inputs[1])
+
+
 def fully_connected(n: Node) -> Op:
+    with_real_weights(n)
     if n.options.WeightsFormat() != 0:
         raise UserError(
             f"{n.where}: shuffled weights are not supported", "convert the model again with default options"
@@ -214,6 +226,8 @@ def concatenation(n: Node) -> Op:
 def pad(n: Node) -> Op:
     amounts, x = n.numbers(1), n.tensor(0)
     value = n.numbers(2)[0] if len(n.inputs) > 2 else x.quantization.zero_point if x.quantization else 0
+    if len(n.inputs) > 2 and n.tensor(2).dtype == "f32" and n.tensor(2).data != value:
+        raise UserError(f"{n.where}: pads with {n.tensor(2).data}", "pad with a whole number, best with 0")
     return n.op("pad", Pad(tuple(amounts[0::2]), tuple(amounts[1::2]), value), n.inputs[:1])
 
 
@@ -335,6 +349,7 @@ class Reader:
     handles: dict[int, str] = field(default_factory=dict)  # resource tensor -> variable
     variables: dict[str, int | None] = field(default_factory=dict)  # variable -> initial constant
     initial: dict[str, Tensor] = field(default_factory=dict)
+    widened: int = 0  # constants made real numbers
 
     def graph(self) -> Graph:
         self.model = tflite.Model.GetRootAsModel(self.data, 0)
@@ -347,11 +362,10 @@ class Reader:
         self.refuse_dynamic(main, self.inputs)
         for i in range(main.OperatorsLength()):
             self.operator(main, i)
-        self.refuse_float(f"{self.path}: inputs and outputs", self.inputs + self.outputs)
         variables = tuple(
             Variable(name, self.initial_of(name)) for name in self.variables
         )  # appends to tensors
-        return Graph(
+        graph = Graph(
             PurePath(self.path).stem,
             tuple(self.tensors),
             tuple(self.ops),
@@ -360,6 +374,12 @@ class Reader:
             variables,
             metadata={"source": PurePath(self.path).name, "source_bytes": str(len(self.data))},
         )
+        if not graph.is_float:
+            return graph
+        if self.widened:
+            graph.metadata["dequantized"] = f"{self.widened} constants were integers in the file"
+        verify(graph, self.path)
+        return canonical(graph)
 
     def name_of(self, operator: Any) -> str:
         code = self.model.OperatorCodes(operator.OpcodeIndex())
@@ -390,13 +410,15 @@ class Reader:
         if buffer is None:
             raise IndexError(f"tensor {name} refers to buffer {t.Buffer()}")
         if not t.Buffer() or not buffer.DataLength():
-            if t.Type() == tflite.TensorType.INT4:
+            if t.Type() in (tflite.TensorType.INT4, tflite.TensorType.FLOAT16):
                 raise UserError(
-                    f"{self.path}: tensor {name} is computed in int4, only constants may be",
-                    "export an int8 model",
+                    f"{self.path}: tensor {name} is computed in {TYPE_NAMES[t.Type()].lower()}, only constants may be",
+                    "export an int8 or float32 model",
                 )
             return None
         raw = buffer.DataAsNumpy().tobytes()
+        if t.Type() == tflite.TensorType.FLOAT16:
+            raw = np.frombuffer(raw, np.float16).astype(np.float32).tobytes()
         if t.Type() == tflite.TensorType.INT4:
             raw = widened(raw, int(np.prod(shape)))
         wanted = int(np.prod(shape)) * np.dtype(DTYPES[dtype]).itemsize
@@ -435,12 +457,15 @@ class Reader:
         if kind in STATE_OPS:
             self.state_operator(kind, operator, inputs, outputs, f"{kind.lower()} {index}")
             return
+        if kind == "DEQUANTIZE" and self.tensors[inputs[0]].data is not None:
+            at = inputs[0] if self.tensors[inputs[0]].dtype == "f32" else self.dequantized(inputs[0])
+            self.tensors[outputs[0]] = replace(self.tensors[outputs[0]], data=self.tensors[at].data)
+            return
         if kind in EDGE_OPS and "f32" in (self.tensors[inputs[0]].dtype, self.tensors[outputs[0]].dtype):
             self.edge_operator(kind, inputs[0], outputs[0], where)
             return
         if kind not in CONVERTERS:
             raise UserError(f"{where} is not supported", f"supported: {', '.join(SUPPORTED)}")
-        self.refuse_float(where, inputs + outputs)
         option_class, convert = CONVERTERS[kind]
         node = Node(where, label, inputs, outputs, options_of(operator, option_class), self)
         self.ops.append(convert(node))
@@ -458,13 +483,21 @@ class Reader:
             )
         edge[edge.index(gone)] = stays
 
-    def refuse_float(self, where: str, indices: list[int]) -> None:
-        for i in indices:
-            if i >= 0 and self.tensors[i].dtype == "f32":
-                raise UserError(
-                    f"{where}: tensor {self.tensors[i].name} is float32, int8 is needed",
-                    "quantize it to full int8 first; `offramp compress` will do this in a later version",
-                )
+    def dequantized(self, index: int) -> int:
+        """A new constant: the real numbers of a quantized one. The metadata tells how many there were."""
+        t = self.tensors[index]
+        assert t.data is not None
+        q = t.quantization
+        if q is None:
+            raise UserError(f"{self.path}: weights {t.name} have no scale", "export the model again")
+        shape = [1] * len(t.shape)
+        if q.axis is not None:
+            shape[q.axis] = -1
+        whole = t.data.astype(np.float64) - np.array(q.zero_points).reshape(shape)
+        real = (whole * np.array(q.scales).reshape(shape)).astype(np.float32)
+        self.tensors.append(Tensor(t.name, t.shape, "f32", None, real))
+        self.widened += 1
+        return len(self.tensors) - 1
 
     def state_operator(
         self, kind: str, operator: Any, inputs: list[int], outputs: list[int], name: str

@@ -41,6 +41,18 @@ def choose_sets(wanted: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((wanted, "generic")))
 
 
+def refuse_float(graph: Graph) -> None:
+    """UserError where a model is not quantized."""
+    for op in graph.ops:
+        for i in (*op.inputs, *op.outputs):
+            if i >= 0 and graph.tensors[i].dtype == "f32":
+                raise UserError(
+                    f"{graph.name}: {op.kind} ({op.name}): tensor {graph.tensors[i].name} is float32, kernels compute "
+                    "with integers",
+                    "quantize the model: `offramp compress MODEL --calibrate DATA -o OUT.ofg`",
+                )
+
+
 def candidates(
     graph: Graph, op: Op, core: Core, sets: tuple[str, ...], named: bool = False
 ) -> Iterator[list[Step]]:
@@ -50,11 +62,6 @@ def candidates(
     """
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
-    if any(t is not None and t.dtype == "f32" for t in (*inputs, *outputs)):
-        raise UserError(
-            f"{graph.name}: {op.kind} ({op.name}) is float32, kernels compute with integers",
-            "quantize the model: `offramp compress MODEL --calibrate DATA -o OUT.ofg`",
-        )
     for name in sets:
         if name in CANDIDATES:
             found = CANDIDATES[name](op, inputs, outputs, core)

@@ -8,8 +8,8 @@ import numpy as np
 
 from offramp.ir import DTYPES, Op, Tensor
 from offramp.ops.fixed_point import activation_range
-from offramp.ops.gemm import Window, im2col, output_length, pad_before
-from offramp.ops.op import Array, Kernel, OpType, Params, Shape, Step, integers_only, present
+from offramp.ops.gemm import Window, im2col, pad_before, window_outputs
+from offramp.ops.op import Array, Kernel, OpType, Params, Shape, ShapeError, Step, integers_only, present
 from offramp.ops.work import Windows
 
 FIELDS = [
@@ -40,24 +40,23 @@ class Pool:
     filter_w: int
     stride_h: int
     stride_w: int
-    padding: str = "valid"
+    padding: str = "valid"  # same | valid | explicit
     activation: str = "none"
+    pads: tuple[int, ...] = ()  # of explicit padding: top, left, bottom, right; never part of a result
 
 
 def shapes(a: Pool, inputs: list[Tensor | None]) -> list[Shape]:
     integers_only(inputs[0])
     n, h, w, c = present(inputs[0]).shape
-    return [
-        (
-            n,
-            output_length(h, a.filter_h, a.stride_h, 1, a.padding),
-            output_length(w, a.filter_w, a.stride_w, 1, a.padding),
-            c,
-        )
-    ]
+    window = Window(a.stride_h, a.stride_w, padding=a.padding, pads=a.pads)
+    if a.padding == "explicit" and any(p >= f for p, f in zip(a.pads, (a.filter_h, a.filter_w) * 2, strict=False)):
+        raise ShapeError(f"padding {a.pads}, a window of {a.filter_h}x{a.filter_w} must reach the image")
+    return [(n, *window_outputs(window, (h, w), (a.filter_h, a.filter_w)), c)]
 
 
 def padding_of(a: Pool, x: Tensor, out: Tensor) -> tuple[int, int]:
+    if a.padding == "explicit":
+        return a.pads[0], a.pads[1]
     return (
         pad_before(x.shape[1], out.shape[1], a.filter_h, a.stride_h, 1, a.padding),
         pad_before(x.shape[2], out.shape[2], a.filter_w, a.stride_w, 1, a.padding),
