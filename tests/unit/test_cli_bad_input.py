@@ -68,7 +68,6 @@ BAD_MODELS: dict[str, tuple[bytes, tuple[str, ...], str]] = {
     ),
     "empty": (b"", ("bad.tflite", "not a .tflite file"), ""),
     "unsupported": (small_models.unsupported(), ("EXP", "operator 4", "exp/out"), "CONV_2D"),
-    "float": (small_models.floating(), ("signal", "float32"), "compress"),
     "dynamic": (small_models.dynamic(), ("image", "[1, -1, 5, 1]"), "fixed"),
 }
 
@@ -82,6 +81,16 @@ def test_a_bad_model(refused: Refused, folder: Path, name: str, command: str) ->
         command, ["--board", "mps2_an386"]
     )
     refused([command, "bad.tflite", *rest], *named, hint=hint)
+
+
+@pytest.mark.parametrize("command", ["pack", "bench", "build", "run"])
+def test_a_float_model_is_read_but_not_run(refused: Refused, folder: Path, command: str) -> None:
+    (folder / "bad.tflite").write_bytes(small_models.floating())
+    rest = ["--inputs", "x.npy"] if command == "run" else []
+    refused(
+        [command, "bad.tflite", "--board", "mps2_an386", *rest], "bad: relu", "input is float32", hint="compress"
+    )
+    assert cli.call(["inspect", "bad.tflite"]) == 0
 
 
 @pytest.mark.parametrize("sixteenth", range(16))
@@ -99,7 +108,7 @@ def test_a_truncated_file(refused: Refused, folder: Path, suffix: str, sixteenth
 
 
 def test_an_unknown_format_and_a_missing_file(refused: Refused) -> None:
-    refused(["pack", "m.onnx", "--board", "mps2_an386"], "m.onnx", ".onnx", hint=".tflite")
+    refused(["pack", "m.h5", "--board", "mps2_an386"], "m.h5", ".h5", hint=".tflite, .onnx, .pt2")
     refused(["pack", "gone.tflite", "--board", "mps2_an386"], "gone.tflite", "No such file")
     refused(["inspect", "gone.ofr"], "gone.ofr", "No such file")
     refused(["pack", "m.ofr", "--board", "mps2_an386"], "m.ofr", "packed already")
@@ -339,7 +348,7 @@ def test_a_blob_for_another_core(refused: Refused, folder: Path, command: str, b
         (["boards", "--yaml"], "--yaml", "--help"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--kernels", "fast"], "fast", "generic"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--kernels", "cmsisnn"], "cmsisnn", "cmsis_nn"),
-        (["inspect", "m.onnx"], "unknown format .onnx", ".ofr"),
+        (["inspect", "m.h5"], "unknown format .h5", ".ofr"),
         (["pack", "m.tflite", "--board", "rv32_virt", "--kernels", "cmsis_nn"], "cmsis_nn", "generic"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--input", "image"], "--input image", "caller"),
         (["pack", "m.tflite", "--board", "mps2_an386", "--input", "imag=caller"], "imag", "image=caller"),

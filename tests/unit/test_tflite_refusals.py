@@ -34,7 +34,12 @@ CASES = {
         {},
         r"DEQUANTIZE \(operator 1, b\): a \(s8\) to b \(f32\) inside the model",
     ),
-    "float op": ([f32("x", 4), f32("y", 4)], [("RELU", "x", "y")], {}, "tensor x is float32, int8 is needed"),
+    "float half": (
+        [f32("x", 1, 4), replace(int8("a", 1, 4), data=np.zeros((1, 4), np.int8)), f32("y", 1, 4)],
+        [("ADD", "x a", "y")],
+        {"options": "AddOptions"},
+        r"x \(f32\) and a \(s8\): one type is needed",
+    ),
     "two types": (
         [int8("x", 4), Tensor("y", (4,), "int16", 0.1, 0)],
         [("RELU", "x", "y")],

@@ -72,7 +72,9 @@ class Builder:
         """The numbers of a constant, float64."""
         data = self.data(i)
         if data is None:
-            raise self.refuse(f"takes {what} that are computed, constants are needed", "export with constant weights")
+            raise self.refuse(
+                f"takes {what} that are computed, constants are needed", "export with constant weights"
+            )
         return data.astype(np.float64)
 
     def axis(self, value: int, rank: int) -> int:
@@ -109,7 +111,9 @@ class Builder:
         if -1 in wanted and known:
             wanted[wanted.index(-1)] = total // known
         if math.prod(wanted) != total or min(wanted, default=1) < 0:
-            raise self.refuse(f"makes {list(shape)} of {list(self.shape(x))}", "export the model for a batch of 1")
+            raise self.refuse(
+                f"makes {list(shape)} of {list(self.shape(x))}", "export the model for a batch of 1"
+            )
         return self.emit("reshape", Reshape(tuple(wanted)), x)
 
     def flatten(self, x: int, axis: int) -> int:
@@ -141,7 +145,9 @@ class Builder:
 
     def pad(self, x: int, before: Sizes, after: Sizes, value: float) -> int:
         if min((*before, *after), default=0) < 0:
-            bounds = [slice(-min(b, 0), n + min(a, 0)) for b, a, n in zip(before, after, self.shape(x), strict=True)]
+            bounds = [
+                slice(-min(b, 0), n + min(a, 0)) for b, a, n in zip(before, after, self.shape(x), strict=True)
+            ]
             x = self.slice(x, bounds)
         if value != int(value):
             raise self.refuse(f"pads with {value}", "pad with a whole number, best with 0")
@@ -163,7 +169,14 @@ class Builder:
         return self.transpose(function(self.transpose(x, (0, 2, 3, 1))), (0, 3, 1, 2))
 
     def conv(
-        self, x: int, weights: int, bias: int | None, strides: Sizes, pads: Sizes, dilations: Sizes, groups: int
+        self,
+        x: int,
+        weights: int,
+        bias: int | None,
+        strides: Sizes,
+        pads: Sizes,
+        dilations: Sizes,
+        groups: int,
     ) -> int:
         """weights O(I/groups)HW; pads top, left, bottom, right, or left and right of one axis."""
         w = self.tensors[weights]
@@ -181,7 +194,9 @@ class Builder:
         operands = [laid] if bias is None else [laid, bias]
 
         def convolve(image: int) -> int:
-            image, rest = self.padded(image, sides, ((data.shape[2] - 1) * dh + 1, (data.shape[3] - 1) * dw + 1))
+            image, rest = self.padded(
+                image, sides, ((data.shape[2] - 1) * dh + 1, (data.shape[3] - 1) * dw + 1)
+            )
             return self.emit("conv_2d", Window(sh, sw, dh, dw, "explicit", pads=rest), image, *operands)
 
         return self.over_image(x, convolve)
@@ -189,7 +204,8 @@ class Builder:
     def sane(self, *sizes: int) -> None:
         if min(sizes) < 1 or max(sizes) > LONGEST_WINDOW:
             raise self.refuse(
-                f"has a filter, stride or dilation of {min(sizes)} to {max(sizes)}", f"1 to {LONGEST_WINDOW} are supported"
+                f"has a filter, stride or dilation of {min(sizes)} to {max(sizes)}",
+                f"1 to {LONGEST_WINDOW} are supported",
             )
 
     def padded(self, image: int, pads: tuple[int, ...], reach: Sizes) -> tuple[int, tuple[int, ...]]:
@@ -210,7 +226,9 @@ class Builder:
         if not count_padding or not any(sides):
             return self.pool("average_pool_2d", x, size, strides, pads, ceil)
         if ceil:
-            raise self.refuse("counts padding and rounds sizes up", "set count_include_pad=False or ceil_mode=False")
+            raise self.refuse(
+                "counts padding and rounds sizes up", "set count_include_pad=False or ceil_mode=False"
+            )
         image = self.over_image(x, lambda i: self.pad(i, (0, *sides[:2], 0), (0, *sides[2:], 0), 0))
         return self.pool("average_pool_2d", image, size, strides, (0, 0), False)
 
@@ -241,7 +259,7 @@ class Builder:
         return self.emit(kind, attributes, a, b)
 
     def scalar(self, value: float) -> int:
-        return self.constant(np.float64([value]), "scalar")
+        return self.constant(np.array([value], np.float64), "scalar")
 
     def unary(self, kind: str, x: int) -> int:
         return self.emit(kind, NoAttributes(), x)
@@ -269,13 +287,13 @@ class Builder:
 
     def batch_norm(self, x: int, scale: int, bias: int, mean: int, variance: int, epsilon: float) -> int:
         """Statistics per channel, as a product and a sum in float64."""
-        gamma, beta, mu, var = (
-            self.real(i, "statistics") for i in (scale, bias, mean, variance)
-        )
+        gamma, beta, mu, var = (self.real(i, "statistics") for i in (scale, bias, mean, variance))
         factor = gamma / np.sqrt(var + epsilon)
         behind = (1,) * (len(self.shape(x)) - 2)
         scaled = self.elementwise("mul", x, self.constant(factor.reshape(-1, *behind), "scale"))
-        return self.elementwise("add", scaled, self.constant((beta - mu * factor).reshape(-1, *behind), "shift"))
+        return self.elementwise(
+            "add", scaled, self.constant((beta - mu * factor).reshape(-1, *behind), "shift")
+        )
 
     def dense(self, x: int, weights: int, bias: int | None) -> int:
         """x [..., in] times weights [out, in]; a constant."""
@@ -292,8 +310,12 @@ class Builder:
         y = self.emit("softmax", Softmax(1.0), self.transpose(x, order))
         return self.transpose(y, [order.index(i) for i in range(rank)])
 
-    def graph(self, name: str, inputs: Sequence[int], outputs: Sequence[int], metadata: dict[str, str]) -> Graph:
-        return Graph(name, tuple(self.tensors), tuple(self.ops), tuple(inputs), tuple(outputs), metadata=metadata)
+    def graph(
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], metadata: dict[str, str]
+    ) -> Graph:
+        return Graph(
+            name, tuple(self.tensors), tuple(self.ops), tuple(inputs), tuple(outputs), metadata=metadata
+        )
 
 
 def two(sizes: Sizes) -> tuple[int, int]:

@@ -25,7 +25,16 @@ CONVERTERS: dict[str, Callable[[Node], Results]] = {**onnx_ops.CONVERTERS, **onn
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 SUPPORTED = ", ".join(sorted({*CONVERTERS, "Constant", "Shape"}))
 DAMAGE = (
-    *(struct.error, IndexError, KeyError, ValueError, TypeError, OverflowError, AttributeError, AssertionError),
+    *(
+        struct.error,
+        IndexError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        AttributeError,
+        AssertionError,
+    ),
     *(ZeroDivisionError, RuntimeError, MemoryError, NotImplementedError),
 )
 
@@ -36,7 +45,9 @@ def load(data: bytes, path: str) -> Graph:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError as error:
-        raise UserError(f"{path}: reading .onnx needs the package onnx", "pip install 'offramp[onnx]'") from error
+        raise UserError(
+            f"{path}: reading .onnx needs the package onnx", "pip install 'offramp[onnx]'"
+        ) from error
     try:
         model = onnx.load_model_from_string(data)
         if model.functions:
@@ -44,7 +55,9 @@ def load(data: bytes, path: str) -> Graph:
     except (DecodeError, *DAMAGE) as error:
         raise damaged(path, data, error) from error
     if not model.graph.node and not model.graph.input:
-        raise UserError(f"{path}: not an .onnx file, it holds no graph", "pass a model that an ONNX exporter wrote")
+        raise UserError(
+            f"{path}: not an .onnx file, it holds no graph", "pass a model that an ONNX exporter wrote"
+        )
     try:
         return Reader(model, path, len(data)).graph()
     except DAMAGE as error:
@@ -53,7 +66,9 @@ def load(data: bytes, path: str) -> Graph:
 
 def damaged(path: str, data: bytes, error: BaseException) -> UserError:
     told = " ".join(str(error).split())[:200]
-    return UserError(f"{path}: truncated or damaged .onnx file, {len(data)} bytes ({told})", "export it again")
+    return UserError(
+        f"{path}: truncated or damaged .onnx file, {len(data)} bytes ({told})", "export it again"
+    )
 
 
 @dataclass
@@ -113,7 +128,9 @@ class Reader:
             )
         if tensor.data_type in (onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16):
             kind = onnx.TensorProto.DataType.Name(tensor.data_type)
-            raise UserError(f"{self.path}: {tensor.name} is {kind}, FLOAT is needed", "export the model as float32")
+            raise UserError(
+                f"{self.path}: {tensor.name} is {kind}, FLOAT is needed", "export the model as float32"
+            )
         return np.asarray(onnx.numpy_helper.to_array(tensor))
 
     def input(self, port: Any) -> int:
@@ -124,7 +141,8 @@ class Reader:
         if t.elem_type not in kinds:
             kind = onnx.TensorProto.DataType.Name(t.elem_type)
             raise UserError(
-                f"{self.path}: input {port.name} is {kind}", "FLOAT, or of a quantized model UINT8 or INT8, is needed"
+                f"{self.path}: input {port.name} is {kind}",
+                "FLOAT, or of a quantized model UINT8 or INT8, is needed",
             )
         dims = [d.dim_value if d.HasField("dim_value") else -1 for d in t.shape.dim]
         if any(n < 1 for n in dims[1:]) or not t.HasField("shape"):
@@ -147,7 +165,9 @@ class Reader:
         b.where = f"{proto.op_type} ({proto.name or next(iter(proto.output), '') or f'node {index}'})"
         unknown = [name for name in proto.input if name and name not in self.values]
         if unknown:
-            raise UserError(f"{self.path}: {b.where} reads {unknown[0]}, which nothing makes", "export it again")
+            raise UserError(
+                f"{self.path}: {b.where} reads {unknown[0]}, which nothing makes", "export it again"
+            )
         node = Node(self, proto)
         results = self.known(node)
         if results is None:
@@ -171,7 +191,9 @@ class Reader:
             shape = b.shape(node.x(0))[slice(node.get("start", 0), node.get("end", None))]
             return [b.constant(np.array(shape, np.int64), proto.output[0])]
         inputs = [b.data(self.values[name]) if name else None for name in proto.input]
-        if any(x is None for x, name in zip(inputs, proto.input, strict=True) if name) or not (inputs or proto.input):
+        if any(x is None for x, name in zip(inputs, proto.input, strict=True) if name) or not (
+            inputs or proto.input
+        ):
             return None
         if any(b.tensors[self.values[name]].quantization for name in proto.input if name):
             return None

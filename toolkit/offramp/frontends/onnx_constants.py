@@ -11,9 +11,49 @@ import numpy as np
 from offramp.ops.op import Array
 
 FOLDED = frozenset(
-    "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater Identity Less Max Min "
-    "Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMin ReduceProd ReduceSum Reshape Round Slice Split Sqrt "
-    "Squeeze Sub Tile Transpose Unsqueeze Where".split()
+    [
+        "Abs",
+        "Add",
+        "And",
+        "Cast",
+        "Ceil",
+        "Concat",
+        "ConstantOfShape",
+        "Div",
+        "Equal",
+        "Expand",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "Greater",
+        "Identity",
+        "Less",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pow",
+        "Range",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "Reshape",
+        "Round",
+        "Slice",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
 )
 GROWING = ("ConstantOfShape", "Expand", "Range", "Tile")
 MOST_ELEMENTS = 1 << 20  # of what a growing node may make
@@ -28,7 +68,7 @@ def evaluated(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Arr
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    given = {name: x for name, x in zip(node.input, inputs, strict=True) if name}
+    given = {name: x for name, x in zip(node.input, inputs, strict=True) if x is not None}
     ports = [onnx.helper.make_tensor_value_info(name, element_type(x), x.shape) for name, x in given.items()]
     results = [onnx.helper.make_tensor_value_info(name, 0, None) for name in node.output]
     graph = onnx.helper.make_graph([node], "constant", ports, results)

@@ -12,11 +12,17 @@ from offramp.frontends.onnx_node import Node, Results
 from offramp.ops.gemm import pad_before
 
 
-def window_pads(n: Node, x: int, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> list[int]:
+def window_pads(
+    n: Node, x: int, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[int]:
     """All begins, then all ends."""
     auto, spatial = n.get("auto_pad", "NOTSET"), n.b.shape(x)[2:]
     if auto in ("NOTSET", "VALID"):
-        return [int(p) for p in n.get("pads", [0] * 2 * len(kernel))] if auto == "NOTSET" else [0] * 2 * len(kernel)
+        return (
+            [int(p) for p in n.get("pads", [0] * 2 * len(kernel))]
+            if auto == "NOTSET"
+            else [0] * 2 * len(kernel)
+        )
     begins, ends = [], []
     for length, k, s, d in zip(spatial, kernel, strides, dilations, strict=True):
         out = -(-length // s)
@@ -295,11 +301,19 @@ def resize(n: Node) -> int:
         scales = {a: sizes[a] / shape[a] for a in axes}
     else:
         sizes = {a: math.floor(shape[a] * s) for a, s in scales.items()}
-    if not sizes or any(sizes.get(a, shape[a]) != shape[a] for a in (0, 1)) or n.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise b.refuse(f"makes {sizes} of {list(shape)}", "height and width may change, by fixed sizes or scales")
+    if (
+        not sizes
+        or any(sizes.get(a, shape[a]) != shape[a] for a in (0, 1))
+        or n.get("keep_aspect_ratio_policy", "stretch") != "stretch"
+    ):
+        raise b.refuse(
+            f"makes {sizes} of {list(shape)}", "height and width may change, by fixed sizes or scales"
+        )
     size = [sizes.get(a, shape[a]) for a in range(2, rank)]
     if max(size) > resizing.LARGEST:
-        raise b.refuse(f"makes an image of {size}", f"at most {resizing.LARGEST} rows and columns are supported")
+        raise b.refuse(
+            f"makes an image of {size}", f"at most {resizing.LARGEST} rows and columns are supported"
+        )
     how = n.get("coordinate_transformation_mode", "half_pixel")
     forms = {"half_pixel": resizing.half_pixel, "pytorch_half_pixel": resizing.half_pixel}
     forms |= {"asymmetric": resizing.asymmetric, "align_corners": resizing.align_corners}
@@ -309,7 +323,9 @@ def resize(n: Node) -> int:
     for a, out in enumerate(size, 2):
         at = forms[how](shape[a], out, scales.get(a))
         at = np.zeros(1) if how == "pytorch_half_pixel" and out == 1 else at
-        positions.append(at if mode == "linear" else resizing.rounded(at, n.get("nearest_mode", "round_prefer_floor")))
+        positions.append(
+            at if mode == "linear" else resizing.rounded(at, n.get("nearest_mode", "round_prefer_floor"))
+        )
     return int(resizing.resized(b, x, size, positions, mode == "linear"))
 
 

@@ -51,11 +51,13 @@ def quantized(n: Node, x: int, i: int) -> int:
         by_axis = [1] * rank
         if q.axis is not None:
             by_axis[q.axis] = -1
-        s, z = np.float32(q.scales).reshape(by_axis), np.array(q.zero_points).reshape(by_axis)
+        s, z = np.array(q.scales, np.float32).reshape(by_axis), np.array(q.zero_points).reshape(by_axis)
         whole = np.clip(np.rint(data.astype(np.float32) / s) + z, -128, 127)
         return int(n.b.constant((whole - z) * s.astype(np.float64), n.proto.output[0], q))
     if q.axis is not None:
-        raise n.b.refuse("has several scales for a computed tensor", "one scale for each activation is supported")
+        raise n.b.refuse(
+            "has several scales for a computed tensor", "one scale for each activation is supported"
+        )
     y = n.b.emit("quantize", NoAttributes(), x)
     n.b.tensors[y] = replace(n.b.tensors[y], quantization=q)
     return int(y)
@@ -71,7 +73,9 @@ def dequantized(n: Node, i: int) -> int:
         return x
     scale, zero = scale_and_zero(n, i + 1, None)
     if scale.size != 1:
-        raise b.refuse("has several scales for a computed tensor", "one scale for each activation is supported")
+        raise b.refuse(
+            "has several scales for a computed tensor", "one scale for each activation is supported"
+        )
     q, was = quantization_of(n, scale, zero, 0), b.tensors[x]
     if was.quantization is None:
         b.tensors[x] = replace(was, quantization=q)
@@ -96,7 +100,9 @@ def constant(n: Node, x: int, values: Array, i: int) -> int:
     shape = [1] * values.ndim
     if scale.size > 1:
         shape[axis] = -1
-    whole = values.astype(np.float64) - zero.astype(np.float64).reshape(shape if zero.size > 1 else [1] * values.ndim)
+    whole = values.astype(np.float64) - zero.astype(np.float64).reshape(
+        shape if zero.size > 1 else [1] * values.ndim
+    )
     real = whole * scale.astype(np.float64).reshape(shape if scale.size > 1 else [1] * values.ndim)
     q = None if values.dtype == np.int32 else quantization_of(n, scale, zero.astype(values.dtype), axis)
     return int(b.constant(real, b.tensors[x].name, q))

@@ -22,7 +22,13 @@ from offramp.passes.canonical import canonical
 
 SUPPORTED = ", ".join(sorted(CONVERTERS))
 # Checks that torch.export leaves in a graph; they compute nothing.
-CHECKS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range_for_size", "sym_constrain_range", "_assert_async")
+CHECKS = (
+    "_assert_scalar",
+    "_assert_tensor_metadata",
+    "sym_constrain_range_for_size",
+    "sym_constrain_range",
+    "_assert_async",
+)
 
 
 def load(data: bytes, path: str) -> Graph:
@@ -30,14 +36,17 @@ def load(data: bytes, path: str) -> Graph:
     torch = imported(path)
     if data[:2] != b"PK":
         raise UserError(
-            f"{path}: not a .pt2 file (no archive)", "write it with torch.export.save(torch.export.export(...), PATH)"
+            f"{path}: not a .pt2 file (no archive)",
+            "write it with torch.export.save(torch.export.export(...), PATH)",
         )
     try:
         with quiet():
             program = torch.export.load(io.BytesIO(data))
     except Exception as error:  # whatever a damaged archive makes torch raise
         told = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: truncated or damaged .pt2 file, {len(data)} bytes ({told})", "export it again") from error
+        raise UserError(
+            f"{path}: truncated or damaged .pt2 file, {len(data)} bytes ({told})", "export it again"
+        ) from error
     metadata = {"source": PurePath(path).name, "source_bytes": str(len(data))}
     return from_program(program, PurePath(path).stem, path, metadata)
 
@@ -66,7 +75,9 @@ def imported(path: str) -> Any:
         import torch
         import torch.export
     except ImportError as error:
-        raise UserError(f"{path}: reading PyTorch models needs the package torch", "pip install 'offramp[train]'") from error
+        raise UserError(
+            f"{path}: reading PyTorch models needs the package torch", "pip install 'offramp[train]'"
+        ) from error
     return torch
 
 
@@ -148,7 +159,9 @@ class Program:
         shape = getattr(value, "shape", None)
         if shape is None or "float32" not in str(value.dtype):
             kind = type(value).__name__ if shape is None else str(value.dtype).split(".")[-1]
-            raise UserError(f"{self.path}: input {node.name} is {kind}, float32 is needed", "pass float32 tensors alone")
+            raise UserError(
+                f"{self.path}: input {node.name} is {kind}, float32 is needed", "pass float32 tensors alone"
+            )
         dims = [n if isinstance(n, int) else -1 for n in shape]
         if any(n < 1 for n in dims[1:]):
             raise UserError(
@@ -183,13 +196,17 @@ class Program:
         try:
             found = convert(self.builder, *args, **named)
         except (TypeError, ValueError, IndexError, KeyError, AssertionError) as error:
-            raise self.builder.refuse(f"has arguments that are not supported ({error})", "use the layer's default form") from error
+            raise self.builder.refuse(
+                f"has arguments that are not supported ({error})", "use the layer's default form"
+            ) from error
         return [Reference(i) for i in found] if isinstance(found, list) else Reference(found)
 
     def value(self, argument: Any) -> Any:
         if isinstance(argument, list | tuple):
             return [self.value(a) for a in argument]
-        return self.values[argument.name] if hasattr(argument, "op") and hasattr(argument, "meta") else argument
+        return (
+            self.values[argument.name] if hasattr(argument, "op") and hasattr(argument, "meta") else argument
+        )
 
     def reads_tensor(self, argument: Any) -> bool:
         """Whether an argument is a tensor rather than a size or number."""

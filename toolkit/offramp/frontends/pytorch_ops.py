@@ -39,7 +39,14 @@ def both(pads: Sequence[int]) -> list[int]:
 
 
 def conv(
-    b: Builder, x: int, w: int, bias: int | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    b: Builder,
+    x: int,
+    w: int,
+    bias: int | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> int:
     n = spatial(b, x)
     strides, dilations, kernel = each(stride, n), each(dilation, n), b.shape(w)[2:]
@@ -110,7 +117,9 @@ def elementwise(kind: str) -> Convert:
 
 
 def reversed_sub(b: Builder, x: Any, y: Any, alpha: float = 1) -> int:
-    return elementwise("sub")(b, y, x if alpha == 1 else b.elementwise("mul", x, b.scalar(alpha)))
+    right = operand(b, x)
+    right = right if alpha == 1 else b.elementwise("mul", right, b.scalar(alpha))
+    return b.elementwise("sub", operand(b, y), right)
 
 
 def divide(b: Builder, x: int, y: Any, rounding_mode: str | None = None) -> int:
@@ -127,10 +136,18 @@ def power(b: Builder, x: int, exponent: Any) -> int:
 
 
 def max_pool(
-    b: Builder, x: int, size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    b: Builder,
+    x: int,
+    size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
 ) -> int:
     n = spatial(b, x)
-    return b.max_pool(x, each(size, n), each(stride or size, n), both(each(padding, n)), each(dilation, n), ceil_mode)
+    return b.max_pool(
+        x, each(size, n), each(stride or size, n), both(each(padding, n)), each(dilation, n), ceil_mode
+    )
 
 
 def average_pool(
@@ -140,7 +157,9 @@ def average_pool(
     if divisor_override:
         raise b.refuse(f"divides by {divisor_override}", "leave divisor_override out")
     n = spatial(b, x)
-    return b.average_pool(x, each(size, n), each(stride or size, n), both(each(padding, n)), ceil_mode, count_include_pad)
+    return b.average_pool(
+        x, each(size, n), each(stride or size, n), both(each(padding, n)), ceil_mode, count_include_pad
+    )
 
 
 def adaptive_average(b: Builder, x: int, size: Any) -> int:
@@ -183,7 +202,9 @@ def unflatten(b: Builder, x: int, dim: int, sizes: list[int]) -> int:
     shape = b.shape(x)
     axis = b.axis(dim, len(shape))
     known = math.prod(n for n in sizes if n != -1)
-    return b.reshape(x, [*shape[:axis], *[shape[axis] // known if n == -1 else n for n in sizes], *shape[axis + 1 :]])
+    return b.reshape(
+        x, [*shape[:axis], *[shape[axis] // known if n == -1 else n for n in sizes], *shape[axis + 1 :]]
+    )
 
 
 def squeeze(b: Builder, x: int, dim: Any = None) -> int:
@@ -202,7 +223,11 @@ def permute(b: Builder, x: int, order: list[int]) -> int:
     rank = len(b.shape(x))
     laid = [b.axis(a, rank) for a in order]
     data = b.data(x)
-    return b.transpose(x, laid) if data is None else b.constant(np.ascontiguousarray(data.transpose(laid)), b.tensors[x].name)
+    return (
+        b.transpose(x, laid)
+        if data is None
+        else b.constant(np.ascontiguousarray(data.transpose(laid)), b.tensors[x].name)
+    )
 
 
 def transpose(b: Builder, x: int, first: int = 0, second: int = 1) -> int:
@@ -223,7 +248,9 @@ def pad(b: Builder, x: int, amounts: list[int], mode: Any = "constant", value: f
     return b.pad(x, before, after, float(fill or 0))
 
 
-def slices(b: Builder, x: int, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> int:
+def slices(
+    b: Builder, x: int, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> int:
     axis = b.axis(dim, len(b.shape(x)))
     return b.slice(x, [slice(None)] * axis + [slice(start, end, step)])
 
@@ -277,15 +304,23 @@ def upsample(linear: bool) -> Convert:
 
     def convert(b: Builder, x: int, size: list[int] | None, *rest: Any) -> int:
         corners, scales = (bool(rest[0]), rest[1:]) if linear else (False, rest)
-        flat = scales[0] if len(scales) == 1 and isinstance(scales[0], list) else [s for s in scales if s is not None]
+        flat = (
+            scales[0]
+            if len(scales) == 1 and isinstance(scales[0], list)
+            else [s for s in scales if s is not None]
+        )
         lengths = b.shape(x)[2:]
         if size is None:
-            size = [int(math.floor(n * s)) for n, s in zip(lengths, flat or [], strict=True)]
+            size = [math.floor(n * s) for n, s in zip(lengths, flat or [], strict=True)]
         form = resizing.align_corners if corners else resizing.half_pixel if linear else resizing.asymmetric
         if max(size) > resizing.LARGEST:
-            raise b.refuse(f"makes an image of {size}", f"at most {resizing.LARGEST} rows and columns are supported")
+            raise b.refuse(
+                f"makes an image of {size}", f"at most {resizing.LARGEST} rows and columns are supported"
+            )
         positions = [form(n, out) for n, out in zip(lengths, size, strict=True)]
-        return resizing.resized(b, x, size, positions if linear else [np.floor(p + 1e-6) for p in positions], linear)
+        return resizing.resized(
+            b, x, size, positions if linear else [np.floor(p + 1e-6) for p in positions], linear
+        )
 
     return convert
 

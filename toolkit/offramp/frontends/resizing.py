@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from offramp.frontends.channels_first import Builder
+from offramp.frontends.channels_first import Builder, two
 from offramp.ops.op import Array
 from offramp.ops.resize import Resize, nearest
 
 LARGEST = 4096  # rows or columns of a resized image
-# (length, new length) -> where in the old axis each new index is sampled
-Positions = Callable[[int, int], Array]
 
 
 def half_pixel(length: int, out: int, scale: float | None = None) -> Array:
@@ -35,32 +33,36 @@ def resized(b: Builder, x: int, size: Sequence[int], positions: Sequence[Array],
     lengths = b.shape(x)[2:]
     if max(size) > LARGEST or min(size) < 1:
         raise b.refuse(f"makes an image of {list(size)}", f"1 to {LARGEST} rows and columns are supported")
-    for (corners, half), form in FORMS.items():
-        matches = []
-        for length, out, wanted in zip(lengths, size, positions, strict=True):
-            a = Resize(out, out, corners, half)
-            ours = form(length, out).clip(0, length - 1) if linear else nearest(length, out, a)
-            matches.append(np.allclose(ours, wanted.clip(0, length - 1), atol=1e-5))
-        if all(matches):
-            height, width = (1, size[0]) if len(size) == 1 else (size[0], size[1])
-            a = Resize(height, width, corners, half)
-            kind = "resize_bilinear" if linear else "resize_nearest_neighbor"
-            return b.over_image(x, lambda image: b.emit(kind, a, image))
-    raise b.refuse(
-        f"samples {list(lengths)} at positions that no resize of TensorFlow Lite takes",
-        "supported: align_corners, half_pixel, asymmetric; linear, or nearest rounded down",
-    )
+    form = next((f for f in FORMS if fits(f, lengths, size, positions, linear)), None)
+    if form is None:
+        raise b.refuse(
+            f"samples {list(lengths)} at positions that no resize of TensorFlow Lite takes",
+            "supported: align_corners, half_pixel, asymmetric; linear, or nearest rounded down",
+        )
+    a = Resize(*two(size), *form)
+    kind = "resize_bilinear" if linear else "resize_nearest_neighbor"
+    return b.over_image(x, lambda image: b.emit(kind, a, image))
+
+
+def fits(
+    form: tuple[bool, bool],
+    lengths: Sequence[int],
+    size: Sequence[int],
+    positions: Sequence[Array],
+    linear: bool,
+) -> bool:
+    """Whether a form (align corners, half pixel) samples where it is asked to."""
+    for length, out, wanted in zip(lengths, size, positions, strict=True):
+        ours = FORMS[form](length, out) if linear else nearest(length, out, Resize(out, out, *form))
+        if not np.allclose(ours.clip(0, length - 1), wanted.clip(0, length - 1), atol=1e-5):
+            return False
+    return True
 
 
 def rounded(positions: Array, mode: str) -> Array:
     """Source indices of ONNX's nearest modes."""
-    functions = {
-        "round_prefer_floor": lambda p: np.ceil(p - 0.5),
-        "round_prefer_ceil": lambda p: np.floor(p + 0.5),
-        "floor": np.floor,
-        "ceil": np.ceil,
-    }
-    found: Array = functions[mode](positions)
-    return found
-
-
+    if mode == "round_prefer_floor":
+        return np.asarray(np.ceil(positions - 0.5))
+    if mode == "round_prefer_ceil":
+        return np.asarray(np.floor(positions + 0.5))
+    return np.asarray(np.ceil(positions) if mode == "ceil" else np.floor(positions))

@@ -49,7 +49,9 @@ def shapes(a: Pool, inputs: list[Tensor | None]) -> list[Shape]:
     integers_only(inputs[0])
     n, h, w, c = present(inputs[0]).shape
     window = Window(a.stride_h, a.stride_w, padding=a.padding, pads=a.pads)
-    if a.padding == "explicit" and any(p >= f for p, f in zip(a.pads, (a.filter_h, a.filter_w) * 2, strict=False)):
+    if a.padding == "explicit" and any(
+        p >= f for p, f in zip(a.pads, (a.filter_h, a.filter_w) * 2, strict=False)
+    ):
         raise ShapeError(f"padding {a.pads}, a window of {a.filter_h}x{a.filter_w} must reach the image")
     return [(n, *window_outputs(window, (h, w), (a.filter_h, a.filter_w)), c)]
 

@@ -39,7 +39,7 @@ def changes_nothing(graph: Graph, op: Op) -> bool:
     if op.kind == "transpose":
         return bool(a.order == tuple(range(len(a.order))))
     if op.kind == "strided_slice":
-        return min(a.stride) > 0
+        return bool(min(a.stride) > 0)
     if op.kind in POOLS:
         return bool((a.filter_h, a.filter_w, a.stride_h, a.stride_w, a.activation) == (1, 1, 1, 1, "none"))
     if op.kind in ("concatenation", "split"):
@@ -57,12 +57,15 @@ def settle_window(graph: Graph, at: int) -> Graph | None:
     before, after = [], []
     for i in (0, 1):
         stride, length, n = (a.stride_h, a.stride_w)[i], x.shape[1 + i], out.shape[1 + i]
-        front = a.pads[i] if a.padding == "explicit" else pad_before(length, n, reach[i], stride, 1, a.padding)
+        front = (
+            a.pads[i] if a.padding == "explicit" else pad_before(length, n, reach[i], stride, 1, a.padding)
+        )
         before.append(front)
         after.append(max(0, (n - 1) * stride + reach[i] - front - length))
     pads = (*before, *after)
     same = tuple(
-        pad_before(x.shape[1 + i], out.shape[1 + i], reach[i], (a.stride_h, a.stride_w)[i], 1, "same") for i in (0, 1)
+        pad_before(x.shape[1 + i], out.shape[1 + i], reach[i], (a.stride_h, a.stride_w)[i], 1, "same")
+        for i in (0, 1)
     )
     full = tuple(-(-x.shape[1 + i] // (a.stride_h, a.stride_w)[i]) for i in (0, 1))
     if not any(pads):
@@ -172,7 +175,10 @@ def dense_of_rows(graph: Graph, at: int) -> Graph | None:
     if a.keep_num_dims:
         return None
     e = Edit(graph, at)
-    flat = e.reshaped(op.inputs[0], (-1 if not x.shape else graph.tensors[op.outputs[0]].shape[0], graph.tensors[op.inputs[1]].shape[1]))
+    flat = e.reshaped(
+        op.inputs[0],
+        (-1 if not x.shape else graph.tensors[op.outputs[0]].shape[0], graph.tensors[op.inputs[1]].shape[1]),
+    )
     e.emit("fully_connected", plain, (flat, *op.inputs[1:]), outputs=op.outputs)
     return e.done()
 

@@ -169,7 +169,11 @@ def sink_reshape(graph: Graph, at: int) -> Graph | None:
         return None
     inner = [[order[i] for i in group] for group in groups]  # for each axis of the result its axes of x
     long = [axis for axis, n in enumerate(shape) if n > 1]
-    if any([long.index(a) for a in g] != list(range(long.index(g[0]), long.index(g[0]) + len(g))) for g in inner if g):
+    if any(
+        [long.index(a) for a in g] != list(range(long.index(g[0]), long.index(g[0]) + len(g)))
+        for g in inner
+        if g
+    ):
         return None
     by_source = sorted((i for i, g in enumerate(inner) if g), key=lambda i: inner[i][0])
     after = order_with_ones(by_source, inner)
@@ -209,7 +213,9 @@ def absorb_in_weights(graph: Graph, at: int) -> Graph | None:
         return None
     maker = graph.producers().get(op.inputs[0])
     flatten = None if maker is None else graph.ops[maker]
-    source = transposed(graph, flatten.inputs[0]) if flatten is not None and flatten.kind == "reshape" else None
+    source = (
+        transposed(graph, flatten.inputs[0]) if flatten is not None and flatten.kind == "reshape" else None
+    )
     weights = graph.tensors[op.inputs[1]]
     if source is None or weights.data is None:
         return None

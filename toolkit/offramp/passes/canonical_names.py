@@ -8,7 +8,11 @@ from dataclasses import replace
 from offramp.ir import Graph, Op, Tensor
 
 COMMUTATIVE = ("add", "mul")
-ROLES = {"conv_2d": ("weights", "bias"), "depthwise_conv_2d": ("weights", "bias"), "fully_connected": ("weights", "bias")}
+ROLES = {
+    "conv_2d": ("weights", "bias"),
+    "depthwise_conv_2d": ("weights", "bias"),
+    "fully_connected": ("weights", "bias"),
+}
 
 
 def port_names(graph: Graph) -> dict[int, str]:
@@ -42,7 +46,9 @@ def renamed(graph: Graph) -> Graph:
         name = f"{op.kind}_{n}"
         roles = ("", *ROLES.get(op.kind, ()), *[f"constant_{k}" for k in range(len(op.inputs))])
         inputs = tuple(
-            index[i] if i < 0 or graph.tensors[i].data is None or i in kept else add(i, f"{name}/{roles[k] or 'constant'}")
+            index[i]
+            if i < 0 or graph.tensors[i].data is None or i in kept
+            else add(i, f"{name}/{roles[k] or 'constant'}")
             for k, i in enumerate(op.inputs)
         )
         outputs = tuple(

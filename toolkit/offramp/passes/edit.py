@@ -53,7 +53,10 @@ class Edit:
     ) -> int:
         """Appends an op and gives its first output: one of `outputs`, or new with the type of tensor `like`."""
         if outputs is None:
-            outputs = [self.like(s, inputs[0] if like is None else like) for s in self.shapes(kind, attributes, inputs)]
+            outputs = [
+                self.like(s, inputs[0] if like is None else like)
+                for s in self.shapes(kind, attributes, inputs)
+            ]
         self.ops.append(Op(kind, self.op.name, tuple(inputs), tuple(outputs), attributes))
         return outputs[0]
 

@@ -10,7 +10,7 @@ import numpy as np
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Quantization, Tensor
 from offramp.ops.op import Array, NoAttributes
-from offramp.ops.softmax import Softmax
+from offramp.ops.real import REAL
 from offramp.ops.table import Table
 from offramp.ops.verify import verify
 from offramp.passes.canonical import form
@@ -20,11 +20,19 @@ from offramp.passes.canonical_names import renamed
 from offramp.passes.edit import Edit
 from offramp.passes.fusion import everywhere
 from offramp.passes.rewrite import with_tensors, without_unused
-from offramp.ops.real import REAL
 
 # Ops that give values of their input again, or means of them, in its quantization.
 KEEPING = (
-    *("reshape", "transpose", "max_pool_2d", "average_pool_2d", "strided_slice", "split", "pad", "concatenation"),
+    *(
+        "reshape",
+        "transpose",
+        "max_pool_2d",
+        "average_pool_2d",
+        "strided_slice",
+        "split",
+        "pad",
+        "concatenation",
+    ),
     *("resize_nearest_neighbor", "resize_bilinear"),
 )
 # The specification fixes these outputs.
@@ -58,7 +66,11 @@ def one_quantizer(graph: Graph, at: int) -> Graph | None:
         return None
     q = graph.tensors[op.outputs[0]].quantization
     for other in graph.ops[:at]:
-        if other.kind == "quantize" and other.inputs == op.inputs and graph.tensors[other.outputs[0]].quantization == q:
+        if (
+            other.kind == "quantize"
+            and other.inputs == op.inputs
+            and graph.tensors[other.outputs[0]].quantization == q
+        ):
             kept = [o for i, o in enumerate(graph.ops) if i != at]
             return graph.with_ops(tuple(read(o, op.outputs[0], other.outputs[0]) for o in kept))
     return None
@@ -208,39 +220,37 @@ class Integers:
 
     def operand(self, op: Op, i: int) -> int:
         """An activation as it is; constants as int8, in their own quantization or one around 0."""
-        t = self.source.tensors[i]
-        if t.data is None:
+        t, data = self.source.tensors[i], self.source.tensors[i].data
+        if data is None:
             if t.quantization is None:
                 raise self.unquantized(f"{op.name}: {t.name}")
             return i
+        q = t.quantization or Quantization(around_zero(np.abs(data).max()), (0,))
         if op.kind == "concatenation":
-            t = replace(t, quantization=self.source.tensors[op.outputs[0]].quantization)
-        q = t.quantization or Quantization((float(np.float32(max(np.abs(t.data).max() / 127, 1e-30))),), (0,))
-        whole = np.clip(np.rint(t.data / q.scale) + q.zero_point, -128, 127)
+            q = self.source.tensors[op.outputs[0]].quant
+        whole = np.clip(np.rint(data / q.scale) + q.zero_point, -128, 127)
         return self.new(replace(t, dtype="s8", quantization=q, data=whole.astype(np.int8)))
 
     # ---- functions of one value ----
 
     def function(self, op: Op) -> tuple[int, Array] | None:
         """(quantized tensor, f32 results for its 256 values) where the op's result depends on one alone."""
-        if op.kind in UNARY:
-            found = self.values(op.inputs[0])
-            parts = [found]
-        elif op.kind in BINARY:
-            parts = [self.values(i) for i in op.inputs]
-        else:
+        if op.kind not in (*UNARY, *BINARY):
             return None
-        sources = {p[0] for p in parts if p is not None and p[0] >= 0}
-        if None in parts or len(sources) != 1:
+        parts = [self.values(i) for i in op.inputs]
+        known = [part for part in parts if part is not None]
+        sources = {source for source, _ in known if source >= 0}
+        if len(known) < len(parts) or len(sources) != 1:
             return None
-        result = REAL[op.kind](op.attributes, [], [p[1] for p in parts if p]) if op.kind != "quantize" else [parts[0][1]]  # type: ignore[index]
-        return sources.pop(), result[0]
+        operands = [values for _, values in known]
+        same = op.kind == "quantize"
+        return sources.pop(), operands[0] if same else REAL[op.kind](op.attributes, [], operands)[0]
 
     def values(self, i: int) -> tuple[int, Array] | None:
         """As function, of a tensor; -1 for a constant that is one number."""
         t = self.source.tensors[i]
         if t.data is not None:
-            return (-1, np.float32(t.data).reshape(1)) if t.data.size == 1 else None
+            return (-1, t.data.astype(np.float32).reshape(1)) if t.data.size == 1 else None
         if t.quantization is not None:
             centred = (BITS - t.quant.zero_point).astype(np.float32)
             return i, centred * np.float32(t.quant.scale)
@@ -256,33 +266,24 @@ class Integers:
     # ---- layers ----
 
     def weighted(self, op: Op) -> None:
-        x, t = self.operand(op, op.inputs[0]), self.source.tensors[op.inputs[1]]
-        assert t.data is not None
+        x, t, bias = self.operand(op, op.inputs[0]), self.source.tensors[op.inputs[1]], op.inputs[2]
         axis = 3 if op.kind == "depthwise_conv_2d" else 0
         whole, scales = self.weights(t, axis, op)
-        q = Quantization(scales, (0,) * len(scales), axis if len(scales) > 1 else None)
+        along = axis if len(scales) > 1 else None
+        q = Quantization(scales, (0,) * len(scales), along)
         laid = self.new(replace(t, dtype="s8", quantization=q, data=whole))
-        scale = np.float64(self.tensors[x].quant.scale) * np.float64(scales)
-        bias = self.source.tensors[op.inputs[2]]
-        assert bias.data is not None
-        sums = np.clip(np.rint(bias.data.reshape(-1) / scale), -(1 << 31), (1 << 31) - 1).astype(np.int32)
-        of_bias = Quantization(tuple(float(np.float32(s)) for s in scale), (0,) * len(scales), 0 if len(scales) > 1 else None)
-        added = self.new(Tensor(bias.name, sums.shape, "s32", of_bias, sums))
+        added = self.new(quantized_bias(self.source.tensors[bias], self.tensors[x].quant.scale, scales))
         self.ops.append(replace(op, inputs=(x, laid, added)))
 
     def weights(self, t: Tensor, axis: int, op: Op) -> tuple[Array, tuple[float, ...]]:
         """int8 around 0, and their scales; weights that the file left in float get scales by channel."""
         assert t.data is not None
-        scales = t.quantization.scales if t.quantization else None
+        others = tuple(i for i in range(t.data.ndim) if i != axis)
+        scales = t.quantization.scales if t.quantization else around_zero(np.abs(t.data).max(axis=others))
         shape = [1] * t.data.ndim
-        if scales is None:
-            others = tuple(i for i in range(t.data.ndim) if i != axis)
-            most = np.maximum(np.abs(t.data).max(axis=others), 1e-30) / 127
-            scales = tuple(float(s) for s in np.float32(most))
-        if len(scales) > 1:
-            shape[axis] = -1
-        whole = np.rint(t.data / np.float64(scales).reshape(shape if len(scales) > 1 else -1 if not t.data.ndim else [1] * t.data.ndim))
-        if np.abs(whole + 0.5).max() > 127.5:
+        shape[axis] = len(scales)
+        whole = np.rint(t.data / np.array(scales, np.float64).reshape(shape))
+        if whole.min() < -128 or whole.max() > 127:
             raise UserError(
                 f"{self.path}: {op.name}: weights from {whole.min():g} to {whole.max():g} around their zero point, "
                 "-128 to 127 are allowed",
@@ -293,12 +294,26 @@ class Integers:
     def softmax(self, op: Op) -> None:
         """The specification's output, then the file's where it is another."""
         x, out = self.operand(op, op.inputs[0]), self.source.tensors[op.outputs[0]]
-        assert isinstance(op.attributes, Softmax)
         fixed = FIXED["softmax"]
         if out.quantization == fixed:
             self.ops.append(replace(op, inputs=(x,)))
             return
         middle = self.new(replace(self.tensors[op.outputs[0]], quantization=fixed))
         self.ops.append(replace(op, inputs=(x,), outputs=(middle,)))
-        real = (BITS + 128).astype(np.float32) / np.float32(256)
-        self.table(op, middle, real)
+        self.table(op, middle, (BITS + 128).astype(np.float32) / np.float32(256))
+
+
+def around_zero(largest: Array) -> tuple[float, ...]:
+    """Scales of int8 around 0 for numbers up to `largest`."""
+    return tuple(float(s) for s in np.float32(np.maximum(largest, 1e-30) / 127).reshape(-1))
+
+
+def quantized_bias(bias: Tensor, x_scale: float, scales: tuple[float, ...]) -> Tensor:
+    """int32 by the product of the scales of input and weights."""
+    assert bias.data is not None
+    by = np.float64(x_scale) * np.array(scales, np.float64)
+    sums = np.clip(np.rint(bias.data.reshape(-1) / by), -(1 << 31), (1 << 31) - 1).astype(np.int32)
+    q = Quantization(
+        tuple(float(np.float32(s)) for s in by), (0,) * len(scales), 0 if len(scales) > 1 else None
+    )
+    return Tensor(bias.name, sums.shape, "s32", q, sums)
