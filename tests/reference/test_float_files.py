@@ -15,7 +15,11 @@ from offramp.reference import run_all
 DATA = Path("/work/shared/data")
 FLOAT_TFLITE = (
     *("mlonmcu_io/magic_wand/magic_wand.tflite", "mlonmcu_io/sine_model/sine_model.tflite"),
-    *("mlperf_tiny/ad01_fp32.tflite", "mlperf_tiny/pretrainedResnet.tflite", "mlperf_tiny/vww_96_float.tflite"),
+    *(
+        "mlperf_tiny/ad01_fp32.tflite",
+        "mlperf_tiny/pretrainedResnet.tflite",
+        "mlperf_tiny/vww_96_float.tflite",
+    ),
     *("tflm_models/hello_world_float.tflite", "tinymaix/mnist_valid_f.tflite", "wand_imu/model.tflite"),
 )
 FLOAT_ONNX = ("onnx_models/micro_kws_m_static_fp32.onnx", "onnx_models/model.onnx")
@@ -67,16 +71,27 @@ def test_float_onnx(name: str) -> None:
     assert not any(op.kind == "transpose" for op in graph.ops)
 
 
+def patches(n: int) -> Array:
+    """Features in patches of 8 and 16: the keyword network finds all of its classes in them."""
+    random = np.random.default_rng(3)
+    grids = [random.normal(size=(n, 49 // k + 1, 40 // k + 1)) for k in (8, 16)]
+    images = [np.kron(g, np.ones((1, k, k)))[:, :49, :40] for g, k in zip(grids, (8, 16), strict=True)]
+    return (4 * np.concatenate(images)).reshape(-1, 1960).astype(np.float32)
+
+
 @pytest.mark.parametrize("name", QUANTIZED_ONNX)
 def test_quantized_onnx(name: str) -> None:
-    """Inputs that do not saturate the network: at most 1 apart, and nearly all equal."""
     path = present(name)
-    graph = load_model(path)
-    x = np.random.default_rng(3).gamma(0.5, 0.6, size=(64, 1960)).astype(np.float32)
+    graph, x = load_model(path), patches(50)
     wanted = session(path, x)
     out, source = (graph.tensors[i].quant for i in (graph.outputs[0], graph.inputs[0]))
     whole = np.clip(np.rint(x / np.float32(source.scale)) + source.zero_point, -128, 127).astype(np.int8)
     (found,) = run_all(graph, whole)
     apart = np.abs(found - (np.rint(wanted / np.float32(out.scale)) + out.zero_point))
-    assert (apart <= 1).mean() >= 0.98
-    assert (found.argmax(-1) == wanted.argmax(-1)).mean() >= 0.95
+    top = found.argmax(-1)
+    print(name, np.bincount(apart.astype(int).ravel()), (top == wanted.argmax(-1)).mean())
+    assert len(set(top)) >= 8
+    assert (
+        apart <= 1
+    ).mean() >= 0.9  # an average of four differs by rounding of halves, and layers behind magnify that
+    assert (top == wanted.argmax(-1)).mean() >= 0.98

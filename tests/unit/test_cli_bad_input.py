@@ -88,7 +88,10 @@ def test_a_float_model_is_read_but_not_run(refused: Refused, folder: Path, comma
     (folder / "bad.tflite").write_bytes(small_models.floating())
     rest = ["--inputs", "x.npy"] if command == "run" else []
     refused(
-        [command, "bad.tflite", "--board", "mps2_an386", *rest], "bad: relu", "input is float32", hint="compress"
+        [command, "bad.tflite", "--board", "mps2_an386", *rest],
+        "bad: relu",
+        "input is float32",
+        hint="compress",
     )
     assert cli.call(["inspect", "bad.tflite"]) == 0
 

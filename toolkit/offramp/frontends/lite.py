@@ -34,7 +34,10 @@ def run(model: bytes, x: Array | Sequence[Array]) -> list[Array]:
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     given = [x] if isinstance(x, np.ndarray) else list(x)
     if len(given) != len(inputs):
-        raise UserError(f"the model has {len(inputs)} inputs, {len(given)} arrays are given", "one array for each input")
+        raise UserError(
+            f"the model has {len(inputs)} inputs, {len(given)} arrays are given",
+            "pass one array for each input",
+        )
     rows: list[list[Array]] = [[] for _ in outputs]
     for i in range(len(given[0])):
         for port, values in zip(inputs, given, strict=True):

@@ -300,7 +300,10 @@ class Integers:
             return
         middle = self.new(replace(self.tensors[op.outputs[0]], quantization=fixed))
         self.ops.append(replace(op, inputs=(x,), outputs=(middle,)))
-        self.table(op, middle, (BITS + 128).astype(np.float32) / np.float32(256))
+        real = (BITS + 128).astype(np.float32) / np.float32(256)
+        self.table(
+            op, middle, np.where(BITS == 127, np.float32(1), real)
+        )  # its largest value stands for 1 too
 
 
 def around_zero(largest: Array) -> tuple[float, ...]:
