@@ -20,7 +20,8 @@ static int classify(const ofr_buffer *scores) {
 int main(void) {
     const size_t blob_bytes = (size_t)((uintptr_t)ofr_blob_end - (uintptr_t)ofr_blob);
     ofr_fault fault;
-    if (ofr_load(&model, ofr_blob, blob_bytes, &ofr_linked_kernels, arena, sizeof arena, NULL, 0, &fault) != OFR_OK) {
+    if (ofr_load(&model, ofr_blob, blob_bytes, 0, &ofr_linked_kernels, arena, sizeof arena, NULL, 0, &fault) !=
+        OFR_OK) {
         return 1; /* fault tells step, tensor, found and allowed */
     }
     const ofr_buffer input = ofr_input(&model, 0);

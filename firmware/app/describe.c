@@ -6,13 +6,14 @@
 #include "kernel.h"
 #include "link.h"
 #include "models.h"
+#include "policy.h"
 #include "port.h"
 #include "requests.h"
 #include "session.h"
 
 #include <string.h>
 
-enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4 };
+enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4, TOPIC_PLAN = 5 };
 
 /* The variable part begins where the fixed fields end. */
 static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p) {
@@ -36,7 +37,7 @@ static size_t board(uint8_t *reply) {
 
 static size_t copy_name(uint8_t *to, size_t room) {
     uint32_t bytes;
-    const char *name = ofr_name(&active.model, &bytes);
+    const char *name = ofr_name(&active.plans[0], &bytes);
     const size_t count = bytes < room ? bytes : room;
     if (count != 0) memcpy(to, name, count);
     return count;
@@ -76,11 +77,30 @@ static size_t tensor(ofr_buffer t, uint32_t count, uint32_t index, uint8_t *repl
     return (size_t)(p - reply);
 }
 
+#if APP_PLANS > 1
+static size_t plan(uint32_t index, uint8_t *reply) {
+    ofr_plan info;
+    ofr_requirements need;
+    if (index >= n_plans()) return refuse(reply, LINK_E_INDEX, index, n_plans());
+    int status = ofr_plan_info(plan_at(index), &info);
+    if (status >= 0) status = plan_need(index, &need);
+    if (status < 0) return refuse(reply, status, 0, 0);
+    uint8_t *p = reply + REPLY_BYTES;
+    p = put_u32(put_u32(put_u32(p, info.instructions), need.arena_bytes), need.state_bytes);
+    p = put_u16(put_u16(p, need.n_steps), 0);
+    start_variable_part(reply, p);
+    const size_t room = LINK_PAYLOAD_BYTES - (size_t)(p - reply);
+    const size_t count = info.name_bytes < room ? info.name_bytes : room;
+    memcpy(p, info.name, count);
+    return (size_t)(p - reply) + count;
+}
+#endif
+
 size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
     const uint32_t index = get_u16(payload + 2);
     (void)n;
     if (payload[1] != 0) return refuse(reply, LINK_E_INDEX, payload[1], 0);
-    if ((payload[0] == TOPIC_INPUT || payload[0] == TOPIC_OUTPUT) && active.source == MODEL_NONE)
+    if (payload[0] >= TOPIC_INPUT && active.source == MODEL_NONE)
         return refuse(reply, LINK_E_NO_MODEL, 0, 0);
     switch (payload[0]) {
     case TOPIC_BOARD:
@@ -90,11 +110,15 @@ size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
     case TOPIC_KERNELS:
         return kernels(index, reply);
     case TOPIC_INPUT:
-        return tensor(ofr_input(&active.model, index), active.need.n_inputs, index, reply);
+        return tensor(ofr_input(&active.plans[0], index), active.need.n_inputs, index, reply);
     case TOPIC_OUTPUT:
-        return tensor(ofr_output(&active.model, index), active.need.n_outputs, index, reply);
+        return tensor(ofr_output(&active.plans[0], index), active.need.n_outputs, index, reply);
+#if APP_PLANS > 1
+    case TOPIC_PLAN:
+        return plan(index, reply);
+#endif
     default:
-        return refuse(reply, LINK_E_INDEX, payload[0], TOPIC_OUTPUT);
+        return refuse(reply, LINK_E_INDEX, payload[0], APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT);
     }
 }
 
@@ -105,5 +129,10 @@ size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply) {
     p = put_u32(p, active.runs);
     p = put_u32(put_u32(put_u32(p, session_counts.frames), session_counts.bad_frames), session_counts.repeated);
     p = put_u32(put_u32(p, port_stack_used()), active.source == MODEL_NONE ? 0 : active.region_used);
+#if APP_PLANS > 1
+    p = put_u32(p, policy_counts.loads);
+    for (uint32_t i = 0; active.source != MODEL_NONE && i < n_plans(); ++i)
+        p = put_u32(p, policy_counts.runs[i]);
+#endif
     return (size_t)(p - reply);
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define LINK_MAJOR 1 /* SemVer of LINK.md */
-#define LINK_MINOR 0
+#define LINK_MINOR 1
 
 #define LINK_HEADER_BYTES 4u /* kind, code, sequence number */
 #define LINK_PAYLOAD_BYTES 256u
@@ -30,7 +30,8 @@ enum link_code {
     LINK_INPUT = 0x20,
     LINK_RUN = 0x21,
     LINK_OUTPUT = 0x22,
-    LINK_RESET_STATE = 0x23
+    LINK_RESET_STATE = 0x23,
+    LINK_POLICY = 0x30
 };
 
 enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
@@ -44,7 +45,11 @@ enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
     X(LINK_E_INDEX, -68, "no such model, input, output, step or topic", "Ask the board for its info.")                 \
     X(LINK_E_RANGE, -69, "bytes past the end of a tensor", "Send inputs of the size that info states.")                \
     X(LINK_E_SLOT, -70, "the model does not fit the board's model slot", "Link the model into the firmware.")          \
-    X(LINK_E_ORDER, -71, "a chunk out of order, or a commit before the last chunk", "Send the model again.")
+    X(LINK_E_ORDER, -71, "a chunk out of order, or a commit before the last chunk", "Send the model again.")    \
+    X(LINK_E_PLANS, -72, "the blob has more plans than this firmware keeps", "Build the firmware for this blob.")       \
+    X(LINK_E_FAMILY, -73, "plans of the blob differ in their inputs or outputs", "Pack the family again.")              \
+    X(LINK_E_BUDGET, -74, "no plan is known to run in so few instructions", "Raise the budget, or add a smaller plan.") \
+    X(LINK_E_CASCADE, -75, "state or the type of output 0 allows no cascade", "Set a plan or a budget instead.")
 
 enum link_status {
 #define LINK_STATUS_ENUM(name, value, text, remedy) name = value,

@@ -5,6 +5,7 @@
 #include "describe.h"
 #include "link.h"
 #include "models.h"
+#include "policy.h"
 #include "port.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@
 #define RUN_RESET_STATE 1u
 #define RUN_MEASURE 2u
 #define RUN_MEASURE_STEPS 4u
+#define RUN_PLAN_SHIFT 4 /* bits 4 to 7: 1 + the plan to run; 0: as the policy says */
 #define PART_BYTES 8u
 #define RUN_REQUEST_BYTES 4u
 #define RUN_REPLY_BYTES 12u
@@ -71,8 +73,7 @@ static size_t model_roll_back(const uint8_t *payload, size_t n, uint8_t *reply) 
     return activate(MODEL_LINKED, reply);
 }
 
-/* Requests to a model begin with its number; one runs at a time, so that is 0. Returns a status. */
-static int find_model(const uint8_t *payload, ofr_fault *fault) {
+int find_model(const uint8_t *payload, ofr_fault *fault) {
     *fault = (ofr_fault){-1, -1, payload[0], 0};
     if (active.source == MODEL_NONE) return LINK_E_NO_MODEL;
     return payload[0] == 0 ? OFR_OK : LINK_E_INDEX;
@@ -96,7 +97,7 @@ static int write_input(const uint8_t *payload, size_t n, ofr_fault *fault) {
     if (n < PART_BYTES) return LINK_E_LENGTH;
     int status = check_part(payload, active.need.n_inputs, fault);
     if (status < 0) return status;
-    const ofr_buffer input = ofr_input(&active.model, payload[1]);
+    const ofr_buffer input = ofr_input(&active.plans[0], payload[1]);
     const uint32_t offset = get_u32(payload + 4), count = (uint32_t)(n - PART_BYTES);
     status = check_range(offset, count, input.bytes, fault);
     if (status >= 0) memcpy((uint8_t *)input.data + offset, payload + PART_BYTES, count);
@@ -108,20 +109,22 @@ static size_t input(const uint8_t *payload, size_t n, uint8_t *reply) {
     return done(reply, write_input(payload, n, &fault), &fault);
 }
 
-static int run_whole(uint32_t *ticks) {
+/* `plan` as a run's flags have it. */
+static int run_whole(uint32_t plan, uint32_t *ran, uint32_t *ticks) {
     const uint32_t start = port_ticks();
-    const int status = ofr_run(&active.model);
+    const int status = plan == 0 || APP_PLANS == 1 ? policy_run(ran) : ofr_run(policy_take(plan - 1));
     *ticks = ticks_since(start);
     return status;
 }
 
-/* Runs step by step and writes the ticks of each from `first` on, as many as fit before `end`. */
-static int run_steps(uint32_t first, uint8_t **p, const uint8_t *end) {
-    int status = ofr_begin(&active.model);
+/* Runs a plan step by step and writes the ticks of each from `first` on, as many as fit before `end`. */
+static int run_steps(uint32_t plan, uint32_t first, uint8_t **p, const uint8_t *end) {
+    ofr_model *model = policy_take(plan);
+    int status = ofr_begin(model);
     while (status >= 0 && status != OFR_DONE) {
-        const uint32_t position = ofr_position(&active.model);
+        const uint32_t position = ofr_position(model);
         const uint32_t start = port_ticks();
-        status = ofr_step(&active.model);
+        status = ofr_step(model);
         const uint32_t ticks = ticks_since(start);
         if (position >= first && *p + 4 <= end) *p = put_u32(*p, ticks);
     }
@@ -132,7 +135,7 @@ static int run_steps(uint32_t first, uint8_t **p, const uint8_t *end) {
 static uint8_t *append_outputs(uint8_t *p, const uint8_t *end) {
     for (unsigned i = 0; i < active.need.n_outputs; ++i) {
         ofr_buffer output;
-        if (ofr_result(&active.model, i, &output) < 0) break;
+        if (ofr_result(plan_at(answered()), i, &output) < 0) break;
         const size_t room = (size_t)(end - p);
         const size_t count = output.bytes < room ? output.bytes : room;
         memcpy(p, output.data, count);
@@ -141,25 +144,33 @@ static uint8_t *append_outputs(uint8_t *p, const uint8_t *end) {
     return p;
 }
 
+static void reset_states(void) {
+    for (uint32_t plan = 0; plan < n_plans(); ++plan)
+        ofr_reset_state(plan_at(plan));
+}
+
 static size_t run(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
-    const uint32_t flags = payload[1], first_step = get_u16(payload + 2);
+    const uint32_t flags = payload[1], first_step = get_u16(payload + 2), plan = flags >> RUN_PLAN_SHIFT;
     int status = find_model(payload, &fault);
+    if (status >= 0 && plan > n_plans()) return refuse(reply, LINK_E_INDEX, plan - 1, n_plans());
     if (status >= 0 && n > RUN_REQUEST_BYTES)
         status = write_input(payload + RUN_REQUEST_BYTES, n - RUN_REQUEST_BYTES, &fault);
     if (status < 0) return refuse_fault(reply, status, &fault);
-    if (flags & RUN_RESET_STATE) ofr_reset_state(&active.model);
+    if (flags & RUN_RESET_STATE) reset_states();
     uint8_t *p = reply + RUN_REPLY_BYTES;
     const uint8_t *end = reply + LINK_PAYLOAD_BYTES;
-    uint32_t ticks = 0;
+    uint32_t ticks = 0, ran = 1;
     if (flags & (RUN_MEASURE | RUN_MEASURE_STEPS)) port_receive(false);
-    status = flags & RUN_MEASURE_STEPS ? run_steps(first_step, &p, end) : run_whole(&ticks);
+    status = flags & RUN_MEASURE_STEPS ? run_steps(plan != 0 ? plan - 1 : policy_first(), first_step, &p, end)
+                                       : run_whole(plan, &ran, &ticks);
     if (!(flags & RUN_MEASURE)) ticks = 0; /* other interrupts are in it */
     port_receive(true);
     ++active.runs;
     if (status < 0) return refuse(reply, status, 0, 0);
     if (!(flags & RUN_MEASURE_STEPS)) p = append_outputs(p, end);
-    put_u32(put_u32(start_reply(reply, RUN_REPLY_BYTES), RAN_TO_THE_END), ticks);
+    const uint32_t how = RAN_TO_THE_END | answered() << 8 | ran << 16;
+    put_u32(put_u32(start_reply(reply, RUN_REPLY_BYTES), how), ticks);
     return (size_t)(p - reply);
 }
 
@@ -169,7 +180,7 @@ static size_t output(const uint8_t *payload, size_t n, uint8_t *reply) {
     const uint32_t offset = get_u32(payload + 4), count = get_u32(payload + 8);
     (void)n;
     int status = check_part(payload, active.need.n_outputs, &fault);
-    if (status >= 0) status = ofr_result(&active.model, payload[1], &from);
+    if (status >= 0) status = ofr_result(plan_at(answered()), payload[1], &from);
     if (status >= 0) status = check_range(offset, count, from.bytes, &fault);
     if (status < 0) return refuse_fault(reply, status, &fault);
     if (count > LINK_PAYLOAD_BYTES - REPLY_BYTES)
@@ -182,7 +193,7 @@ static size_t reset_state(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     (void)n;
     const int status = find_model(payload, &fault);
-    if (status >= 0) ofr_reset_state(&active.model);
+    if (status >= 0) reset_states();
     return done(reply, status, &fault);
 }
 
@@ -204,6 +215,9 @@ size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *r
         {LINK_RUN, RUN_REQUEST_BYTES, run},
         {LINK_OUTPUT, PART_BYTES + 4, output},
         {LINK_RESET_STATE, 1, reset_state},
+#if APP_PLANS > 1
+        {LINK_POLICY, 8, policy_request},
+#endif
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; ++i) {
         if (requests[i].code != code) continue;

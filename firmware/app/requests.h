@@ -16,6 +16,9 @@ uint8_t *start_reply(uint8_t *reply, uint32_t variable_part);
 size_t refuse(uint8_t *reply, int status, uint32_t found, uint32_t allowed);
 size_t refuse_fault(uint8_t *reply, int status, const ofr_fault *fault);
 
+/* Requests to a model begin with its number; one runs at a time, so that is 0. Returns a status. */
+int find_model(const uint8_t *payload, ofr_fault *fault);
+
 /* Does what a request asks, writes at most LINK_PAYLOAD_BYTES of reply and returns its size. */
 size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *reply);
 

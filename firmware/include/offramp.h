@@ -4,8 +4,8 @@
  *
  *     static ofr_model model;
  *     ofr_requirements need;
- *     ofr_peek(blob, blob_bytes, &need);                     arena and state sizes, before giving any memory
- *     ofr_load(&model, blob, blob_bytes, &ofr_linked_kernels, arena, sizeof arena, NULL, 0, &fault);
+ *     ofr_peek(blob, blob_bytes, 0, &need);                  arena and state sizes, before giving any memory
+ *     ofr_load(&model, blob, blob_bytes, 0, &ofr_linked_kernels, arena, sizeof arena, NULL, 0, &fault);
  *     memcpy(ofr_input(&model, 0).data, pixels, 784);        write the input where the model wants it
  *     ofr_run(&model);                                       or ofr_begin and ofr_step until OFR_DONE
  *     ofr_result(&model, 0, &output);                        read the output before the next ofr_begin
@@ -21,6 +21,11 @@
  *
  * Inputs are consumed: a run may overwrite them, so write them before each ofr_begin (pack --keep-inputs
  * keeps them). Outputs lie in the arena from OFR_DONE until the next ofr_begin or write to an input.
+ *
+ * Plans. Most blobs hold one plan, number 0. A blob of a family holds several, smaller or larger networks for the same
+ * inputs and outputs. Load an instance of each that you want into an ofr_model of its own: they may all have one arena,
+ * as large as the largest asks for, and picking a plan is picking its instance. Each has a state of its own. Their
+ * inputs lie at one place of the arena, so that they are written once for whichever plan runs next.
  *
  * Threads and interrupts. No function blocks, waits or calls back. Instances share nothing but the blob and
  * the kernel table, both read-only: two threads, or a thread and an interrupt handler, may each run an
@@ -46,9 +51,9 @@ extern "C" {
 #endif
 
 #define OFR_API_MAJOR 0 /* SemVer of this header; the blob format and the link have versions of their own */
-#define OFR_API_MINOR 1
+#define OFR_API_MINOR 2
 #define OFR_FORMAT_MAJOR 1 /* blobs of this major version run; a newer minor may be refused by name */
-#define OFR_FORMAT_MINOR 0
+#define OFR_FORMAT_MINOR 1
 
 #define OFR_ALIGN 16u            /* bytes: blob, arena and state */
 #define OFR_MAX_CALLER_INPUTS 4u /* inputs that may stay in the caller's memory */
@@ -98,7 +103,7 @@ typedef enum ofr_status {
 #undef OFR_STATUS_ENUM
 } ofr_status;
 
-/* What a model asks for, read from the blob's plan. */
+/* What a plan of a blob asks for. */
 typedef struct ofr_requirements {
     uint32_t arena_bytes; /* inputs, outputs and scratch included */
     uint32_t state_bytes;
@@ -152,21 +157,23 @@ typedef struct ofr_model {
     uint32_t constants_bytes, arena_bytes, state_bytes, n_dims;
     uint16_t n_tensors, n_steps, n_operands, n_initial, n_inputs, n_outputs;
     uint16_t next_step;
-    uint8_t phase;
+    uint8_t phase, plan;
 } ofr_model;
 
-/* Reads what plan 0 of the blob needs, checking header and offsets on the way. Writes `need` on OFR_OK only. */
-OFR_CHECKED ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need);
+/* Reads what a plan of the blob needs, checking header and offsets on the way. `plan` counts from 0, 255 is the last
+ * that can be reached. Writes `need` on OFR_OK only. */
+OFR_CHECKED ofr_status ofr_peek(const void *blob, size_t blob_bytes, unsigned plan, ofr_requirements *need);
 
 /* Compares the blob's CRC-32 with its bytes: OFR_OK or OFR_E_CRC. About 10 instructions a byte. */
 OFR_CHECKED ofr_status ofr_check_crc(const void *blob, size_t blob_bytes);
 
-/* Checks the whole blob and makes `model` an instance of its plan 0, with state reset. Nothing is copied:
+/* Checks all that a plan of the blob relies on and makes `model` an instance of it, with state reset. Nothing is copied:
  * blob, kernels, arena and state are borrowed until the model is no longer used. `fault` (may be NULL) is
  * written when the load is refused; the model is then not usable. Costs a few hundred instructions a step,
  * and with CMSIS-NN about 10 a channel. */
-OFR_CHECKED ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const ofr_kernels *kernels,
-                                void *arena, size_t arena_bytes, void *state, size_t state_bytes, ofr_fault *fault);
+OFR_CHECKED ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, unsigned plan,
+                                const ofr_kernels *kernels, void *arena, size_t arena_bytes, void *state,
+                                size_t state_bytes, ofr_fault *fault);
 
 /* Input `index`, to be written before each ofr_begin. data is NULL for an index out of range or an input in
  * the caller's memory that is not bound. */
@@ -195,6 +202,17 @@ OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_bu
 /* The model's name as UTF-8, not ended by a zero byte: `*bytes` of it, inside the blob. NULL and 0 if it has none or
  * the model is not loaded. */
 const char *ofr_name(const ofr_model *model, uint32_t *bytes);
+
+/* What the blob says of the plan that a model is an instance of, for whoever picks one; any of it may be absent. */
+typedef struct ofr_plan {
+    const char *name; /* UTF-8, `name_bytes` of it inside the blob, not ended by a zero byte */
+    uint32_t name_bytes;
+    uint32_t instructions; /* of one inference, estimated by the converter or proven (pack --certify); 0: unknown */
+    uint32_t margin;       /* of the blob: a run whose two largest values of output 0 differ by less is unsure */
+} ofr_plan;
+
+/* Writes `info` on OFR_OK only. Takes a few hundred instructions. */
+OFR_CHECKED ofr_status ofr_plan_info(const ofr_model *model, ofr_plan *info);
 
 /* Number of steps done in the run under way, and of the step ofr_step would run next. */
 unsigned ofr_position(const ofr_model *model);

@@ -20,6 +20,7 @@
 #define OFR_FB_BLOB_NAME 2u
 #define OFR_FB_BLOB_METADATA 3u
 #define OFR_FB_BLOB_LABELS 4u
+#define OFR_FB_BLOB_MARGIN 5u
 typedef struct ofr_fb_blob_tensor {
     uint32_t offset;
     uint32_t bytes;
@@ -47,6 +48,9 @@ _Static_assert(sizeof(ofr_fb_blob_tensor) == 16, "layout");
 #define OFR_FB_PLAN_STEP_INFOS 12u
 #define OFR_FB_PLAN_BOUNDS 13u
 #define OFR_FB_PLAN_CERTIFICATE 14u
+#define OFR_FB_PLAN_NAME 15u
+#define OFR_FB_PLAN_INSTRUCTIONS 16u
+#define OFR_FB_PLAN_METADATA 17u
 typedef struct ofr_fb_segment {
     uint16_t first_step;
     uint16_t n_steps;

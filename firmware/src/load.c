@@ -162,13 +162,28 @@ ofr_status ofr_check_crc(const void *blob, size_t blob_bytes) {
 /* The plan's vectors that a load reads: its first fields. */
 enum { VECTORS = OFR_FB_PLAN_INITIAL + 1 };
 
-typedef struct plan_vectors {
+/* What the model does not keep. */
+typedef struct plan_rest {
     uint32_t plans; /* in the blob */
-    vector of[VECTORS];
-} plan_vectors;
+    vector segments;
+} plan_rest;
 
-/* Opens plan 0: fills the model's pointers and sizes; `v` is needed during the load only. */
-static ofr_status open_plan(ofr_model *m, span s, plan_vectors *v) {
+/* The plan's table and the root's; `count`: how many plans there are. */
+static inline __attribute__((always_inline)) ofr_status find_plan(span s, uint32_t index, table *root, table *plan, uint32_t *count) {
+    vector plans;
+    if (!open_table(s, get_u32(s, 0), root) || !get_vector(root, OFR_FB_BLOB_PLANS, 4, 4, &plans)) {
+        return OFR_E_STRUCTURE;
+    }
+    *count = plans.count;
+    if (index >= plans.count || index > UINT8_MAX) {
+        return OFR_E_PLAN;
+    }
+    const uint32_t at = (uint32_t)(plans.at - s.at) + 4 * index;
+    return open_table(s, at + get_u32(s, at), plan) ? OFR_OK : OFR_E_STRUCTURE;
+}
+
+/* Opens a plan: fills the model's pointers and sizes. */
+static ofr_status open_plan(ofr_model *m, span s, uint32_t index, plan_rest *rest) {
     static const struct {
         uint8_t size, align;
     } elements[VECTORS] = {
@@ -182,59 +197,54 @@ static ofr_status open_plan(ofr_model *m, span s, plan_vectors *v) {
         [OFR_FB_PLAN_INITIAL] = {sizeof(ofr_fb_state_init), 4},
     };
     table root, plan;
-    vector constants, plans;
-    if (!open_table(s, get_u32(s, 0), &root) ||
-        !get_vector(&root, OFR_FB_BLOB_CONSTANTS, 1, OFR_ALIGN, &constants) ||
-        !get_vector(&root, OFR_FB_BLOB_PLANS, 4, 4, &plans)) {
-        return OFR_E_STRUCTURE;
+    vector constants, of[VECTORS];
+    const ofr_status status = find_plan(s, index, &root, &plan, &rest->plans);
+    if (status != OFR_OK) {
+        return status;
     }
-    v->plans = plans.count;
-    if (v->plans == 0) {
-        return OFR_E_PLAN;
-    }
-    const uint32_t at = (uint32_t)(plans.at - s.at);
-    const uint32_t distance = get_u32(s, at);
-    if (!has(s, at, distance) || !open_table(s, at + distance, &plan) ||
+    if (!get_vector(&root, OFR_FB_BLOB_CONSTANTS, 1, OFR_ALIGN, &constants) ||
         !get_scalar(&plan, OFR_FB_PLAN_ARENA_BYTES, &m->arena_bytes) ||
         !get_scalar(&plan, OFR_FB_PLAN_STATE_BYTES, &m->state_bytes)) {
         return OFR_E_STRUCTURE;
     }
     for (uint32_t i = 0; i < VECTORS; i++) {
-        if (!get_vector(&plan, i, elements[i].size, elements[i].align, &v->of[i]) ||
-            (v->of[i].count > UINT16_MAX && i != OFR_FB_PLAN_DIMS && i != OFR_FB_PLAN_SEGMENTS)) {
+        if (!get_vector(&plan, i, elements[i].size, elements[i].align, &of[i]) ||
+            (of[i].count > UINT16_MAX && i != OFR_FB_PLAN_DIMS && i != OFR_FB_PLAN_SEGMENTS)) {
             return OFR_E_STRUCTURE;
         }
     }
+    rest->segments = of[OFR_FB_PLAN_SEGMENTS];
+    m->plan = (uint8_t)index;
     m->memory[OFR_FB_MEMORY_CONSTANT] = (uint8_t *)(uintptr_t)constants.at; /* never written */
     m->constants_bytes = constants.count;
-    m->dims = (const int32_t *)(const void *)v->of[OFR_FB_PLAN_DIMS].at;
-    m->tensors = v->of[OFR_FB_PLAN_TENSORS].at;
-    m->operands = (const uint16_t *)(const void *)v->of[OFR_FB_PLAN_OPERANDS].at;
-    m->steps = v->of[OFR_FB_PLAN_STEPS].at;
-    m->inputs = (const uint16_t *)(const void *)v->of[OFR_FB_PLAN_INPUTS].at;
-    m->outputs = (const uint16_t *)(const void *)v->of[OFR_FB_PLAN_OUTPUTS].at;
-    m->initial = v->of[OFR_FB_PLAN_INITIAL].at;
-    m->n_dims = v->of[OFR_FB_PLAN_DIMS].count;
-    m->n_tensors = (uint16_t)v->of[OFR_FB_PLAN_TENSORS].count;
-    m->n_operands = (uint16_t)v->of[OFR_FB_PLAN_OPERANDS].count;
-    m->n_steps = (uint16_t)v->of[OFR_FB_PLAN_STEPS].count;
-    m->n_inputs = (uint16_t)v->of[OFR_FB_PLAN_INPUTS].count;
-    m->n_outputs = (uint16_t)v->of[OFR_FB_PLAN_OUTPUTS].count;
-    m->n_initial = (uint16_t)v->of[OFR_FB_PLAN_INITIAL].count;
+    m->dims = (const int32_t *)(const void *)of[OFR_FB_PLAN_DIMS].at;
+    m->tensors = of[OFR_FB_PLAN_TENSORS].at;
+    m->operands = (const uint16_t *)(const void *)of[OFR_FB_PLAN_OPERANDS].at;
+    m->steps = of[OFR_FB_PLAN_STEPS].at;
+    m->inputs = (const uint16_t *)(const void *)of[OFR_FB_PLAN_INPUTS].at;
+    m->outputs = (const uint16_t *)(const void *)of[OFR_FB_PLAN_OUTPUTS].at;
+    m->initial = of[OFR_FB_PLAN_INITIAL].at;
+    m->n_dims = of[OFR_FB_PLAN_DIMS].count;
+    m->n_tensors = (uint16_t)of[OFR_FB_PLAN_TENSORS].count;
+    m->n_operands = (uint16_t)of[OFR_FB_PLAN_OPERANDS].count;
+    m->n_steps = (uint16_t)of[OFR_FB_PLAN_STEPS].count;
+    m->n_inputs = (uint16_t)of[OFR_FB_PLAN_INPUTS].count;
+    m->n_outputs = (uint16_t)of[OFR_FB_PLAN_OUTPUTS].count;
+    m->n_initial = (uint16_t)of[OFR_FB_PLAN_INITIAL].count;
     return OFR_OK;
 }
 
-ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need) {
+ofr_status ofr_peek(const void *blob, size_t blob_bytes, unsigned plan, ofr_requirements *need) {
     ofr_fault unused;
     ofr_model m;
-    plan_vectors v;
+    plan_rest rest;
     span s;
     if (need == NULL) {
         return OFR_E_ARGUMENT;
     }
     ofr_status status = open_blob(blob, blob_bytes, &unused, &s);
     if (status == OFR_OK) {
-        status = open_plan(&m, s, &v);
+        status = open_plan(&m, s, plan, &rest);
     }
     if (status == OFR_OK) {
         *need = (ofr_requirements){
@@ -243,7 +253,7 @@ ofr_status ofr_peek(const void *blob, size_t blob_bytes, ofr_requirements *need)
             .n_inputs = m.n_inputs,
             .n_outputs = m.n_outputs,
             .n_steps = m.n_steps,
-            .n_plans = (uint16_t)(v.plans > UINT16_MAX ? UINT16_MAX : v.plans),
+            .n_plans = (uint16_t)(rest.plans > UINT16_MAX ? UINT16_MAX : rest.plans),
             .crc = header_word(blob, offsetof(ofr_header, crc)),
         };
     }
@@ -511,9 +521,9 @@ static ofr_status check_areas(const ofr_model *m, size_t arena_bytes, size_t sta
 }
 
 /* All of it but the arguments, in an order that lets each check rely on the ones before. */
-static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes, size_t state_bytes,
+static ofr_status check_blob(ofr_model *m, size_t blob_bytes, unsigned plan, size_t arena_bytes, size_t state_bytes,
                              ofr_fault *fault) {
-    plan_vectors v;
+    plan_rest rest;
     span s;
     ofr_status status = open_blob(m->blob, blob_bytes, fault, &s);
     if (status == OFR_OK) {
@@ -521,7 +531,7 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
         if (core != 0 && m->kernels->core != 0 && core != m->kernels->core) {
             return ofr_blame(fault, OFR_E_CORE, core, m->kernels->core);
         }
-        status = open_plan(m, s, &v);
+        status = open_plan(m, s, plan, &rest);
     }
     if (status == OFR_OK) {
         status = check_areas(m, arena_bytes, state_bytes, fault);
@@ -553,7 +563,7 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
         status = check_initial(m, fault);
     }
     if (status == OFR_OK) {
-        status = check_segments(m, v.of[OFR_FB_PLAN_SEGMENTS].at, v.of[OFR_FB_PLAN_SEGMENTS].count, fault);
+        status = check_segments(m, rest.segments.at, rest.segments.count, fault);
     }
     if (status == OFR_OK) {
         status = check_steps(m, fault);
@@ -561,8 +571,8 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, size_t arena_bytes
     return status;
 }
 
-ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const ofr_kernels *kernels, void *arena,
-                    size_t arena_bytes, void *state, size_t state_bytes, ofr_fault *fault) {
+ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, unsigned plan, const ofr_kernels *kernels,
+                    void *arena, size_t arena_bytes, void *state, size_t state_bytes, ofr_fault *fault) {
     ofr_fault unused;
     ofr_fault *blame = fault != NULL ? fault : &unused;
     *blame = (ofr_fault){-1, -1, 0, 0};
@@ -584,7 +594,7 @@ ofr_status ofr_load(ofr_model *model, const void *blob, size_t blob_bytes, const
     model->kernels = kernels;
     model->memory[OFR_FB_MEMORY_ARENA] = arena;
     model->memory[OFR_FB_MEMORY_STATE] = state;
-    const ofr_status status = check_blob(model, blob_bytes, arena_bytes, state_bytes, blame);
+    const ofr_status status = check_blob(model, blob_bytes, plan, arena_bytes, state_bytes, blame);
     if (status != OFR_OK) {
         return status;
     }
@@ -607,18 +617,41 @@ const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
     return *bytes != 0 ? (const char *)name.at : NULL;
 }
 
-uint32_t ofr_step_bound(const ofr_model *model, unsigned step) {
+/* Opens again what the load has checked. */
+static ofr_status open_again(const ofr_model *model, table *root, table *plan) {
     ofr_fault unused;
-    table root, plan;
-    vector plans, bounds;
+    uint32_t count;
     span s;
-    if (model == NULL || model->phase == OFR_PHASE_NONE || step >= model->n_steps ||
-        open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK || !open_table(s, get_u32(s, 0), &root) ||
-        !get_vector(&root, OFR_FB_BLOB_PLANS, 4, 4, &plans) || plans.count == 0) {
-        return 0;
+    if (model->phase == OFR_PHASE_NONE || open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK) {
+        return OFR_E_ORDER;
     }
-    const uint32_t at = (uint32_t)(plans.at - s.at);
-    if (!open_table(s, at + get_u32(s, at), &plan) ||
+    return find_plan(s, model->plan, root, plan, &count);
+}
+
+ofr_status ofr_plan_info(const ofr_model *model, ofr_plan *info) {
+    table root, plan;
+    vector name;
+    if (model == NULL || info == NULL) {
+        return OFR_E_ARGUMENT;
+    }
+    const ofr_status status = open_again(model, &root, &plan);
+    if (status != OFR_OK) {
+        return status;
+    }
+    uint32_t instructions, margin;
+    if (!get_vector(&plan, OFR_FB_PLAN_NAME, 1, 1, &name) ||
+        !get_scalar(&plan, OFR_FB_PLAN_INSTRUCTIONS, &instructions) ||
+        !get_scalar(&root, OFR_FB_BLOB_MARGIN, &margin)) {
+        return OFR_E_STRUCTURE;
+    }
+    *info = (ofr_plan){(const char *)name.at, name.count, instructions, margin};
+    return OFR_OK;
+}
+
+uint32_t ofr_step_bound(const ofr_model *model, unsigned step) {
+    table root, plan;
+    vector bounds;
+    if (model == NULL || step >= model->n_steps || open_again(model, &root, &plan) != OFR_OK ||
         !get_vector(&plan, OFR_FB_PLAN_BOUNDS, sizeof(ofr_fb_step_bound), 4, &bounds) ||
         bounds.count != model->n_steps) {
         return 0;

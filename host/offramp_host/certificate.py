@@ -21,7 +21,7 @@ def code_sha256(elf: Path) -> str:
 
 def holds_for(blob: Blob, elf: Path) -> Certificate | None:
     """The blob's certificate, if it has one and it is for this image."""
-    found = blob.certificate
+    found = blob.plans[0].certificate
     return found if found is not None and found.code_sha256 == code_sha256(elf) else None
 
 

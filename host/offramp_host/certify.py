@@ -57,6 +57,11 @@ def certify(plan: Plan, board: Board, time_limit_s: float = 120.0) -> tuple[Plan
             f"{board.name} does not count instructions, so that nothing can be certified for it",
             "pack for an emulated board: `offramp boards`",
         )
+    if plan.members:
+        raise UserError(
+            f"{plan.name} is a family of {len(plan.every)} plans; bounds are proved for an image of one",
+            "pack a member by itself to certify it, or leave out --certify",
+        )
     # Bounds are numbers of fixed size in the blob, so that the code around it does not change with them.
     bound = Bound(_UNKNOWN, _UNKNOWN)
     compiler = str(compiler_for(board.core))

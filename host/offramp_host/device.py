@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -20,11 +20,25 @@ from offramp_host.link import Code
 from offramp_host.port import PortClosedError, open_port
 from offramp_host.session import RefusedError, Request, Session
 
-__all__ = ["BoardInfo", "Device", "Info", "ModelInfo", "RefusedError", "Result", "Statistics", "TensorInfo"]
+__all__ = [
+    "BoardInfo",
+    "Device",
+    "Info",
+    "ModelInfo",
+    "PlanInfo",
+    "Policy",
+    "RefusedError",
+    "Result",
+    "Statistics",
+    "TensorInfo",
+]
 
 Array = NDArray[Any]
 Row = Array | Sequence[Array]
 State = Literal["carry", "reset"]
+PolicyKind = Literal["plan", "budget", "cascade"]
+Plan = int | str
+"""A plan of a family by its number or name."""
 
 DTYPES: dict[int, np.dtype[Any]] = {
     i: np.dtype(name) for i, name in enumerate(("i1", "u1", "<i2", "<i4", "<f4"))
@@ -32,12 +46,18 @@ DTYPES: dict[int, np.dtype[Any]] = {
 SOURCES = {0: "linked", 1: "slot"}
 SLOT = 1
 
-_TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT = range(5)
+_TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT, _TOPIC_PLAN = range(6)
 _RESET_STATE, _MEASURE, _MEASURE_STEPS = 1, 2, 4
+_PLAN_SHIFT = 4
+_POLICIES: dict[PolicyKind, int] = {"plan": 0, "budget": 1, "cascade": 2}
+_MARGIN_OF_THE_BLOB = 0xFFFFFFFF
 _BOARD = struct.Struct("<hHBBBBHHII")
 _MODEL = struct.Struct("<hHBBhIIiiIIIHHHH")
 _TENSOR = struct.Struct("<hHIHBB")
 _STATISTICS = struct.Struct("<hHIIIIIIII")
+_PLAN = struct.Struct("<hHIIIHH")
+_POLICY = struct.Struct("<BBBxI")
+_POLICY_REPLY = struct.Struct("<hHII")
 _RUN_REPLY = struct.Struct("<hHII")
 _PART = struct.Struct("<BBHI")
 _RUN = struct.Struct("<BBH")
@@ -81,6 +101,25 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class PlanInfo:
+    """One plan of the model; `instructions` of one inference, estimated or proven, 0 if the blob does not say."""
+
+    name: str
+    instructions: int
+    arena_bytes: int
+    state_bytes: int
+    n_steps: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What was set: the plan that a run begins with, and a cascade's margin (0 where one plan alone runs)."""
+
+    plan: int
+    margin: int
+
+
+@dataclass(frozen=True)
 class TensorInfo:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -93,15 +132,19 @@ class Info:
     model: ModelInfo
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    plans: tuple[PlanInfo, ...]
 
 
 @dataclass(frozen=True)
 class Result:
-    """`exit` is None if the run went to its end; `ticks` is None unless it was measured."""
+    """`exit` is None if the run went to its end; `ticks` is None unless it was measured, and holds all plans that ran.
+    `plan` gave the outputs."""
 
     outputs: list[Array]
     exit: int | None
     ticks: int | None
+    plan: int = 0
+    plans_run: int = 1
 
 
 @dataclass(frozen=True)
@@ -116,6 +159,10 @@ class Statistics:
     repeated: int
     stack_bytes: int
     memory_bytes: int
+    loads: int | None = None
+    """Models loaded since the start; None where the firmware keeps one plan only."""
+    plan_runs: tuple[int, ...] = ()
+    """Runs of each plan since the load; empty where the firmware keeps one plan only."""
 
 
 class Device:
@@ -165,6 +212,7 @@ class Device:
                 model=model,
                 inputs=tuple(self._tensor_info(_TOPIC_INPUT, i) for i in range(n_inputs)),
                 outputs=tuple(self._tensor_info(_TOPIC_OUTPUT, i) for i in range(n_outputs)),
+                plans=self._plans(model),
             )
         return self._info
 
@@ -184,16 +232,28 @@ class Device:
         self._session.request(Code.MODEL_ROLL_BACK)
         return self.info()
 
-    def run(self, inputs: Row, *, state: State = "carry", measure: bool = False) -> Result:
-        """One inference. With `measure`, nothing interrupts it and the result says its ticks."""
-        return next(iter(list(self.stream([inputs], state=state, measure=measure))))
+    def run(
+        self, inputs: Row, *, state: State = "carry", measure: bool = False, plan: Plan | None = None
+    ) -> Result:
+        """One inference. With `measure`, nothing interrupts it and the result says its ticks.
+
+        `plan` runs, whatever the policy says.
+        """
+        return next(iter(list(self.stream([inputs], state=state, measure=measure, plan=plan))))
 
     def stream(
-        self, rows: Iterable[Row], *, state: State = "carry", window: int | None = None, measure: bool = False
+        self,
+        rows: Iterable[Row],
+        *,
+        state: State = "carry",
+        window: int | None = None,
+        measure: bool = False,
+        plan: Plan | None = None,
     ) -> Iterator[Result]:
         """Results in the order of the rows, each of which runs once; `window` limits requests under way."""
         info = self._info_with_model()
         flags = (_RESET_STATE if state == "reset" else 0) | (_MEASURE if measure else 0)
+        flags |= 0 if plan is None else (1 + self._plan_index(plan)) << _PLAN_SHIFT
         rest = list(_output_requests(info.outputs))
         requests = (
             request for row in rows for request in [*_run_requests(_check(row, info.inputs), flags, 0), *rest]
@@ -203,22 +263,48 @@ class Device:
         while group := list(itertools.islice(replies, n_inputs + len(rest))):
             yield _result(group[n_inputs - 1 :], info.outputs, measure)
 
-    def profile(self, inputs: Row | None = None) -> list[int]:
-        """Ticks of each step, its state as after a load; inputs are zeros unless given."""
+    def profile(self, inputs: Row | None = None, *, plan: Plan = 0) -> list[int]:
+        """Ticks of each step of a plan, its state as after a load; inputs are zeros unless given."""
         info = self._info_with_model()
+        index = self._plan_index(plan)
+        flags = _RESET_STATE | _MEASURE_STEPS | (1 + index) << _PLAN_SHIFT
         row = [np.zeros(t.shape, t.dtype) for t in info.inputs] if inputs is None else inputs
         parts = _check(row, info.inputs)
         ticks: list[int] = []
-        while len(ticks) < info.model.n_steps:
-            *_, reply = self._session.exchange(
-                _run_requests(parts, _RESET_STATE | _MEASURE_STEPS, len(ticks))
-            )
+        while len(ticks) < info.plans[index].n_steps:
+            *_, reply = self._session.exchange(_run_requests(parts, flags, len(ticks)))
             found = reply[_RUN_REPLY.unpack_from(reply)[1] :]
             ticks += struct.unpack(f"<{len(found) // 4}I", found)
         return ticks
 
+    def set_policy(self, kind: PolicyKind, value: Plan | None = None) -> Policy:
+        """Which plan runs from now on where `run` names none, until another model is loaded.
+
+        "plan": the plan `value`; "budget": the dearest within so many instructions; "cascade": the cheapest, and the
+        next on the same inputs while the two largest values of output 0 differ by less than `value`, which is the
+        blob's own if None.
+        """
+        plan = self._plan_index(0 if value is None else value) if kind == "plan" else 0
+        number = _MARGIN_OF_THE_BLOB if value is None else value
+        if kind != "plan" and not (isinstance(number, int) and 0 <= number <= _MARGIN_OF_THE_BLOB):
+            raise UserError(
+                f"policy {kind}: {value!r} is no number from 0 to {_MARGIN_OF_THE_BLOB}",
+                "Pass instructions or a margin.",
+            )
+        if kind == "budget" and value is None:
+            raise UserError(
+                "policy budget: no instructions were given", "Pass the instructions of one inference."
+            )
+        request = _POLICY.pack(0, _POLICIES[kind], plan, 0 if kind == "plan" else int(number))
+        reply = self._session.request(Code.POLICY, request)
+        return Policy(*_POLICY_REPLY.unpack_from(reply)[2:])
+
     def statistics(self) -> Statistics:
-        return Statistics(*_STATISTICS.unpack_from(self._session.request(Code.STATISTICS))[2:])
+        reply = self._session.request(Code.STATISTICS)
+        fixed = _STATISTICS.unpack_from(reply)[2:]
+        of_plans = struct.unpack(f"<{(len(reply) - _STATISTICS.size) // 4}I", reply[_STATISTICS.size :])
+        loads = of_plans[0] if of_plans else None
+        return replace(Statistics(*fixed), loads=loads, plan_runs=of_plans[1:])
 
     def reset_state(self) -> None:
         """Sets the model's state to its initial values."""
@@ -282,6 +368,30 @@ class Device:
         reply = self._describe(topic, index)
         _, shape_at, n_bytes, dtype, rank, _ = _TENSOR.unpack_from(reply)
         return TensorInfo(struct.unpack_from(f"<{rank}i", reply, shape_at), DTYPES[dtype], n_bytes)
+
+    def _plans(self, model: ModelInfo) -> tuple[PlanInfo, ...]:
+        if model.n_plans <= 1:
+            return (
+                PlanInfo(model.name, 0, model.arena_bytes, model.state_bytes, model.n_steps),
+            ) * model.n_plans
+        return tuple(self._plan_info(i) for i in range(model.n_plans))
+
+    def _plan_info(self, index: int) -> PlanInfo:
+        reply = self._describe(_TOPIC_PLAN, index)
+        _, name_at, instructions, arena_bytes, state_bytes, n_steps, _ = _PLAN.unpack_from(reply)
+        name = reply[name_at:].decode("utf-8", "replace")
+        return PlanInfo(name, instructions, arena_bytes, state_bytes, n_steps)
+
+    def _plan_index(self, plan: Plan) -> int:
+        names = [known.name for known in self._info_with_model().plans]
+        if isinstance(plan, str) and names.count(plan) == 1:
+            return names.index(plan)
+        if isinstance(plan, int) and 0 <= plan < len(names):
+            return plan
+        raise UserError(
+            f"{self.url}: the model has {'several plans' if plan in names else 'no plan'} {plan}",
+            "Its plans: " + ", ".join(f"{i} {name}" for i, name in enumerate(names)),
+        )
 
     def _info_with_model(self) -> Info:
         info = self.info()
@@ -368,5 +478,11 @@ def _result(replies: Sequence[bytes], outputs: Sequence[TensorInfo], measured: b
         while len(data) < tensor.n_bytes:
             data += next(tails)[4:]
         arrays.append(np.frombuffer(data, tensor.dtype).reshape(tensor.shape))
-    left = left_at & 0xFF
-    return Result(arrays, None if left == _RAN_TO_THE_END else left, ticks if measured else None)
+    left, plan, plans_run = left_at & 0xFF, left_at >> 8 & 0xFF, left_at >> 16 & 0xFF
+    return Result(
+        arrays,
+        None if left == _RAN_TO_THE_END else left,
+        ticks if measured else None,
+        plan,
+        plans_run or 1,  # firmware with link 1.0 does not say it
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.blob import read
+from offramp.blob.read import PlanRecord
 from offramp.boards import Board
 from offramp.build.blob_image import blob_image, caller_bytes, check_board, memory_bytes
 from offramp.build.sources import Category
@@ -31,6 +32,24 @@ class StepCost:
     kernel: str
     instructions: int | None
     macs: int
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """One plan of a family. `own_bytes` of the blob's constants are its alone, `shared_bytes` other plans' too."""
+
+    name: str
+    instructions_per_inference: int | None
+    instructions_stated: int | None
+    """What the blob says: an estimate, or proven."""
+    macs: int
+    own_bytes: int
+    shared_bytes: int
+    arena_bytes: int
+    state_bytes: int
+    accuracy: str | None
+    """As the plan's metadata give it."""
+    steps: Sequence[StepCost]
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,8 @@ class Measurement:
     cmsis_nn_version: str | None
     certificate: Certificate | None
     """The blob's, where it is for this image: nothing measured exceeds it."""
+    plans: Sequence[PlanCost] = ()
+    """Of a family; the figures above are then those of its plan 0, but the sizes those of all."""
 
 
 def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0) -> Measurement:
@@ -80,8 +101,8 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             Device(emulator.url, timeout_s=time_limit_s) as device,
         ):
             row = random_row(device.info().inputs)
-            ticks = device.run(row, state="reset", measure=True).ticks
-            step_ticks = device.profile(row)
+            ran = [ticks_of(device, row, i) for i in range(len(blob.plans))]
+            ticks, step_ticks = ran[0]
             seen = device.statistics()
         certificate = holds_for(blob, image.elf)
     sizes = image.footprint
@@ -90,7 +111,7 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             certificate,
             name,
             [instructions(board, n) or 0 for n in step_ticks],
-            instructions(board, ticks or 0) or 0,
+            instructions(board, ticks) or 0,
             seen.stack_bytes,
             memory_bytes(blob) + sizes.static_ram_bytes + sizes.link_buffer_bytes + seen.stack_bytes,
         )
@@ -100,14 +121,11 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         board=board.name,
         model=blob.name,
         kernels=next((s for s in SETS if s in sets), ""),
-        instructions_per_inference=instructions(board, ticks or 0),
+        instructions_per_inference=instructions(board, ticks),
         instructions_init=instructions(board, seen.load_ticks),
         instructions_crc=instructions(board, seen.crc_ticks),
-        macs=blob.macs,
-        steps=[
-            StepCost(step.op, step.kernel, instructions(board, n), step.macs)
-            for step, n in zip(blob.steps, step_ticks, strict=True)
-        ],
+        macs=blob.plans[0].macs,
+        steps=step_costs(board, blob.plans[0], step_ticks),
         flash_bytes=sizes.flash_bytes,
         blob_bytes=len(data),
         model_file_bytes=int(source_bytes) if source_bytes else None,
@@ -118,6 +136,36 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         compiler=image.compiler,
         cmsis_nn_version=image.cmsis_nn_version,
         certificate=certificate,
+        plans=[plan_cost(board, plan, *seen) for plan, seen in zip(blob.plans, ran, strict=True)]
+        if len(blob.plans) > 1
+        else (),
+    )
+
+
+def ticks_of(device: Device, row: Sequence[NDArray[np.generic]], plan: int) -> tuple[int, list[int]]:
+    """Of an inference, and of each step."""
+    return device.run(row, state="reset", measure=True, plan=plan).ticks or 0, device.profile(row, plan=plan)
+
+
+def step_costs(board: Board, plan: PlanRecord, ticks: Sequence[int]) -> list[StepCost]:
+    return [
+        StepCost(step.op, step.kernel, instructions(board, n), step.macs)
+        for step, n in zip(plan.steps, ticks, strict=True)
+    ]
+
+
+def plan_cost(board: Board, plan: PlanRecord, ticks: int, step_ticks: Sequence[int]) -> PlanCost:
+    return PlanCost(
+        plan.name,
+        instructions(board, ticks),
+        plan.instructions or None,
+        plan.macs,
+        plan.own_bytes,
+        plan.shared_bytes,
+        plan.arena_bytes,
+        plan.state_bytes,
+        plan.metadata.get("accuracy"),
+        step_costs(board, plan, step_ticks),
     )
 
 

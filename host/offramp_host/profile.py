@@ -65,10 +65,13 @@ class Profile:
     functions: Sequence[FunctionCost]
 
 
-def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0) -> Profile:
+def profile(
+    board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0, plan: str = "0"
+) -> Profile:
     """Links the blob into an image with its kernels alone and runs it on the emulated board, as `measure` does.
 
-    `name` is for messages; `time_limit_s` holds for one inference. UserError for a board without an emulator.
+    `name` is for messages; `plan` is a number or a name; `time_limit_s` holds for one inference. UserError for a board
+    without an emulator.
     """
     model = cycles.cycle_model(board.core.name)
     if board.emulator is None or model is None:
@@ -77,6 +80,8 @@ def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         )
     blob = read(data, name)
     check_board(blob, board, name)
+    index = blob.plan_index(plan, name)
+    steps = blob.plans[index].steps
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
         linked, counted = Path(folder) / "model.ofr", Path(folder) / "counted"
         linked.write_bytes(data)
@@ -86,17 +91,17 @@ def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             Emulator(board, image.elf, timeout_s=10 * time_limit_s, args=args) as emulator,
             Device(emulator.url, timeout_s=time_limit_s) as device,
         ):
-            device.profile(random_row(device.info().inputs))
+            device.profile(random_row(device.info().inputs), plan=index)
         # The last inference ran to its end. The ticks are read before a step, after it, and twice more for what
         # reading them costs, so of the four sections that end with a step's readings the second is the step.
-        sections = read_sections(counted)[-4 * len(blob.steps) :][1::4]
+        sections = read_sections(counted)[-4 * len(steps) :][1::4]
         code = disassemble(image.elf, board.core)
-    assert len(sections) == len(blob.steps)
+    assert len(sections) == len(steps)
     price = _Price(model, board.code.read_cycles_per_byte)
     return Profile(
         board=board.name,
         core=board.core.name,
-        model=blob.name,
+        model=blob.plans[index].name,
         cycle_model=model.source,
         read_cycles_per_byte=price.read_cycles_per_byte,
         compiler=image.compiler,
@@ -105,7 +110,7 @@ def profile(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             StepProfile(
                 step.op, step.kernel, step.macs, price.cost([section], code), price.functions([section], code)
             )
-            for step, section in zip(blob.steps, sections, strict=True)
+            for step, section in zip(steps, sections, strict=True)
         ],
         functions=price.functions(sections, code),
     )

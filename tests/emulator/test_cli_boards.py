@@ -47,6 +47,7 @@ BENCH_FIELDS = [
     "compiler",
     "cmsis_nn_version",
     "certificate",
+    "plans",
 ]
 
 Printed = Callable[..., str]

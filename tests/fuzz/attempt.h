@@ -24,7 +24,7 @@ static ofr_status attempt(const uint8_t *bytes, uint32_t n, uint32_t *hash) {
     uint8_t *blob = allocate(n);
     memcpy(blob, bytes, n);
     ofr_requirements need;
-    ofr_status status = ofr_peek(blob, n, &need);
+    ofr_status status = ofr_peek(blob, n, 0, &need);
     const ofr_status crc = ofr_check_crc(blob, n);
     if (crc < 0 && crc != OFR_E_CRC && crc != status) {
         abort(); /* both check the header alike */

@@ -48,7 +48,7 @@ static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, const o
     memset(m->arena, 0x5a, m->arena_bytes);
     memset(m->state, 0xa5, m->state_bytes);
     ofr_status status =
-        ofr_load(&model, blob, blob_bytes, kernels, m->arena, m->arena_bytes, m->state, m->state_bytes, NULL);
+        ofr_load(&model, blob, blob_bytes, 0, kernels, m->arena, m->arena_bytes, m->state, m->state_bytes, NULL);
     for (int run = 0; run < 2 && status >= 0; run++) {
         status = feed(&model, need, m);
         if (status == OFR_OK) {

@@ -53,7 +53,7 @@ static places find_places(bytes blob) {
     places found = {.n = 0};
     memset(&m, 0, sizeof m);
     const ofr_status status =
-        ofr_load(&m, blob.at, blob.n, &ofr_linked_kernels, arena, sizeof arena, state, sizeof state, NULL);
+        ofr_load(&m, blob.at, blob.n, 0, &ofr_linked_kernels, arena, sizeof arena, state, sizeof state, NULL);
     add_place(&found, blob.at, blob.n);
     if (status < 0 && m.memory[OFR_FB_MEMORY_CONSTANT] == NULL) {
         return found;

@@ -145,7 +145,8 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
 
 
 def kernels_of(plans: dict[str, Plan]) -> list[Kernel]:
-    return list({step.kernel.id: step.kernel for p in plans.values() for step in p.steps}.values())
+    steps = [step for plan in plans.values() for p in plan.every for step in p.steps]
+    return list({step.kernel.id: step.kernel for step in steps}.values())
 
 
 def write_seeds(plans: dict[str, Plan], folder: Path) -> list[Path]:

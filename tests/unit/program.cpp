@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     std::size_t bytes = 0;
     const std::vector<Block> blob = read(argc > 1 ? argv[1] : "", bytes);
     ofr_requirements need{};
-    ofr_status status = ofr_peek(blob.data(), bytes, &need);
+    ofr_status status = ofr_peek(blob.data(), bytes, 0, &need);
     if (status == OFR_OK) {
         status = ofr_check_crc(blob.data(), bytes);
     }
@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
     std::vector<Block> arena(need.arena_bytes / OFR_ALIGN + 1), state(need.state_bytes / OFR_ALIGN + 1);
     ofr_model model{};
     ofr_fault fault{};
-    status = ofr_load(&model, blob.data(), bytes, &ofr_linked_kernels, arena.data(), need.arena_bytes, state.data(),
+    status = ofr_load(&model, blob.data(), bytes, 0, &ofr_linked_kernels, arena.data(), need.arena_bytes, state.data(),
                       need.state_bytes, &fault);
     return status == OFR_OK ? run(model) : fail("load", status);
 }

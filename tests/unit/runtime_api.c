@@ -24,7 +24,7 @@ typedef struct kit {
     ofr_fault fault;
 } kit;
 
-static kit keyword, caller, streaming, certified;
+static kit keyword, caller, streaming, certified, family;
 
 static uint8_t *allocate(size_t bytes) {
     void *at = NULL;
@@ -41,7 +41,7 @@ static kit open_kit(const char *path) {
     k.blob = allocate(k.blob_bytes);
     EXPECT(fread(k.blob, 1, k.blob_bytes, file) == k.blob_bytes);
     fclose(file);
-    EXPECT(ofr_peek(k.blob, k.blob_bytes, &k.need) == OFR_OK);
+    EXPECT(ofr_peek(k.blob, k.blob_bytes, 0, &k.need) == OFR_OK);
     k.arena = allocate(k.need.arena_bytes);
     k.state = allocate(k.need.state_bytes);
     return k;
@@ -54,7 +54,7 @@ static void close_kit(kit *k) {
 }
 
 static ofr_status load_with(kit *k, size_t arena_bytes, size_t state_bytes) {
-    return ofr_load(&k->model, k->blob, k->blob_bytes, &ofr_linked_kernels, k->arena, arena_bytes, k->state,
+    return ofr_load(&k->model, k->blob, k->blob_bytes, 0, &ofr_linked_kernels, k->arena, arena_bytes, k->state,
                     state_bytes, &k->fault);
 }
 
@@ -105,16 +105,16 @@ CASE(requirements) {
 CASE(null_arguments) {
     ofr_requirements need = {.arena_bytes = 77};
     ofr_buffer output;
-    EXPECT(ofr_peek(NULL, 100, &need) == OFR_E_ARGUMENT && need.arena_bytes == 77);
-    EXPECT(ofr_peek(keyword.blob, keyword.blob_bytes, NULL) == OFR_E_ARGUMENT);
+    EXPECT(ofr_peek(NULL, 100, 0, &need) == OFR_E_ARGUMENT && need.arena_bytes == 77);
+    EXPECT(ofr_peek(keyword.blob, keyword.blob_bytes, 0, NULL) == OFR_E_ARGUMENT);
     EXPECT(ofr_check_crc(NULL, 100) == OFR_E_ARGUMENT);
-    EXPECT(ofr_load(NULL, keyword.blob, keyword.blob_bytes, &ofr_linked_kernels, NULL, 0, NULL, 0, NULL) ==
+    EXPECT(ofr_load(NULL, keyword.blob, keyword.blob_bytes, 0, &ofr_linked_kernels, NULL, 0, NULL, 0, NULL) ==
            OFR_E_ARGUMENT);
-    EXPECT(ofr_load(&keyword.model, NULL, 100, &ofr_linked_kernels, NULL, 0, NULL, 0, NULL) == OFR_E_ARGUMENT);
-    EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, NULL, NULL, 0, NULL, 0, NULL) == OFR_E_ARGUMENT);
-    EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, &ofr_linked_kernels, NULL, 16, NULL, 0, NULL) ==
+    EXPECT(ofr_load(&keyword.model, NULL, 100, 0, &ofr_linked_kernels, NULL, 0, NULL, 0, NULL) == OFR_E_ARGUMENT);
+    EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, 0, NULL, NULL, 0, NULL, 0, NULL) == OFR_E_ARGUMENT);
+    EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, 0, &ofr_linked_kernels, NULL, 16, NULL, 0, NULL) ==
            OFR_E_ARGUMENT);
-    EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, &ofr_linked_kernels, keyword.arena,
+    EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, 0, &ofr_linked_kernels, keyword.arena,
                     keyword.need.arena_bytes, NULL, 16, NULL) == OFR_E_ARGUMENT);
     EXPECT(ofr_input(NULL, 0).data == NULL && ofr_bind_input(NULL, 0, &need) == OFR_E_ARGUMENT);
     EXPECT(ofr_begin(NULL) == OFR_E_ARGUMENT && ofr_step(NULL) == OFR_E_ARGUMENT && ofr_run(NULL) == OFR_E_ARGUMENT);
@@ -151,11 +151,11 @@ CASE(misalignment) {
     ofr_requirements need;
     for (size_t by = 1; by < OFR_ALIGN; by++) {
         memcpy(moved + by, keyword.blob, keyword.blob_bytes);
-        EXPECT(ofr_peek(moved + by, keyword.blob_bytes, &need) == OFR_E_ALIGN);
+        EXPECT(ofr_peek(moved + by, keyword.blob_bytes, 0, &need) == OFR_E_ALIGN);
         EXPECT(ofr_check_crc(moved + by, keyword.blob_bytes) == OFR_E_ALIGN);
-        EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, &ofr_linked_kernels, keyword.arena + by,
+        EXPECT(ofr_load(&keyword.model, keyword.blob, keyword.blob_bytes, 0, &ofr_linked_kernels, keyword.arena + by,
                         keyword.need.arena_bytes - by, NULL, 0, NULL) == OFR_E_ALIGN);
-        EXPECT(ofr_load(&streaming.model, streaming.blob, streaming.blob_bytes, &ofr_linked_kernels, streaming.arena,
+        EXPECT(ofr_load(&streaming.model, streaming.blob, streaming.blob_bytes, 0, &ofr_linked_kernels, streaming.arena,
                         streaming.need.arena_bytes, streaming.state + by, streaming.need.state_bytes - by,
                         NULL) == OFR_E_ALIGN);
     }
@@ -175,17 +175,19 @@ CASE(damaged_header) {
     const uint32_t n = keyword.blob_bytes;
     ofr_requirements need;
     for (uint32_t short_n = 0; short_n < n; short_n++) {
-        EXPECT(ofr_peek(b, short_n, &need) == OFR_E_TRUNCATED);
+        EXPECT(ofr_peek(b, short_n, 0, &need) == OFR_E_TRUNCATED);
     }
     b[0] ^= 1;
     EXPECT(load(&keyword) == OFR_E_MAGIC && keyword.fault.allowed == OFR_MAGIC);
     b[0] ^= 1;
     b[4]++;
-    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x20000, 0x10000));
+    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x20000, 0x10001));
     b[4]--;
-    b[6]++;
-    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x10001, 0x10000));
-    b[6]--;
+    b[6] = 1; /* a blob of one plan has nothing of 1.1 */
+    EXPECT(load(&keyword) == OFR_OK);
+    b[6] = 2;
+    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x10002, 0x10001));
+    b[6] = 0;
     b[12] = 1; /* a trailer that is not there */
     EXPECT(load(&keyword) == OFR_E_TRUNCATED && fault_is(&keyword, -1, -1, 0, 1));
     b[12] = 0;
@@ -310,7 +312,7 @@ CASE(shared_arena_and_moved_model) {
     uint8_t expected[64] = {0}, found[64] = {0};
     EXPECT(load(&keyword) == OFR_OK);
     ofr_model other, moved;
-    EXPECT(ofr_load(&other, keyword.blob, keyword.blob_bytes, &ofr_linked_kernels, keyword.arena,
+    EXPECT(ofr_load(&other, keyword.blob, keyword.blob_bytes, 0, &ofr_linked_kernels, keyword.arena,
                     keyword.need.arena_bytes, NULL, 0, NULL) == OFR_OK);
     feed(&keyword, 2);
     EXPECT(ofr_run(&keyword.model) == OFR_DONE);
@@ -439,6 +441,65 @@ CASE(segments_are_checked) {
     EXPECT(load(&keyword) == OFR_OK);
 }
 
+static ofr_status load_plan(ofr_model *model, unsigned plan, const ofr_requirements *need) {
+    return ofr_load(model, family.blob, family.blob_bytes, plan, &ofr_linked_kernels, family.arena, need->arena_bytes,
+                    NULL, 0, &family.fault);
+}
+
+/* The outputs of a run of an instance that has all the arena to itself. */
+static void run_plan(ofr_model *model, uint8_t *to, uint32_t room) {
+    ofr_buffer output;
+    const ofr_buffer input = ofr_input(model, 0);
+    for (uint32_t i = 0; i < input.bytes; i++) {
+        ((uint8_t *)input.data)[i] = (uint8_t)(i * 37);
+    }
+    EXPECT(ofr_run(model) == OFR_DONE && ofr_result(model, 0, &output) == OFR_OK && output.bytes <= room);
+    memcpy(to, output.data, output.bytes);
+}
+
+CASE(plans_of_a_family) {
+    static const char *const names[] = {"large", "medium", "small"};
+    ofr_model plans[3];
+    ofr_requirements need[3];
+    uint8_t expected[3][16] = {{0}}, found[16] = {0};
+    uint32_t most = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        EXPECT(ofr_peek(family.blob, family.blob_bytes, i, &need[i]) == OFR_OK && need[i].n_plans == 3);
+        most = need[i].arena_bytes > most ? need[i].arena_bytes : most;
+        EXPECT(load_plan(&plans[i], i, &need[i]) == OFR_OK);
+        run_plan(&plans[i], expected[i], 16);
+    }
+    EXPECT(family.need.arena_bytes == most); /* plan 0 is the largest: all had its arena */
+    EXPECT(memcmp(expected[0], expected[1], 16) != 0 && memcmp(expected[1], expected[2], 16) != 0);
+    for (unsigned round = 0; round < 12; round++) { /* no load between */
+        const unsigned i = round * 5 % 3;
+        EXPECT(ofr_input(&plans[i], 0).data == ofr_input(&plans[0], 0).data);
+        run_plan(&plans[i], found, 16);
+        EXPECT(memcmp(found, expected[i], 16) == 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        ofr_plan info;
+        EXPECT(ofr_plan_info(&plans[i], &info) == OFR_OK && info.name_bytes == strlen(names[i]));
+        EXPECT(memcmp(info.name, names[i], info.name_bytes) == 0 && info.margin == 14);
+        EXPECT(info.instructions == 1000 * (3 - i) && ofr_step_bound(&plans[i], 0) == 100 + i);
+    }
+}
+
+CASE(plans_that_are_not_there) {
+    static const unsigned missing[] = {3, 4, 255, 256, 65536, UINT32_MAX};
+    ofr_model model;
+    ofr_plan info = {.instructions = 77};
+    for (unsigned i = 0; i < sizeof missing / sizeof *missing; i++) {
+        ofr_requirements need = {.arena_bytes = 77};
+        EXPECT(ofr_peek(family.blob, family.blob_bytes, missing[i], &need) == OFR_E_PLAN && need.arena_bytes == 77);
+        EXPECT(load_plan(&model, missing[i], &family.need) == OFR_E_PLAN && ofr_begin(&model) == OFR_E_ORDER);
+        EXPECT(ofr_plan_info(&model, &info) == OFR_E_ORDER && info.instructions == 77);
+    }
+    EXPECT(ofr_plan_info(NULL, &info) == OFR_E_ARGUMENT && ofr_plan_info(&model, NULL) == OFR_E_ARGUMENT);
+    EXPECT(load(&keyword) == OFR_OK && ofr_plan_info(&keyword.model, &info) == OFR_OK); /* a blob that says nothing */
+    EXPECT(info.name_bytes == 0 && info.instructions == 0 && info.margin == 0);
+}
+
 CASE(every_status_has_a_text) {
 #define HAS_TEXT(name, value, text, remedy)                                                                            \
     EXPECT(strcmp(ofr_status_text(name), text) == 0 && strlen(text) > 0 && (value == 0 || strlen(remedy) > 0));
@@ -468,16 +529,19 @@ static const struct {
     ROW(faults_name_the_culprit),
     ROW(ports_are_checked),
     ROW(segments_are_checked),
+    ROW(plans_of_a_family),
+    ROW(plans_that_are_not_there),
     ROW(every_status_has_a_text),
 };
 
 int main(int argc, char **argv) {
     int found = 0;
-    EXPECT(argc == 6);
+    EXPECT(argc == 7);
     keyword = open_kit(argv[2]);
     caller = open_kit(argv[3]);
     streaming = open_kit(argv[4]);
     certified = open_kit(argv[5]);
+    family = open_kit(argv[6]);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (strcmp(cases[i].name, argv[1]) == 0) {
             cases[i].run();
@@ -488,5 +552,6 @@ int main(int argc, char **argv) {
     close_kit(&caller);
     close_kit(&streaming);
     close_kit(&certified);
+    close_kit(&family);
     return found ? 0 : 2;
 }

@@ -22,7 +22,7 @@ from offramp.plan import Options, Plan, make_plan
 from offramp.plan.arena import Buffer, aligned, greedy, peak, place, place_greedily
 from offramp.plan.choose import all_candidates
 from offramp.plan.order import dependencies, order
-from offramp.plan.plan import Planner
+from offramp.plan.plan import Constants, Planner
 from tests.random_nets import Net
 
 QUANT = Quantization((0.5,), (0,))
@@ -276,7 +276,7 @@ def test_an_output_that_is_seen_in_a_part_stays_aligned() -> None:
     )
     board = boards.load("mps2_an386")
     served = {i: c.ways[0].steps for i, c in all_candidates(graph, board, Options()).items()}
-    plan = Planner(graph, board, Options(), served).because({}, {}).plan()  # in this order of ops
+    plan = Planner(graph, board, Options(), served).because({}, {}).plan(Constants())  # in this order of ops
     assert all(plan.tensors[i].offset % 16 == 0 for i in plan.outputs)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from offramp.blob import write
-from offramp.plan import Bound, Certificate, Options
+from offramp.plan import Bound, Certificate, Options, Plan, make_plan
+from tests.families import family
 from tests.fuzz import programs, seeds
 
 SOURCE = Path(__file__).with_suffix("").with_name("runtime_api.c")
@@ -19,7 +20,7 @@ CASES = re.findall(r"^CASE\((\w+)\)", SOURCE.read_text(), re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The program and its models: ordinary, input in the caller's memory, with state, certified."""
+    """The program and its models: ordinary, input in the caller's memory, with state, certified, a family."""
     folder = tmp_path_factory.mktemp("api")
     plans = {
         "keyword": seeds.plan(seeds.keyword_net(), programs.POSIX, folder, Options()),
@@ -29,10 +30,21 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     steps = tuple(Bound(1000 + i, 1) for i in range(len(plans["keyword"].steps)))
     certificate = Certificate(steps, Bound(9000, 9000), 100, 200, "a compiler", "0" * 64)
     plans["certified"] = replace(plans["keyword"], certificate=certificate)
+    plans["family"] = stated(make_plan(family(), programs.POSIX))
     for name, plan in plans.items():
         (folder / name).write_bytes(write(plan))
     program = programs.host_program(SOURCE, seeds.kernels_of(plans), folder / "program")
     return [program, *(folder / name for name in plans)]
+
+
+def stated(plan: Plan) -> Plan:
+    """A family whose plans say of themselves what the program expects."""
+    plans = []
+    for i, member in enumerate(plan.every):
+        bounds = tuple(Bound(100 + i, 1) for _ in member.steps)
+        certificate = Certificate(bounds, Bound(1000 * (3 - i), 1), 100, 200, "a compiler", "0" * 64)
+        plans.append(replace(member, certificate=certificate))
+    return replace(plans[0], members=tuple(plans[1:]))
 
 
 def test_cases_are_found() -> None:

@@ -29,7 +29,11 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     refuse_float(graph)
     if options.passes:
         graph = with_passes(graph)
-    graph, on_board = with_short_names(graph), replace(board, arena=arena_region(board))
+    members = tuple(with_short_names(member) for member in graph.members)
+    graph, on_board = (
+        replace(with_short_names(graph), members=members),
+        replace(board, arena=arena_region(board)),
+    )
     room = blob_room(board)
     most = room if options.flash_limit is None else min(options.flash_limit, room)
     constants = most
@@ -51,12 +55,13 @@ def blob_room(board: Board) -> int:
 
 
 def with_passes(graph: Graph) -> Graph:
-    """The graph after its passes; its metadata says what they did."""
-    after, changes = optimize(graph)
-    if not changes:
-        return after
-    told = {"macs_before": str(changes[0].macs_before), "passes": "; ".join(map(str, changes))}
-    return replace(after, metadata={**after.metadata, **told})
+    """The graph and its members after their passes; their metadata say what was done."""
+    after, changes = optimize(replace(graph, members=()))
+    told = {}
+    if changes:
+        told = {"macs_before": str(changes[0].macs_before), "passes": "; ".join(map(str, changes))}
+    members = tuple(with_passes(member) for member in graph.members)
+    return replace(after, metadata={**after.metadata, **told}, members=members)
 
 
 def flash_lack(blob_bytes: int, board: Board) -> int:
@@ -66,7 +71,7 @@ def flash_lack(blob_bytes: int, board: Board) -> int:
 
 def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
     """What the blob says of its making; no dates, so that packing again gives the same bytes."""
-    kernels = [step.kernel for step in plan.steps]
+    kernels = [step.kernel for member in plan.every for step in member.steps]
     used = {kernel.set for kernel in kernels}
     found = {
         "offramp": __version__,

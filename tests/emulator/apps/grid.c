@@ -84,12 +84,12 @@ static void run_case(const test_case *c, int32_t number, struct port_memory memo
     ofr_requirements need = {0};
     ofr_model model;
     uint8_t *arena = memory.base;
-    ofr_status status = ofr_peek(blob, c->blob_bytes, &need);
+    ofr_status status = ofr_peek(blob, c->blob_bytes, 0, &need);
     if (status == OFR_OK) {
         arena += padded(need.state_bytes);
         status = (uint64_t)padded(need.state_bytes) + need.arena_bytes + GUARD > memory.size
                      ? OFR_E_ARENA
-                     : ofr_load(&model, blob, c->blob_bytes, &ofr_linked_kernels, arena, need.arena_bytes, memory.base,
+                     : ofr_load(&model, blob, c->blob_bytes, 0, &ofr_linked_kernels, arena, need.arena_bytes, memory.base,
                                 need.state_bytes, &fault);
     }
     uint32_t ticks = 0;

@@ -363,7 +363,7 @@ static void check_controls(void) {
 /* ---- attempts ---- */
 
 static void peek(void) {
-    cell.status = ofr_peek(cell.blob, cell.bytes, &cell.need);
+    cell.status = ofr_peek(cell.blob, cell.bytes, 0, &cell.need);
     if (ofr_check_crc(cell.blob, cell.bytes) == OFR_OK) cell.hash = 1;
 }
 

@@ -147,10 +147,10 @@ static const uint8_t *load(struct instance *instance, const uint8_t *at, uint8_t
     uint32_t n;
     memcpy(&n, at, sizeof n);
     at += OFR_ALIGN;
-    if (ofr_peek(at, n, &need) != OFR_OK) return NULL;
+    if (ofr_peek(at, n, 0, &need) != OFR_OK) return NULL;
     if (arena == NULL) arena = take(need.arena_bytes);
     uint8_t *state = take(need.state_bytes);
-    if (ofr_load(&instance->model, at, n, &ofr_linked_kernels, arena, need.arena_bytes, state, need.state_bytes,
+    if (ofr_load(&instance->model, at, n, 0, &ofr_linked_kernels, arena, need.arena_bytes, state, need.state_bytes,
                  NULL) != OFR_OK) {
         return NULL;
     }

@@ -7,7 +7,9 @@ import zlib
 from dataclasses import dataclass
 
 MAGIC = b"OFR1"
-FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+FORMAT_MAJOR, FORMAT_MINOR = 1, 1
+MINOR_OF_ONE_PLAN = 0
+"""A blob with one plan has nothing of a later minor: firmware from 1.0 on runs it."""
 LAYOUT = struct.Struct("<4sHHIIIB39xI")
 # Core code in a header: 0 runs anywhere. Codes are never reused.
 CORES = {
@@ -34,9 +36,9 @@ class Header:
     crc: int
 
 
-def with_header(flatbuffer: bytes, core: str) -> bytes:
+def with_header(flatbuffer: bytes, core: str, minor: int = FORMAT_MINOR) -> bytes:
     """The blob: header and FlatBuffer."""
-    fields = (MAGIC, FORMAT_MAJOR, FORMAT_MINOR, len(flatbuffer), 0, 0, CORES[core])
+    fields = (MAGIC, FORMAT_MAJOR, minor, len(flatbuffer), 0, 0, CORES[core])
     front = LAYOUT.pack(*fields, 0)[:-4]
     return front + struct.pack("<I", zlib.crc32(front + flatbuffer)) + flatbuffer
 

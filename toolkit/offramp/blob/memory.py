@@ -23,9 +23,9 @@ class Extent:
     what: str
 
 
-def arena_map(data: bytes) -> list[Extent]:
-    """What lies in the arena of a blob that `read` has accepted, by offset and then by time."""
-    plan = fb.Blob.GetRootAs(data[header.LAYOUT.size :], 0).Plans(0)
+def arena_map(data: bytes, index: int = 0) -> list[Extent]:
+    """What lies in the arena of a plan of a blob that `read` has accepted, by offset and then by time."""
+    plan = fb.Blob.GetRootAs(data[header.LAYOUT.size :], 0).Plans(index)
     n_steps = plan.StepsLength()
     names: dict[int, str] = {}
     first: dict[int, int] = {}

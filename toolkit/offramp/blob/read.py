@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from offramp.errors import UserError
 from offramp.kernels import ALL_KERNELS
 from offramp.ofg import DTYPE_NAMES, text
 from offramp.plan import Bound, Certificate
+from offramp.plan.arena import aligned
 from offramp.schema import fb
 
 MEMORY_NAMES = {v: k for k, v in vars(fb.Memory).items() if not k.startswith("_")}
@@ -44,25 +47,83 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
-class Blob:
+class PlanRecord:
+    """One plan. Of the constants it refers to, `own_bytes` are its alone, `shared_bytes` other plans' too."""
+
     name: str
-    format: str
-    core: str
-    crc: int
-    bytes: int
-    constants_bytes: int
+    instructions: int
+    """Of one inference, estimated or proven; 0: unknown."""
     arena_bytes: int
     state_bytes: int
+    own_bytes: int
+    shared_bytes: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     steps: tuple[StepRecord, ...]
-    labels: tuple[str, ...]
     certificate: Certificate | None
     metadata: dict[str, str]
 
     @property
     def macs(self) -> int:
         return sum(s.macs for s in self.steps)
+
+
+@dataclass(frozen=True)
+class Blob:
+    """`margin`: an answer of a cascade whose two largest values differ by less is unsure; 0: the blob does not say."""
+
+    name: str
+    format: str
+    core: str
+    crc: int
+    bytes: int
+    constants_bytes: int
+    plans: tuple[PlanRecord, ...]
+    labels: tuple[str, ...]
+    metadata: dict[str, str]
+    margin: int
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return self.plans[0].inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return self.plans[0].outputs
+
+    @property
+    def steps(self) -> tuple[StepRecord, ...]:
+        """Of plan 0."""
+        return self.plans[0].steps
+
+    @property
+    def arena_bytes(self) -> int:
+        """What the largest plan asks for: all run in one arena."""
+        return max(plan.arena_bytes for plan in self.plans)
+
+    @property
+    def state_bytes(self) -> int:
+        """Of all plans: each instance has its own."""
+        *others, last = self.plans
+        return sum(aligned(plan.state_bytes) for plan in others) + last.state_bytes
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Those of all plans, each once."""
+        return tuple(dict.fromkeys(step.kernel for plan in self.plans for step in plan.steps))
+
+    def plan_index(self, wanted: str, path: str | Path) -> int:
+        """Of a plan by its number or name; UserError where there is none, or there are several."""
+        names = [plan.name for plan in self.plans]
+        if wanted.isdecimal() and int(wanted) < len(names):
+            return int(wanted)
+        if names.count(wanted) == 1:
+            return names.index(wanted)
+        listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+        raise UserError(
+            f"{path}: {names.count(wanted) or 'no'} plan{'s are' if wanted in names else ' is'} called {wanted}",
+            f"name one of them by its number: {listed}",
+        )
 
 
 def read(data: bytes, path: str | Path) -> Blob:
@@ -91,7 +152,10 @@ def read(data: bytes, path: str | Path) -> Blob:
 
 def records(data: bytes, h: header.Header) -> Blob:
     root = fb.Blob.GetRootAs(data[header.LAYOUT.size :], 0)
-    plan = root.Plans(0)
+    plans = [root.Plans(i) for i in range(root.PlansLength())]
+    users = Counter(offset for plan in plans for offset in pieces(plan))
+    if not plans:
+        raise ValueError("no plan")
     return Blob(
         text(root.Name()),
         f"{h.major}.{h.minor}",
@@ -99,15 +163,44 @@ def records(data: bytes, h: header.Header) -> Blob:
         h.crc,
         len(data),
         root.ConstantsLength(),
+        tuple(plan_record(root, plan, i, users) for i, plan in enumerate(plans)),
+        tuple(text(root.Labels(i)) for i in range(root.LabelsLength())),
+        entries(root),
+        root.Margin(),
+    )
+
+
+def plan_record(root: Any, plan: Any, index: int, users: Mapping[int, int]) -> PlanRecord:
+    """`users`: how many plans refer to the constants at an offset."""
+    shared = sum(n for offset, n in pieces(plan).items() if users[offset] > 1)
+    return PlanRecord(
+        text(plan.Name() if plan.Name() is not None else root.Name()),
+        plan.Instructions(),
         plan.ArenaBytes(),
         plan.StateBytes(),
+        sum(pieces(plan).values()) - shared,
+        shared,
         tuple(port(plan, plan.Inputs(i), plan.InputPorts(i)) for i in range(plan.InputsLength())),
         tuple(port(plan, plan.Outputs(i), plan.OutputPorts(i)) for i in range(plan.OutputsLength())),
         tuple(step(plan, i) for i in range(plan.StepsLength())),
-        tuple(text(root.Labels(i)) for i in range(root.LabelsLength())),
         certificate(plan),
-        {text(root.Metadata(i).Key()): text(root.Metadata(i).Value()) for i in range(root.MetadataLength())},
+        entries(plan if index else root),
     )
+
+
+def pieces(plan: Any) -> dict[int, int]:
+    """Of the constants, what a plan refers to: offset -> bytes."""
+    steps = [plan.Steps(i) for i in range(plan.StepsLength())]
+    tensors = [plan.Tensors(i) for i in range(plan.TensorsLength())]
+    initial = [plan.Initial(i) for i in range(plan.InitialLength())]
+    found = {s.Params(): s.ParamsBytes() for s in steps}
+    found |= {t.Offset(): t.Bytes() for t in tensors if t.Memory() == fb.Memory.constant}
+    return found | {init.Source(): init.Bytes() for init in initial if init.Source() != 0xFFFFFFFF}
+
+
+def entries(table: Any) -> dict[str, str]:
+    found = [table.Metadata(i) for i in range(table.MetadataLength())]
+    return {text(entry.Key()): text(entry.Value()) for entry in found}
 
 
 def certificate(plan: Any) -> Certificate | None:

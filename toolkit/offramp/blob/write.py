@@ -12,12 +12,14 @@ from offramp.ofg import DTYPE_CODES, entry
 from offramp.plan import Certificate, Plan, PlannedStep, PlannedTensor
 from offramp.schema import aligned_bytes, fb, vector
 
+UINT32_MAX = 0xFFFFFFFF
+
 
 def write(plan: Plan) -> bytes:
     """The blob's bytes; equal plans give equal bytes."""
     b = flatbuffers.Builder(1 << 16)
     constants = aligned_bytes(b, plan.constants)
-    plans = vector(b, [write_plan(b, plan)])
+    plans = vector(b, [write_plan(b, p, p is plan) for p in plan.every])
     metadata = vector(b, [entry(b, k, v) for k, v in sorted(plan.metadata.items())])
     labels = vector(b, [b.CreateString(s) for s in plan.labels])
     name = b.CreateString(plan.name)
@@ -27,12 +29,16 @@ def write(plan: Plan) -> bytes:
     fb.BlobAddName(b, name)
     fb.BlobAddMetadata(b, metadata)
     fb.BlobAddLabels(b, labels)
+    fb.BlobAddMargin(b, plan.margin)
     b.Finish(fb.BlobEnd(b))
-    generic = all(s.kernel.set == "generic" for s in plan.steps)
-    return header.with_header(bytes(b.Output()), "any" if generic else plan.core)
+    generic = all(s.kernel.set == "generic" for p in plan.every for s in p.steps)
+    minor = header.FORMAT_MINOR if plan.members else header.MINOR_OF_ONE_PLAN
+    return header.with_header(bytes(b.Output()), "any" if generic else plan.core, minor)
 
 
-def write_plan(b: Any, plan: Plan) -> int:
+def write_plan(b: Any, plan: Plan, is_first: bool) -> int:
+    """Of a blob with one plan, name and metadata are those of the blob."""
+    of_family = bool(plan.members) or not is_first
     dims, starts = dims_of(plan.tensors)
     operands: list[int] = []
     step_operands = []
@@ -60,11 +66,18 @@ def write_plan(b: Any, plan: Plan) -> int:
             "Bounds": write_bounds(b, plan.certificate),
             "Certificate": write_certificate(b, plan.certificate),
         }
+    if of_family:
+        vectors["Name"] = b.CreateString(plan.name)
+    if not is_first:
+        vectors["Metadata"] = vector(b, [entry(b, k, v) for k, v in sorted(plan.metadata.items())])
     fb.PlanStart(b)
     for name, offset in vectors.items():
         getattr(fb, f"PlanAdd{name}")(b, offset)
     fb.PlanAddArenaBytes(b, plan.arena_bytes)
     fb.PlanAddStateBytes(b, plan.state_bytes)
+    if of_family:
+        proven = plan.certificate.inference.most if plan.certificate else 0
+        fb.PlanAddInstructions(b, proven or min(plan.instructions, UINT32_MAX))
     return int(fb.PlanEnd(b))
 
 

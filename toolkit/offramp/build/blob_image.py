@@ -6,7 +6,7 @@ from pathlib import Path
 
 from offramp.blob.read import Blob
 from offramp.boards import Board
-from offramp.build.firmware import firmware, kernels_named, kernels_on
+from offramp.build.firmware import MOST_PLANS, firmware, kernels_named, kernels_on
 from offramp.build.footprint import Footprint
 from offramp.build.image import Image
 from offramp.build.memory_map import usable
@@ -23,16 +23,18 @@ def check_board(blob: Blob, board: Board, name: str) -> None:
             f"{name} is packed for {blob.core} ({made_for}); {board.name} has {board.core.name}", mend
         )
     known = {f"{k.set}/{k.name}" for k in kernels_on(board)}
-    for i, step in enumerate(blob.steps):
-        if step.kernel not in known:
-            raise UserError(
-                f"{name}: step {i} ({step.op} {step.name}) needs {step.kernel}, which {board.name} lacks",
-                mend,
-            )
+    for plan in blob.plans:
+        of = f" of plan {plan.name}" if len(blob.plans) > 1 else ""
+        for i, step in enumerate(plan.steps):
+            if step.kernel not in known:
+                raise UserError(
+                    f"{name}: step {i}{of} ({step.op} {step.name}) needs {step.kernel}, which {board.name} lacks",
+                    mend,
+                )
 
 
 def memory_bytes(blob: Blob) -> int:
-    """What a running instance takes: arena, state, and inputs in the caller's memory."""
+    """What a running model takes: arena, states, and inputs in the caller's memory."""
     return blob.arena_bytes + aligned(blob.state_bytes) + caller_bytes(blob)
 
 
@@ -44,12 +46,18 @@ def caller_bytes(blob: Blob) -> int:
 def blob_image(
     blob: Blob, board: Board, out_elf: Path, *, linked: Path | None = None, universal: bool = False
 ) -> Image:
-    """The firmware with the blob's kernels, or with `universal` all that the board has.
+    """The firmware with the blob's kernels and plans, or with `universal` for all blobs that the board may be sent.
 
     `linked` is the blob's file if it is to be part of the image. UserError where flash or RAM do not hold it.
     """
-    kernels = kernels_on(board) if universal else kernels_named([step.kernel for step in blob.steps])
-    image = firmware(board, out_elf, kernels=kernels, blob=linked)
+    if len(blob.plans) > MOST_PLANS:
+        raise UserError(
+            f"{blob.name} has {len(blob.plans)} plans, the application keeps instances of {MOST_PLANS} at most",
+            "pack a family with fewer members",
+        )
+    kernels = kernels_on(board) if universal else kernels_named(blob.kernels)
+    plans = MOST_PLANS if universal else len(blob.plans)
+    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans)
     check_ram(blob, board, image.footprint)
     return image
 

@@ -15,6 +15,9 @@ from offramp.build.sources import Sources, firmware_sources
 from offramp.kernels import ALL_KERNELS
 from offramp.ops import Kernel
 
+MOST_PLANS = 8
+"""Plans of a blob that an image for any model keeps instances of: APP_PLANS of firmware/app/models.h."""
+
 
 def kernel_table(board: Board, kernels: Sequence[Kernel]) -> str:
     """C source of `ofr_linked_kernels`: what the linker keeps, ascending by id."""
@@ -49,13 +52,16 @@ def firmware(
     *,
     kernels: Sequence[Kernel],
     blob: Path | None = None,
+    plans: int = MOST_PLANS,
     sanitize: bool = False,
     app: Sequence[Path] | None = None,
 ) -> Image:
-    """Builds the firmware with just these kernels; `app` replaces the application's files (tests)."""
+    """Builds the firmware with just these kernels and an instance of so many plans; `app` replaces the application's
+    files (tests)."""
     sets = tuple(s for s in board.kernels if any(k.set == s for k in kernels))
     sources = firmware_sources(board, kernel_sets=sets, app=app)
     sources += Sources.from_text("kernel_table.c", kernel_table(board, kernels), "runtime")
+    sources += Sources(defines=(("APP_PLANS", plans),))
     return build(board, with_identity(sources, board), out_elf, blob=blob, sanitize=sanitize)
 
 

@@ -17,7 +17,7 @@ from offramp.boards import Board
 from offramp.build import compilers, memory_map, objects
 from offramp.build.cache import write_atomically
 from offramp.build.footprint import Footprint, footprint
-from offramp.build.sources import Sources
+from offramp.build.sources import Source, Sources
 from offramp.errors import UserError
 
 
@@ -44,10 +44,14 @@ def build(
     if blob is not None:
         sources += _blob_source(blob)
     includes = [f"-I{folder}" for folder in sources.include_dirs]
-    macros = [f"-D{name}={value}" for name, value in sources.defines]
     commands = [
         (
-            [compiler.path, *compilers.compile_flags(board, compiler, file, sanitize), *includes, *macros],
+            [
+                compiler.path,
+                *compilers.compile_flags(board, compiler, file, sanitize),
+                *includes,
+                *macros(sources, file),
+            ],
             file.path,
         )
         for file in sources.files
@@ -72,6 +76,15 @@ def build(
         cmsis_nn_version=sources.cmsis_nn_version,
         footprint=sizes,
     )
+
+
+def macros(sources: Sources, file: Source) -> list[str]:
+    """What describes the application is for its files only, so that the others compile once for all images."""
+    return [
+        f"-D{name}={value}"
+        for name, value in sources.defines
+        if file.category == "application" or not name.startswith("APP_")
+    ]
 
 
 def flat_binary(elf: Path) -> bytes:

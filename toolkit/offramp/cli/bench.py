@@ -58,6 +58,7 @@ def bench(
     elif rows:
         show_boards(rows)
         for row in rows:
+            show_plans(row)
             show_steps(row)
         note(
             "\nInstructions on seeded random input, right to a tick at each end; image: flash without the model."
@@ -93,6 +94,39 @@ def show_boards(rows: Sequence[Measurement]) -> None:
     print_table(f"{rows[0].model}: {rows[0].macs:,} MACs", columns, table)
 
 
+def show_plans(row: Measurement) -> None:
+    """A family's; state and arena are in the table above."""
+    columns = (
+        "",
+        "plan",
+        "instructions",
+        "stated",
+        "MACs",
+        "own bytes",
+        "shared",
+        "arena",
+        "state",
+        "accuracy",
+    )
+    plans = [
+        (
+            i,
+            plan.name,
+            plan.instructions_per_inference,
+            plan.instructions_stated,
+            plan.macs,
+            plan.own_bytes,
+            plan.shared_bytes,
+            plan.arena_bytes,
+            plan.state_bytes,
+            plan.accuracy,
+        )
+        for i, plan in enumerate(row.plans)
+    ]
+    if plans:
+        print_table(f"\nplans on {row.board}", columns, plans)
+
+
 def show_steps(row: Measurement) -> None:
     total = row.instructions_per_inference or 0
     steps = [
@@ -106,7 +140,8 @@ def show_steps(row: Measurement) -> None:
         )
         for i, step in enumerate(row.steps)
     ]
-    print_table(f"\nsteps on {row.board}", ("", "kernel", "instructions", "%", "MACs", "a MAC"), steps)
+    of = f" of {row.plans[0].name}" if row.plans else ""
+    print_table(f"\nsteps{of} on {row.board}", ("", "kernel", "instructions", "%", "MACs", "a MAC"), steps)
     library = f", CMSIS-NN {row.cmsis_nn_version}" if row.cmsis_nn_version else ""
     facts = [("compiler", row.compiler + library)]
     if row.certificate is not None:

@@ -62,21 +62,44 @@ def of_blob(path: Path) -> dict[str, Any]:
         "arena_bytes": blob.arena_bytes + caller_bytes(blob),
         "caller_bytes": caller_bytes(blob),
         "state_bytes": blob.state_bytes,
-        "macs": blob.macs,
+        "macs": blob.plans[0].macs,
         "inputs": [asdict(port) for port in blob.inputs],
         "outputs": [asdict(port) for port in blob.outputs],
         "steps": [asdict(step) for step in blob.steps],
+        "plans": [of_plan(data, blob, i) for i in range(len(blob.plans))],
         "kernels": of_kernels(blob),
         "arena": [asdict(extent) for extent in arena_map(data)],
         "labels": list(blob.labels),
         "metadata": blob.metadata,
-        "certificate": as_data(blob.certificate, [step.kernel for step in blob.steps]),
+        "certificate": as_data(blob.plans[0].certificate, [step.kernel for step in blob.steps]),
+    }
+
+
+def of_plan(data: bytes, blob: Blob, index: int) -> dict[str, Any]:
+    """A plan's own figures; steps and arena of plan 0 stand above, once."""
+    plan = blob.plans[index]
+    found = {
+        "name": plan.name,
+        "instructions": plan.instructions or None,
+        "macs": plan.macs,
+        "own_bytes": plan.own_bytes,
+        "shared_bytes": plan.shared_bytes,
+        "arena_bytes": plan.arena_bytes,
+        "state_bytes": plan.state_bytes,
+        "accuracy": plan.metadata.get("accuracy"),
+    }
+    if index == 0:
+        return found
+    return found | {
+        "steps": [asdict(step) for step in plan.steps],
+        "arena": [asdict(extent) for extent in arena_map(data, index)],
+        "metadata": plan.metadata,
     }
 
 
 def of_kernels(blob: Blob) -> list[dict[str, Any]]:
     """What a table of linked kernels must hold, in its order."""
-    kernels = sorted(kernels_named([step.kernel for step in blob.steps]), key=lambda k: k.id)
+    kernels = sorted(kernels_named(blob.kernels), key=lambda k: k.id)
     return [{"id": k.id, "kernel": f"{k.set}/{k.name}", "symbol": k.symbol} for k in kernels]
 
 
@@ -139,6 +162,7 @@ def show(found: dict[str, Any]) -> None:
     ]
     print_facts(f"{found['file']}: {found['model']}", facts)
     packed = "arena" in found
+    show_plans(found.get("plans", []))
     for which in ("inputs", "outputs"):
         memory = packed and which == "inputs"
         rows = [
@@ -177,6 +201,24 @@ def show(found: dict[str, Any]) -> None:
     if found.get("certificate"):
         show_certificate(found["certificate"])
     print_facts("\nmetadata", sorted(found["metadata"].items()))
+
+
+def show_plans(plans: Sequence[dict[str, Any]]) -> None:
+    """Of a family."""
+    columns = ("", "plan", "instructions", "MACs", "own bytes", "shared", "arena", "state", "accuracy")
+    keys = (
+        "name",
+        "instructions",
+        "macs",
+        "own_bytes",
+        "shared_bytes",
+        "arena_bytes",
+        "state_bytes",
+        "accuracy",
+    )
+    if len(plans) > 1:
+        rows = [(i, *(plan[key] for key in keys)) for i, plan in enumerate(plans)]
+        print_table("\nplans; what follows is of the first", columns, rows)
 
 
 def show_arena(extents: Sequence[dict[str, Any]], n_steps: int) -> None:

@@ -60,6 +60,9 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg 
 ModelOrBlob = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .ofr file; a .tflite or .ofg is packed first.")
 ]
+PlanChoice = Annotated[
+    str, typer.Option("--plan", metavar="N|NAME", help="Of a blob that holds several plans, this one.")
+]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", metavar="S", min=1.0, help="Seconds that one inference may take.")
 ]

@@ -27,7 +27,15 @@ from offramp.cli.options import (
     RamLimit,
     plan_options,
 )
-from offramp.cli.output import check_output, note, print_facts, print_json, progress, write_output
+from offramp.cli.output import (
+    check_output,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    progress,
+    write_output,
+)
 from offramp.errors import UserError
 from offramp.plan import Plan, PlannedStep
 from offramp_host.certify import certify as certify_plan
@@ -90,11 +98,21 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
         "core": plan.core,
         "blob_bytes": len(blob),
         "constants_bytes": len(plan.constants),
-        "arena_bytes": plan.arena_bytes,
-        "least_arena_bytes": plan.least_arena_bytes,
-        "state_bytes": plan.state_bytes,
+        "arena_bytes": max(p.arena_bytes for p in plan.every),
+        "least_arena_bytes": max(p.least_arena_bytes for p in plan.every),
+        "state_bytes": sum(p.state_bytes for p in plan.every),
+        "plans": [
+            {
+                "name": p.name,
+                "instructions_estimate": p.instructions or None,
+                "arena_bytes": p.arena_bytes,
+                "state_bytes": p.state_bytes,
+                "macs": p.macs,
+            }
+            for p in plan.every
+        ],
         "macs": plan.macs,
-        "kernels": dict(Counter(map(step_name, plan.steps))),
+        "kernels": dict(Counter(step_name(step) for p in plan.every for step in p.steps)),
         "metadata": plan.metadata,
         "certificate": as_data(plan.certificate, [step_name(step) for step in plan.steps]),
     }
@@ -122,5 +140,10 @@ def show(summary: dict[str, Any], board: boards.Board) -> None:
             ("kernels", steps),
         ],
     )
+    if len(summary["plans"]) > 1:
+        columns = ("", "plan", "instructions, est.", "arena", "state", "MACs")
+        keys = ("name", "instructions_estimate", "arena_bytes", "state_bytes", "macs")
+        rows = [(i, *(p[key] for key in keys)) for i, p in enumerate(summary["plans"])]
+        print_table("\nplans", columns, rows)
     if summary["certificate"] is not None:
         show_certificate(summary["certificate"])

@@ -17,6 +17,7 @@ from offramp.cli.options import (
     Kernels,
     ModelOrBlob,
     Optimize,
+    PlanChoice,
     RamLimit,
     TimeLimit,
     plan_options,
@@ -37,6 +38,7 @@ def profile(
     functions: Annotated[
         int, typer.Option("--functions", metavar="N", min=1, help="Functions to show, the dearest first.")
     ] = 10,
+    plan: PlanChoice = "0",
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +47,7 @@ def profile(
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     _, data = blob_for(file, target, options)
     with progress(f"profiling on {target.name}"):
-        found = profile_on(target, data, name=str(file), time_limit_s=time_limit)
+        found = profile_on(target, data, name=str(file), time_limit_s=time_limit, plan=plan)
     if as_json:
         print_json(as_data(found))
     else:

@@ -40,7 +40,7 @@ from offramp.cli.output import (
 from offramp.cli.rows import Array, npz, output_arrays, read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
-from offramp_host.device import BoardInfo, Device, Result, State
+from offramp_host.device import BoardInfo, Device, PolicyKind, Result, State
 from offramp_host.emulator import Emulator
 
 
@@ -60,10 +60,26 @@ def run(
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="N|NAME", help="Of a blob with several plans, run this one."),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="budget:N|cascade[:MARGIN]|plan:NAME",
+            help="Which plan runs: the dearest within N instructions; the cheapest and, while its answer is unsure, "
+            "the next; or one.",
+        ),
+    ] = None,
     time_limit: TimeLimit = 60.0,
     as_json: Json = False,
 ) -> None:
     """Run a model on rows of inputs; state is reset before the first."""
+    if plan is not None and policy is not None:
+        raise UserError("--plan and --policy are given", "give one of them: a policy decides which plan runs")
+    chosen = Choice.of(f"plan:{plan}" if plan is not None else policy)
     if board is not None and port is not None:
         raise UserError(
             "--board and --port are given", "give one of them: --board emulates, --port talks to a board"
@@ -79,6 +95,8 @@ def run(
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     connected = emulated(file, boards.load(board), options, inputs, time_limit) if board else None
     with connected or attached(file, port or "", options, inputs, time_limit) as bench:
+        if chosen is not None:
+            chosen.set_on(bench, file)
         results = infer(bench, "carry" if state == "carry" else "reset")
     outputs = output_arrays([result.outputs for result in results], bench.blob.outputs)
     if out is not None:
@@ -100,6 +118,46 @@ class Bench:
     rows: list[list[Array]]
     where: str
     board: boards.Board | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which plan is to run: a policy's kind and value, as the command line gives them."""
+
+    kind: PolicyKind
+    value: str
+
+    @staticmethod
+    def of(given: str | None) -> Choice | None:
+        """UserError where the text is no policy."""
+        if given is None:
+            return None
+        kind, _, value = given.partition(":")
+        number = value.isdecimal() and int(value) < 1 << 32
+        if kind == "plan" and value:
+            return Choice("plan", value)
+        if kind == "budget" and number:
+            return Choice("budget", value)
+        if kind == "cascade" and (number or ":" not in given):
+            return Choice("cascade", value)
+        raise UserError(
+            f"--policy {given}: it is budget:N, cascade, cascade:MARGIN or plan:NAME, numbers below 2^32",
+            "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the next plan where the two "
+            "largest values differ by less than 20",
+        )
+
+    def set_on(self, bench: Bench, file: Path) -> None:
+        if self.kind == "plan":
+            value: int | None = bench.blob.plan_index(self.value, file)
+        else:
+            value = int(self.value) if self.value else None
+        if len(bench.blob.plans) > 1:
+            bench.device.set_policy(self.kind, value)
+        elif self.kind != "plan":
+            raise UserError(
+                f"{file} holds one plan, there is nothing for --policy {self.kind} to choose from",
+                "`offramp inspect` lists the plans of a blob; a family is packed from a graph with members",
+            )
 
 
 @contextmanager
@@ -156,7 +214,7 @@ def check_kernels(blob: Blob, there: BoardInfo, file: Path) -> None:
             f"pack the model again with --board {there.board}",
         )
     held = {KERNEL_NAMES.get(number) for number in there.kernels}
-    if lacking := sorted({step.kernel for step in blob.steps} - held):
+    if lacking := sorted({*blob.kernels} - held):
         raise UserError(
             f"{file} needs {', '.join(lacking)}, which the firmware of {there.board} does not hold",
             "build it with --universal or for this model (`offramp build`)",
@@ -191,8 +249,15 @@ def summarize(
         "instructions_least": min(counts, default=None),
         "instructions_most": max(counts, default=None),
         "outputs": [{"name": name, "shape": a.shape, "dtype": str(a.dtype)} for name, a in outputs],
+        "plans": of_plans(bench.blob, results),
         "argmax": classes,
     }
+
+
+def of_plans(blob: Blob, results: Sequence[Result]) -> list[dict[str, Any]]:
+    """How many answers came from each plan."""
+    answers = Counter(result.plan for result in results)
+    return [{"name": plan.name, "answers": answers[i]} for i, plan in enumerate(blob.plans)]
 
 
 def show(summary: dict[str, Any], labels: Sequence[str]) -> None:
@@ -200,6 +265,8 @@ def show(summary: dict[str, Any], labels: Sequence[str]) -> None:
     if summary["instructions_per_inference"] is not None:
         spread = f"{summary['instructions_least']:,} to {summary['instructions_most']:,}"
         facts.append(("instructions", f"{summary['instructions_per_inference']:,} an inference ({spread})"))
+    if len(summary["plans"]) > 1:
+        facts.append(("answers", ", ".join(f"{p['name']} {p['answers']}" for p in summary["plans"])))
     facts += [(o["name"], f"{'x'.join(map(str, o['shape']))} {o['dtype']}") for o in summary["outputs"]]
     print_facts(f"{summary['model']} on {summary['board']}", facts)
     if summary["argmax"] is not None:

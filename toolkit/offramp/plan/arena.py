@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ALIGN = 16
+NOWHERE = 1 << 31
 MAX_WORK, MAX_BUFFERS = 1_000_000, 200  # of the search for the least arena: nodes times buffers and steps
 
 
@@ -49,20 +50,29 @@ def alive(buffers: Sequence[Buffer], step: int) -> list[Buffer]:
     return [b for b in buffers if b.first <= step <= b.last]
 
 
-def place(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
-    """(offsets, arena bytes): the least arena, or the best found where the search ends before it is proven."""
+def place(buffers: Sequence[Buffer], fixed: Sequence[int] = ()) -> tuple[list[int], int]:
+    """(offsets, arena bytes): the least arena, or the best found where the search ends before it is proven.
+
+    The first buffers lie at the offsets `fixed`; then there is no search. NOWHERE bytes: they cannot all lie there.
+    """
     bound, _ = peak(buffers)
-    best = place_greedily(buffers)
-    return best if best[1] == bound or len(buffers) > MAX_BUFFERS else search(buffers, best, bound)
+    best = place_greedily(buffers, fixed)
+    return best if fixed or best[1] == bound or len(buffers) > MAX_BUFFERS else search(buffers, best, bound)
 
 
-def place_greedily(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
+def place_greedily(buffers: Sequence[Buffer], fixed: Sequence[int] = ()) -> tuple[list[int], int]:
     """(offsets, arena bytes): the best of several orders."""
-    return min((greedy(buffers, sequence) for sequence in sequences(buffers)), key=lambda found: found[1])
+    found = (greedy(buffers, sequence, fixed) for sequence in sequences(buffers))
+    return min(found, key=lambda placed: placed[1])
 
 
-def greedy(buffers: Sequence[Buffer], sequence: Sequence[int]) -> tuple[list[int], int]:
-    offsets = place_in(buffers, sequence)
+def greedy(
+    buffers: Sequence[Buffer], sequence: Sequence[int], fixed: Sequence[int] = ()
+) -> tuple[list[int], int]:
+    first = range(len(fixed))
+    if not all(apart(buffers[i], fixed[i], buffers[j], fixed[j]) for i in first for j in first[:i]):
+        return [*fixed, *(0 for _ in buffers[len(fixed) :])], NOWHERE
+    offsets = place_in(buffers, [i for i in sequence if i >= len(fixed)], fixed)
     ends = (o + aligned(b.bytes) for o, b in zip(offsets, buffers, strict=True))
     return offsets, max(ends, default=0)
 
@@ -79,12 +89,19 @@ def sequences(buffers: Sequence[Buffer]) -> list[list[int]]:
     return [sorted(range(len(buffers)), key=key) for key in keys]
 
 
-def place_in(buffers: Sequence[Buffer], sequence: Sequence[int]) -> list[int]:
-    """Each buffer in turn at the lowest offset free during its life."""
-    offsets = [-1] * len(buffers)
+def apart(a: Buffer, at_a: int, b: Buffer, at_b: int) -> bool:
+    return not together(a, b) or (
+        at_a + aligned(a.bytes_beside(b)) <= at_b or at_b + aligned(b.bytes_beside(a)) <= at_a
+    )
+
+
+def place_in(buffers: Sequence[Buffer], sequence: Sequence[int], fixed: Sequence[int]) -> list[int]:
+    """Each buffer in turn at the lowest offset free during its life; the first lie at `fixed`."""
+    offsets = [*fixed, *(-1 for _ in buffers[len(fixed) :])]
     for n, i in enumerate(sequence):
         b = buffers[i]
-        met = [(offsets[j], buffers[j]) for j in sequence[:n] if together(buffers[j], b)]
+        placed = (*range(len(fixed)), *sequence[:n])
+        met = [(offsets[j], buffers[j]) for j in placed if together(buffers[j], b)]
         taken = [(at, at + aligned(o.bytes_beside(b)), aligned(b.bytes_beside(o))) for at, o in met]
         ends = sorted({0, *(end for _, end, _ in taken)})
         offsets[i] = next(

@@ -11,10 +11,12 @@ from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import OPS, Kernel, Step
+from offramp.ops.op import elements
 from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import ALIGN, Buffer, aligned, alive, live_bytes, peak, place, place_greedily
 from offramp.plan.certificate import Certificate
 from offramp.plan.choose import Candidates, Chosen, Pressure, choose
+from offramp.plan.cost import cost_table
 from offramp.plan.fuse import fused
 from offramp.plan.limit import within
 from offramp.plan.options import Options
@@ -75,6 +77,12 @@ class Plan:
     labels: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     certificate: Certificate | None = None
+    instructions: int = 0
+    """Of one inference, estimated; 0: the core's cost table lacks a kernel."""
+    members: tuple[Plan, ...] = ()
+    """Of a family: plans of the graph's members. They have the same constants, and their inputs lie where these lie."""
+    margin: int = 0
+    """Of a family: an answer whose two largest values differ by less is unsure; 0: no such number is known."""
     # For reports: arena buffers with their offsets, the ways that ops could be served and those that are taken.
     buffers: tuple[tuple[Buffer, int], ...] = ()
     candidates: Mapping[int, Candidates] = field(default_factory=dict)
@@ -83,6 +91,18 @@ class Plan:
     @property
     def macs(self) -> int:
         return sum(s.macs for s in self.steps)
+
+    @property
+    def every(self) -> tuple[Plan, ...]:
+        """All plans of the blob, this one first."""
+        return (self, *self.members)
+
+    @property
+    def pieces(self) -> dict[int, int]:
+        """Of the constants, what this plan refers to: offset -> bytes."""
+        found = {step.params: step.params_bytes for step in self.steps}
+        found |= {t.offset: t.tensor.bytes for t in self.tensors if t.memory == "constant"}
+        return found | {init.source: init.bytes for init in self.initial if init.source is not None}
 
     @property
     def least_arena_bytes(self) -> int:
@@ -105,17 +125,18 @@ class Constants:
         return self.known[piece]
 
 
-def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:  # noqa: B008
-    """The plan of `graph` for `board`; UserError where an op has no kernel or the arena does not fit."""
+def planner_for(graph: Graph, board: Board, options: Options, inputs_at: tuple[int, ...] = ()) -> Planner:
+    """The planned graph, members apart; UserError where an op has no kernel. `inputs_at`: where inputs in the arena are
+    to lie, if that is given."""
     check_caller_inputs(graph, options.caller_inputs)
 
     def planner_of(graph: Graph) -> Planner:
         def served(chosen: Chosen) -> Planner:
             steps = {i: w.steps for i, w in chosen.items()}
-            apart = Planner(graph, board, options, steps)
+            apart = Planner(graph, board, options, steps, inputs_at=inputs_at)
             if len(fused(graph, apart.steps)) == len(apart.steps):
                 return apart
-            joint = Planner(graph, board, options, steps, fuse=True)
+            joint = Planner(graph, board, options, steps, fuse=True, inputs_at=inputs_at)
             return joint if joint.arena_bytes < apart.arena_bytes else apart
 
         found, chosen = choose(graph, board, options, lambda chosen: served(chosen).pressure())
@@ -124,7 +145,7 @@ def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
     planner = planner_of(graph.with_ops(tuple(graph.ops[i] for i in order(graph)))).refined()
     if options.ram_limit is not None:
         planner = within(options.ram_limit, planner, planner_of)
-    return planner.plan()
+    return planner
 
 
 def check_caller_inputs(graph: Graph, wanted: tuple[str, ...]) -> None:
@@ -153,10 +174,11 @@ class Planner:
         options: Options,
         served: Mapping[int, Sequence[Step]],
         fuse: bool = False,
+        inputs_at: tuple[int, ...] = (),
     ) -> None:
         """`served` holds, for each op that needs kernels, the chosen calls, by the op's index; `fuse`: those that one
-        kernel serves together become one."""
-        self.graph, self.board, self.options = graph, board, options
+        kernel serves together become one; `inputs_at`: where inputs in the arena are to lie."""
+        self.graph, self.board, self.options, self.wanted_at = graph, board, options, inputs_at
         self.places = Places()
         self.state = {v.name: v.initial for v in graph.variables}  # its initial tensor stands for the state
         self.steps: list[tuple[Op, Step]] = []
@@ -180,11 +202,18 @@ class Planner:
         self.take(best, place)
         return self
 
-    def take(self, sharing: Sharing, place: Callable[[list[Buffer]], tuple[list[int], int]]) -> None:
+    def take(
+        self, sharing: Sharing, place: Callable[[list[Buffer], tuple[int, ...]], tuple[list[int], int]]
+    ) -> None:
         self.use(sharing)
         self.keyed = list(self.buffers())
-        offsets, self.arena_bytes = place([b for _, b in self.keyed])
+        offsets, self.arena_bytes = place([b for _, b in self.keyed], self.wanted_at)
         self.offsets = {key: offset for (key, _), offset in zip(self.keyed, offsets, strict=True)}
+
+    @property
+    def inputs_at(self) -> tuple[int, ...]:
+        """Offsets of the inputs in the arena; their buffers are the first."""
+        return tuple(self.offsets[self.place_of(i)] for i in self.graph.inputs if self.in_arena(i))
 
     def lower(self, index: int, served: Mapping[int, Sequence[Step]]) -> Sequence[Step]:
         op = self.graph.ops[index]
@@ -290,7 +319,7 @@ class Planner:
         """Bytes of the arena, and of what lives at its peak."""
         self.use(sharing)
         buffers = [b for _, b in self.buffers()]
-        return place_greedily(buffers)[1], peak(buffers)[0]
+        return place_greedily(buffers, self.wanted_at)[1], peak(buffers)[0]
 
     def at_peak(self, sharing: Sharing) -> list[Overlap]:
         """The overlaps on what lives when the most does."""
@@ -387,10 +416,11 @@ class Planner:
         self.candidates, self.chosen = candidates, chosen
         return self
 
-    def plan(self) -> Plan:
+    def plan(self, constants: Constants) -> Plan:
+        """UserError where the arena does not fit. What the plan needs is added to `constants`."""
         arena_buffers = tuple((b, self.offsets[key]) for key, b in self.keyed)
         self.check_fit([b for _, b in self.keyed])
-        self.constants = Constants()
+        self.constants = constants
         initial = self.place_state()
         self.index: dict[int, int] = {}
         self.tensors: list[PlannedTensor] = []
@@ -410,10 +440,19 @@ class Planner:
             self.state_bytes,
             self.graph.labels,
             dict(self.graph.metadata),
+            instructions=self.instructions(),
             buffers=arena_buffers,
             candidates=self.candidates,
             chosen=self.chosen,
         )
+
+    def instructions(self) -> int:
+        """Of all steps, by the core's cost table; 0 where it lacks one."""
+        table = cost_table(self.board.core.name)
+        costs = [
+            table.cost(step, elements(self.graph.tensors[step.outputs[0]].shape)) for _, step in self.steps
+        ]
+        return sum(round(cost.instructions) if cost else 0 for cost in costs) if all(costs) else 0
 
     def planned_step(self, i: int, op: Op, step: Step) -> PlannedStep:
         return PlannedStep(

@@ -706,7 +706,45 @@ class Plan(object):
             return obj
         return None
 
-def PlanStart(builder): builder.StartObject(15)
+    # Plan
+    def Name(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+    # Plan
+    def Instructions(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Plan
+    def Metadata(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(38))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = Entry()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Plan
+    def MetadataLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(38))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Plan
+    def MetadataIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(38))
+        return o == 0
+
+def PlanStart(builder): builder.StartObject(18)
 def PlanAddDims(builder, dims): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(dims), 0)
 def PlanStartDimsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def PlanAddTensors(builder, tensors): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(tensors), 0)
@@ -734,6 +772,10 @@ def PlanStartStepInfosVector(builder, numElems): return builder.StartVector(4, n
 def PlanAddBounds(builder, bounds): builder.PrependUOffsetTRelativeSlot(13, flatbuffers.number_types.UOffsetTFlags.py_type(bounds), 0)
 def PlanStartBoundsVector(builder, numElems): return builder.StartVector(8, numElems, 4)
 def PlanAddCertificate(builder, certificate): builder.PrependUOffsetTRelativeSlot(14, flatbuffers.number_types.UOffsetTFlags.py_type(certificate), 0)
+def PlanAddName(builder, name): builder.PrependUOffsetTRelativeSlot(15, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
+def PlanAddInstructions(builder, instructions): builder.PrependUint32Slot(16, instructions, 0)
+def PlanAddMetadata(builder, metadata): builder.PrependUOffsetTRelativeSlot(17, flatbuffers.number_types.UOffsetTFlags.py_type(metadata), 0)
+def PlanStartMetadataVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def PlanEnd(builder): return builder.EndObject()
 
 
@@ -857,7 +899,14 @@ class Blob(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
         return o == 0
 
-def BlobStart(builder): builder.StartObject(5)
+    # Blob
+    def Margin(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+def BlobStart(builder): builder.StartObject(6)
 def BlobAddConstants(builder, constants): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(constants), 0)
 def BlobStartConstantsVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def BlobAddPlans(builder, plans): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(plans), 0)
@@ -867,6 +916,7 @@ def BlobAddMetadata(builder, metadata): builder.PrependUOffsetTRelativeSlot(3, f
 def BlobStartMetadataVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def BlobAddLabels(builder, labels): builder.PrependUOffsetTRelativeSlot(4, flatbuffers.number_types.UOffsetTFlags.py_type(labels), 0)
 def BlobStartLabelsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def BlobAddMargin(builder, margin): builder.PrependUint32Slot(5, margin, 0)
 def BlobEnd(builder): return builder.EndObject()
 
 

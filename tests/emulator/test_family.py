@@ -1,0 +1,253 @@
+"""A family of three in one blob: switching takes no load and no more RAM than the largest member; policies choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from offramp import boards
+from offramp.blob import read, write
+from offramp.boards import Board
+from offramp.build.blob_image import blob_image
+from offramp.build.firmware import firmware, kernels_named
+from offramp.errors import UserError
+from offramp.ir import Graph
+from offramp.pack import pack
+from offramp.plan import Options, Plan
+from offramp.reference import Reference
+from offramp_host.device import Device, RefusedError, Result
+from offramp_host.emulator import Emulator
+from tests.families import SHAPE, family
+
+pytestmark = pytest.mark.emulator
+
+NAMES = ("large", "medium", "small")
+# What an inference takes more than in an image for its plan alone: the table of instances, and counting the run.
+MOST_INSTRUCTIONS_OF_A_SWITCH = 60
+SIZE_OF_MODEL = 100  # ofr_model on a 32-bit core
+ROWS = 24
+# Of each plan, as the cost table of an386 has it; posix has none, and policies need them.
+STATED = {"large": 200_000, "medium": 30_000, "small": 3_000}
+
+
+def alone(graph: Graph) -> list[Graph]:
+    return [replace(member, members=()) for member in (graph, *graph.members)]
+
+
+def image_inputs(n: int = ROWS) -> NDArray[np.int8]:
+    return np.random.default_rng(3).integers(-128, 128, (n, *SHAPE), np.int8)
+
+
+def expected(x: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+    """Outputs of each plan for all rows, from the reference."""
+    return [np.stack([Reference(g).run([row])[0] for row in x]) for g in alone(family())]
+
+
+def stated(plan: Plan) -> Plan:
+    """With the figures that policies go by, the same on every board."""
+    members = tuple(replace(p, instructions=STATED[p.name]) for p in plan.members)
+    return replace(plan, instructions=STATED[plan.name], members=members)
+
+
+@dataclass(frozen=True)
+class Bench:
+    board: Board
+    plan: Plan
+    device: Device
+
+
+def started(board_name: str, folder: Path, options: Options = Options()) -> Iterator[Bench]:  # noqa: B008
+    board = boards.load(board_name)
+    plan = stated(pack(family(), board, options)[0])
+    blob = folder / "family.ofr"
+    blob.write_bytes(write(plan))
+    image = blob_image(read(blob.read_bytes(), blob), board, folder / "image.elf", linked=blob)
+    with (
+        Emulator(board, image.elf, timeout_s=120) as emulator,
+        Device(emulator.url, timeout_s=30) as device,
+    ):
+        yield Bench(board, plan, device)
+
+
+@pytest.fixture(scope="module", params=["mps2_an386", "posix"])
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    yield from started(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def device(bench: Bench) -> Iterator[Device]:
+    """Plan 0 runs, as after a load."""
+    bench.device.set_policy("plan", 0)
+    yield bench.device
+
+
+def test_info_lists_the_plans(bench: Bench) -> None:
+    info = bench.device.info()
+    assert [(p.name, p.instructions) for p in info.plans] == list(STATED.items())
+    assert [p.arena_bytes for p in info.plans] == [p.arena_bytes for p in bench.plan.every]
+    assert [p.n_steps for p in info.plans] == [len(p.steps) for p in bench.plan.every]
+    assert (info.model.n_plans, info.model.name) == (3, "large")
+
+
+def test_switching_gives_each_plans_bits_without_a_load(bench: Bench, device: Device) -> None:
+    x, before = image_inputs(), device.statistics()
+    for i, row in enumerate(x):  # another plan at every run, the inputs written before it is known
+        plan = i % 3
+        found = device.run(row, plan=NAMES[plan] if i % 2 else plan)
+        assert (found.plan, found.plans_run) == (plan, 1)
+        assert np.array_equal(found.outputs[0], expected(x[i : i + 1])[plan][0])
+    for plan, name in enumerate(NAMES):
+        device.set_policy("plan", name)
+        found = device.run(x[0])
+        assert found.plan == plan and np.array_equal(found.outputs[0], expected(x[:1])[plan][0])
+    after = device.statistics()
+    assert (after.loads, after.load_ticks, after.crc_ticks) == (
+        before.loads,
+        before.load_ticks,
+        before.crc_ticks,
+    )
+    assert [b - a for a, b in zip(before.plan_runs, after.plan_runs, strict=True)] == [ROWS // 3 + 1] * 3
+    assert after.runs - before.runs == ROWS + 3
+
+
+def test_no_more_ram_than_the_largest_member(bench: Bench, device: Device) -> None:
+    lone = [pack(graph, bench.board)[0].arena_bytes for graph in alone(family())]
+    assert device.statistics().memory_bytes == bench.plan.arena_bytes == max(lone) == lone[0]
+    assert device.info().model.arena_bytes == max(lone)
+
+
+def test_what_a_switch_costs(tmp_path: Path) -> None:
+    """In instructions: a run of a plan in the family's image against one in an image of its own."""
+    board = boards.load("mps2_an386")
+    assert board.emulator is not None
+    row, counts, static = image_inputs(1)[0], [], []
+    for name, graph in zip(("family", *NAMES), (family(), *alone(family())), strict=True):
+        _, data = pack(graph, board)
+        (tmp_path / name).write_bytes(data)
+        image = blob_image(read(data, name), board, tmp_path / "image.elf", linked=tmp_path / name)
+        static.append(image.footprint.static_ram_bytes)
+        with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url) as device:
+            orders = [(0, 1, 2, 1, 0, 2, 2), (0,)][name != "family"]
+            counts.append([(p, device.run(row, measure=True, plan=p).ticks or 0) for p in orders])
+    in_family = [{t for p, t in counts[0] if p == plan} for plan in range(3)]
+    assert all(len(ticks) == 1 for ticks in in_family), "whichever plan ran before, a run takes the same"
+    costs = [
+        board.emulator.instructions(ticks.pop()) - board.emulator.instructions(own[0][1])
+        for ticks, own in zip(in_family, counts[1:], strict=True)
+    ]
+    print("instructions of a switch:", costs, "static RAM:", static)
+    assert all(abs(cost) <= MOST_INSTRUCTIONS_OF_A_SWITCH for cost in costs)
+    assert static[0] - max(static[1:]) <= 2 * SIZE_OF_MODEL + 64
+
+
+@pytest.mark.parametrize(
+    ("budget", "plan"), [(200_000, 0), (1 << 31, 0), (199_999, 1), (30_000, 1), (29_999, 2), (3_000, 2)]
+)
+def test_budget(device: Device, budget: int, plan: int) -> None:
+    assert device.set_policy("budget", budget).plan == plan
+    assert device.run(image_inputs(1)[0]).plan == plan
+
+
+def test_refused_policies_change_nothing(device: Device) -> None:
+    device.set_policy("plan", "medium")
+    for kind, value, message in (
+        ("budget", 2_999, "LINK_E_BUDGET.*found 2999.*allowed 3000"),
+        ("budget", 0, "LINK_E_BUDGET.*found 0.*allowed 3000"),
+    ):
+        with pytest.raises(RefusedError, match=message):
+            device.set_policy(kind, value)  # type: ignore[arg-type]
+    for plan in (3, -1, "huge"):
+        with pytest.raises(UserError, match=f"the model has no plan {plan}"):
+            device.set_policy("plan", plan)
+        with pytest.raises(UserError, match=f"the model has no plan {plan}"):
+            device.run(image_inputs(1)[0], plan=plan)
+    assert device.run(image_inputs(1)[0]).plan == 1
+
+
+def cascade(x: NDArray[np.int8], margin: int) -> list[tuple[int, int]]:
+    """(plan that answers, plans that run) of each row, worked out from the reference's outputs."""
+    found = []
+    outputs = expected(x)
+    for row in range(len(x)):
+        for ran, plan in enumerate((2, 1, 0), 1):
+            second, first = np.sort(outputs[plan][row].reshape(-1).astype(int))[-2:]
+            if plan == 0 or first - second >= margin:
+                found.append((plan, ran))
+                break
+    return found
+
+
+def check_cascade(device: Device, x: NDArray[np.int8], margin: int) -> list[Result]:
+    results = list(device.stream(list(x)))
+    assert [(r.plan, r.plans_run) for r in results] == cascade(x, margin)
+    outputs = expected(x)
+    assert all(np.array_equal(r.outputs[0], outputs[r.plan][i]) for i, r in enumerate(results))
+    return results
+
+
+@pytest.mark.parametrize("margin", [None, 0, 1, 14, 100, 256])
+def test_cascade(bench: Bench, device: Device, margin: int | None) -> None:
+    """The next plan runs on the very inputs of the one before; the copy of them is all that it costs in RAM."""
+    x, before = image_inputs(), device.statistics()
+    assert device.set_policy("cascade", margin).margin == (14 if margin is None else margin)
+    results = check_cascade(device, x, 14 if margin is None else margin)
+    ran = [b - a for a, b in zip(before.plan_runs, device.statistics().plan_runs, strict=True)]
+    assert sum(ran) == sum(r.plans_run for r in results)
+    if margin in (None, 14):
+        assert {r.plan for r in results} == {0, 1, 2}, "else this test shows little"
+    copied = 144  # 12 x 12 bytes, a multiple of 16
+    assert device.statistics().memory_bytes == bench.plan.arena_bytes + copied
+    device.set_policy("plan", 0)
+    assert device.statistics().memory_bytes == bench.plan.arena_bytes
+
+
+def test_cascade_with_the_input_in_the_callers_memory(tmp_path: Path) -> None:
+    """Nothing is copied: the arena does without the input, which outlives a run where it lies."""
+    options = Options(caller_inputs=("input",))
+    for bench in started("mps2_an386", tmp_path, options):
+        before = bench.device.statistics().memory_bytes
+        bench.device.set_policy("cascade")
+        check_cascade(bench.device, image_inputs(), 14)
+        assert bench.device.statistics().memory_bytes == before == bench.plan.arena_bytes + 144
+
+
+def test_profile_of_each_plan(bench: Bench, device: Device) -> None:
+    row = image_inputs(1)[0]
+    for i, plan in enumerate(bench.plan.every):
+        steps = device.profile(row, plan=i)
+        assert len(steps) == len(plan.steps)
+        if bench.board.emulator is not None:
+            whole = device.run(row, measure=True, plan=i).ticks or 0
+            assert 0 < sum(steps) <= whole
+
+
+def test_images_for_fewer_plans_refuse_the_blob_by_name(tmp_path: Path) -> None:
+    board = boards.load("mps2_an386")
+    _, data = pack(family(), board)
+    kernels = kernels_named(read(data, "family").kernels)
+    image = firmware(board, tmp_path / "image.elf", kernels=kernels, plans=2)
+    with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url) as device:
+        with pytest.raises(RefusedError, match=r"LINK_E_PLANS.*found 3.*allowed 2"):
+            device.load_model(data)
+        _, small = pack(alone(family())[2], board)
+        device.load_model(small)
+        assert np.array_equal(device.run(image_inputs(1)[0]).outputs[0], expected(image_inputs(1))[2][0])
+
+
+def test_an_image_for_one_plan_has_no_policies(tmp_path: Path) -> None:
+    board = boards.load("mps2_an386")
+    (tmp_path / "m.ofr").write_bytes(pack(alone(family())[2], board)[1])
+    blob = read((tmp_path / "m.ofr").read_bytes(), "m")
+    image = blob_image(blob, board, tmp_path / "image.elf", linked=tmp_path / "m.ofr")
+    with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url) as device:
+        assert [p.name for p in device.info().plans] == ["small"]
+        row = image_inputs(1)[0]
+        assert np.array_equal(device.run(row, plan=0).outputs[0], device.run(row).outputs[0])
+        with pytest.raises(RefusedError, match="LINK_E_REQUEST"):
+            device.set_policy("budget", 1000)
+        assert (device.statistics().loads, device.statistics().plan_runs) == (None, ())
