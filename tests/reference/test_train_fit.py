@@ -21,7 +21,7 @@ from offramp.errors import UserError
 from offramp.reference import run_all
 from tests.float_nets import digits, digits_net
 
-QUICK = Training(epochs=12, batch=32, threads=1, augment=("shift=1",))
+QUICK = Training(epochs=12, batch=32, threads=1, augment=("shift:1",))
 
 
 def test_digits_from_random_weights() -> None:
@@ -68,9 +68,9 @@ def test_learning_rate_rises_and_falls() -> None:
 def test_augmentations_move_pixels() -> None:
     x = torch.arange(2 * 5 * 6, dtype=torch.float32).reshape(2, 5, 6, 1) + 1
     generator = torch.Generator().manual_seed(0)
-    mirrored = augmentation(["mirror=1"], 4)(x, generator)
+    mirrored = augmentation(["mirror:1"], 4)(x, generator)
     assert torch.equal(mirrored, x.flip(2))
-    moved = augmentation(["shift=1"], 4)(x, generator)
+    moved = augmentation(["shift:1"], 4)(x, generator)
     for row, before in zip(moved, x, strict=True):
         padded = np.pad(before.numpy()[..., 0], 1)
         windows = [padded[i : i + 5, j : j + 6] for i in range(3) for j in range(3)]
@@ -80,7 +80,7 @@ def test_augmentations_move_pixels() -> None:
     with pytest.raises(UserError, match="is for images"):
         augmentation(["shift"], 2)
     with pytest.raises(UserError, match="no number"):
-        augmentation(["shift=far"], 4)
+        augmentation(["shift:far"], 4)
 
 
 def spoiled(x: Any, y: Any, what: str) -> tuple[Any, Any]:

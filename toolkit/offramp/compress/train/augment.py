@@ -49,7 +49,7 @@ AUGMENTATIONS = {
 
 
 def augmentation(names: Sequence[str], rank: int) -> Callable[[Value, Any], Value]:
-    """Function of (rows of this rank, generator) for names such as "mirror" or "shift=3", applied in order."""
+    """Function of (rows of this rank, generator) for names such as "mirror" or "shift:3", applied in order."""
     chosen = [parsed(name, rank) for name in names]
 
     def apply(x: Value, generator: Any) -> Value:
@@ -61,7 +61,7 @@ def augmentation(names: Sequence[str], rank: int) -> Callable[[Value, Any], Valu
 
 
 def parsed(text: str, rank: int) -> tuple[Callable[[Value, float, Any], Value], float]:
-    name, _, amount = text.partition("=")
+    name, _, amount = text.partition(":")
     known = AUGMENTATIONS.get(name)
     if known is None:
         raise UserError(f"augmentation {name} is unknown", f"known: {', '.join(AUGMENTATIONS)}")
@@ -71,5 +71,5 @@ def parsed(text: str, rank: int) -> tuple[Callable[[Value, float, Any], Value], 
         return known.function, float(amount) if amount else known.amount
     except ValueError as error:
         raise UserError(
-            f"augmentation {text}: {amount} is no number", f"write {name}={known.amount}"
+            f"augmentation {text}: {amount} is no number", f"write {name}:{known.amount}"
         ) from error

@@ -36,7 +36,12 @@ def to_graph(module: GraphModule) -> Graph:
     tensors = list(module.graph.tensors)
 
     def put(index: int, data: Array) -> None:
-        tensors[index] = replace(tensors[index], shape=data.shape, data=data)
+        t = tensors[index]
+        assert t.data is not None
+        kept = (
+            t.quantization if np.array_equal(t.data, data) else None
+        )  # remembered scales of what was integers
+        tensors[index] = replace(t, shape=data.shape, data=data, quantization=kept)
 
     for op, layer in module.weighted():
         weights, bias = layer.parameters_of_graph()
@@ -76,29 +81,19 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.graph = graph
         self.layers = nn.ModuleDict()
-        self.constants = nn.ParameterDict()
+        constants = {str(i): nn.Parameter(v, False) for i, v in broadcast_constants(graph).items()}
+        self.constants = nn.ParameterDict(constants)
         self.source = {}  # tensor that each layer reads, by the op's index
         for i, op in enumerate(graph.ops):
             if op.kind in WEIGHTED:
                 over_map = whole_map(graph, op) if dense_as_convolution else None
                 self.source[i] = op.inputs[0] if over_map is None else over_map
                 self.layers[str(i)] = self.layer(op, self.source[i], with_batch_norm, over_map is not None)
-            else:
-                self.add_constants(op)
 
     def layer(self, op: Op, source: int, norm: bool, over_map: bool) -> Layer:
         t = self.graph.tensors
         bias = t[op.inputs[2]] if has_bias(op) else None
         return Layer(op, t[source], t[op.inputs[1]], bias, norm, over_map)
-
-    def add_constants(self, op: Op) -> None:
-        """Constant operands: not trained, of the rank that they are broadcast to."""
-        rank = max(len(self.graph.tensors[i].shape) for i in op.inputs)
-        for i in op.inputs:
-            t = self.graph.tensors[i]
-            if t.data is not None:
-                value = torch.from_numpy(np.array(t.data)).reshape((1,) * (rank - len(t.shape)) + t.shape)
-                self.constants[str(i)] = nn.Parameter(channels_first(value), requires_grad=False)
 
     def weighted(self) -> list[tuple[Op, Layer]]:
         """Ops with weights and their modules, in order."""
@@ -124,6 +119,19 @@ class GraphModule(nn.Module):  # type: ignore[misc]
     def logits(self, x: Value) -> Value:
         """[n, classes]: the first output of the rows `x`, before a softmax at the end."""
         return self.values(x)[logits_of(self.graph)].flatten(1)
+
+
+def broadcast_constants(graph: Graph) -> dict[int, Value]:
+    """Constant operands of ops without weights, float32, of the rank and in the order of axes of their readers."""
+    found = {}
+    for op in graph.ops:
+        ranks = [len(graph.tensors[i].shape) for i in op.inputs if i >= 0]
+        for i in op.inputs if op.kind not in WEIGHTED else ():
+            t = graph.tensors[i]
+            if t.data is not None:
+                value = torch.from_numpy(np.array(t.data, np.float32))
+                found[i] = channels_first(value.reshape((1,) * (max(ranks) - len(t.shape)) + t.shape))
+    return found
 
 
 def logits_of(graph: Graph) -> int:
