@@ -79,7 +79,7 @@ def assert_equal_integers(module: Any, rows: int = 20) -> set[int]:
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("seed", (0, 2, 3, 5))
+@pytest.mark.parametrize("seed", (0, 2, 3, 6))
 def test_random_nets_give_the_references_integers(seed: int, options: str) -> None:
     real = initialize(dequantize(random_net(seed)), seed)
     module = to_integer_module(real, quantize(real, rows_of(real, 20), OPTIONS[options]), OPTIONS[options])
