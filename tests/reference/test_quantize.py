@@ -171,7 +171,7 @@ def test_ranges_found_before_serve_too(real: Graph, images: tuple[NDArray[np.flo
     x = images[0][:40]
     ranges = calibrate(real, x)
     plain = QuantizeOptions(bias_correction=False)
-    assert ofg.dump(quantize(real, ranges, plain)) == ofg.dump(quantize(real, x, plain))
+    assert ofg.dump(quantize(real, ranges=ranges, options=plain)) == ofg.dump(quantize(real, x, plain))
 
 
 def test_a_fixed_input_of_a_concatenation_is_requantized_once() -> None:
@@ -236,7 +236,7 @@ REFUSED = {
 def test_options_that_do_not_fit(real: Graph, name: str) -> None:
     options, message, hint = REFUSED[name]
     with pytest.raises(UserError, match=message) as error:
-        quantize(real, Ranges({}, {}), options)
+        quantize(real, ranges=Ranges({}, {}), options=options)
     assert hint in error.value.hint
 
 

@@ -85,7 +85,7 @@ def input_rows(graph: Graph, *x: Array) -> list[Array]:
 def outputs(graph: Graph, *x: Array) -> list[Array]:
     """Outputs [n, ...] of rows in real numbers, in real numbers."""
     found = run_all(graph, *input_rows(graph, *x))
-    return [rounding.real(v, graph.tensors[i]) for i, v in zip(graph.outputs, found, strict=True)]
+    return [rounding.real_values(v, graph.tensors[i]) for i, v in zip(graph.outputs, found, strict=True)]
 
 
 def classes(graph: Graph, *x: Array) -> Array:

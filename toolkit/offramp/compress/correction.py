@@ -82,7 +82,7 @@ def real_operands(graph: Graph, op: Op) -> tuple[Tensor, Array, Array | None]:
 
 def real_values(draft: Graph, op: Op, part: dict[int, Array]) -> dict[int, Array]:
     """What a layer of integers reads, in real numbers."""
-    return {op.inputs[0]: rounding.real(part[op.inputs[0]], draft.tensors[op.inputs[0]])}
+    return {op.inputs[0]: rounding.real(part[op.inputs[0]], draft.tensors[op.inputs[0]].quant)}
 
 
 def mean_sum(op: Op, operands: tuple[Tensor, Array, Array | None], parts: list[dict[int, Array]]) -> Array:

@@ -43,30 +43,34 @@ LARGEST_BIAS = 1 << 27  # in units of a product: beyond, a channel's weights are
 
 def quantize(
     graph: Graph,
-    rows: Array | Sequence[Array] | Ranges | None = None,
+    rows: Array | Sequence[Array] | None = None,
     options: QuantizeOptions = QuantizeOptions(),  # noqa: B008
+    ranges: Ranges | None = None,
 ) -> Graph:
     """The integer graph of a canonical float graph, by TensorFlow Lite's int8 (or 16x8) specification.
 
-    `rows` are calibration rows [n, ...] in real numbers (one array, or one an input), or ranges found before (without
-    rows, biases are not corrected), or None where every tensor remembers its scale (`dequantize`). UserError as
-    `calibrate`, and where options name no layer.
+    `rows` are calibration rows [n, ...] in real numbers (one array, or one an input): they give the ranges of the
+    activations where `ranges` does not, and correct the biases. Without rows and ranges the tensors must remember
+    their scales (`dequantize`). UserError as `calibrate`, and where options name no layer.
     """
     if not graph.is_float:
         raise UserError(
             f"{graph.name} is quantized already", "dequantize it first (offramp.compress.dequantize)"
         )
-    ranges, given = rows, None
-    if rows is not None and not isinstance(rows, Ranges):
-        given = checked_rows(graph, (rows,) if isinstance(rows, np.ndarray) else tuple(rows))
+    given = None if rows is None else checked_rows(graph, as_tuple(rows))
+    if given is not None and ranges is None:
         ranges = calibrate(graph, *given, method=options.method, percentile=options.percentile)
-    assert ranges is None or isinstance(ranges, Ranges)
     draft = Draft(graph, ranges, options).quantized()
     if given is not None and options.bias_correction:
         draft = corrected(graph, draft, given)
     found = without_unused(draft)
     verify(found, f"quantization of {graph.name}")
     return found
+
+
+def as_tuple(rows: Array | Sequence[Array]) -> tuple[Array, ...]:
+    """One array an input."""
+    return (rows,) if isinstance(rows, np.ndarray) else tuple(rows)
 
 
 class Draft:

@@ -20,9 +20,13 @@ def nearest(values: Array, q: Quantization, dtype: str) -> Array:
     return found
 
 
-def real(values: Array, tensor: Tensor) -> Array:
-    """Real numbers, float32, that an activation's integers stand for; a float tensor's values as they are."""
+def real(values: Array, q: Quantization) -> Array:
+    """Real numbers, float32, that an activation's integers stand for."""
+    return (values.astype(np.float32) - np.float32(q.zero_point)) * np.float32(q.scale)
+
+
+def real_values(values: Array, tensor: Tensor) -> Array:
+    """A tensor's values in real numbers; those of one without scales as they are."""
     if tensor.dtype == "f32" or tensor.quantization is None:
         return values.astype(np.float32)
-    q = tensor.quantization
-    return (values.astype(np.float32) - np.float32(q.zero_point)) * np.float32(q.scale)
+    return real(values, tensor.quantization)
