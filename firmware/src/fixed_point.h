@@ -39,19 +39,41 @@ static inline int32_t ofr_requantize(int32_t x, int32_t multiplier, int32_t shif
     return ofr_rounding_divide_by_pot(ofr_doubling_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
 }
 
+/* x * multiplier / 2^right for the 64-bit sums of int16 activations, halves up: 16 bits of multiplier, right in [8, 46].
+ * Other numbers are harmless, never produced. */
+static inline int32_t ofr_requantize_wide(int64_t x, int32_t multiplier, int32_t right) {
+    const uint64_t product = (uint64_t)x * (uint16_t)multiplier;
+    return (int32_t)(uint32_t)((uint64_t)(((int64_t)product >> (((uint32_t)right - 1) & 63u)) + 1) >> 1);
+}
+
+/* Leading zero bits of x, at most 31. */
+static inline uint32_t ofr_leading_zeros(uint32_t x) {
+#if defined(__ARM_FEATURE_CLZ)
+    return (uint32_t)__builtin_clz(x | 1);
+#else
+    uint32_t n = 0;
+    for (uint32_t bits = 16; bits != 0; bits /= 2) {
+        const uint32_t zeros = (x >> (32 - bits) == 0) * bits;
+        x <<= zeros;
+        n += zeros;
+    }
+    return n;
+#endif
+}
+
 static inline int32_t ofr_clamp(int32_t x, int32_t low, int32_t high) {
     x = ofr_joined(x < low ? low : x);
     return ofr_joined(x > high ? high : x);
 }
 
-/* sum / count, halves away from zero; count values in [-128, 127], at most 65,536 of them. */
-static inline int32_t ofr_rounded_average(int32_t sum, int32_t count) {
+/* sum / count, halves away from zero; at most 2^(30 - top) values in [-2^top, 2^top). */
+static inline int32_t ofr_rounded_quotient(int32_t sum, int32_t count, int32_t top) {
     const int32_t sign = sum >> 31;
 #if defined(__ARM_ARCH) && !defined(__ARM_FEATURE_IDIV)
     /* The library's division takes as long as its operands ask for, and `pack --certify` proves how long. The quotient
-     * has eight bits, each found without a branch. */
+     * has top + 1 bits, each found without a branch. */
     int32_t rest = (sum ^ sign) - sign + count / 2, quotient = 0;
-    for (int32_t bit = 7; bit >= 0; bit--) {
+    for (int32_t bit = top; bit >= 0; bit--) {
         rest -= count << bit;
         const int32_t none = rest >> 31;
         rest += (count << bit) & none;
@@ -59,8 +81,14 @@ static inline int32_t ofr_rounded_average(int32_t sum, int32_t count) {
     }
     return (quotient ^ sign) - sign;
 #else
+    (void)top;
     return (sum + ((count / 2 ^ sign) - sign)) / count;
 #endif
+}
+
+/* Of int8, at most 65,536 values. */
+static inline int32_t ofr_rounded_average(int32_t sum, int32_t count) {
+    return ofr_rounded_quotient(sum, count, 7);
 }
 
 #endif

@@ -38,6 +38,28 @@
 #define OFR_PACKING_GENERIC_TABLE 1u
 #define OFR_KERNEL_GENERIC_STRIDED_COPY 0x0111u
 #define OFR_PACKING_GENERIC_STRIDED_COPY 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_S16 0x0140u
+#define OFR_PACKING_GENERIC_CONV_2D_S16 1u
+#define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D_S16 0x0141u
+#define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D_S16 1u
+#define OFR_KERNEL_GENERIC_AVERAGE_POOL_2D_S16 0x0142u
+#define OFR_PACKING_GENERIC_AVERAGE_POOL_2D_S16 1u
+#define OFR_KERNEL_GENERIC_MAX_POOL_2D_S16 0x0143u
+#define OFR_PACKING_GENERIC_MAX_POOL_2D_S16 1u
+#define OFR_KERNEL_GENERIC_ADD_S16 0x0144u
+#define OFR_PACKING_GENERIC_ADD_S16 1u
+#define OFR_KERNEL_GENERIC_MUL_S16 0x0145u
+#define OFR_PACKING_GENERIC_MUL_S16 1u
+#define OFR_KERNEL_GENERIC_MEAN_S16 0x0146u
+#define OFR_PACKING_GENERIC_MEAN_S16 1u
+#define OFR_KERNEL_GENERIC_SOFTMAX_S16 0x0147u
+#define OFR_PACKING_GENERIC_SOFTMAX_S16 1u
+#define OFR_KERNEL_GENERIC_SIGMOID_S16 0x0148u
+#define OFR_PACKING_GENERIC_SIGMOID_S16 1u
+#define OFR_KERNEL_GENERIC_RESCALE 0x0149u
+#define OFR_PACKING_GENERIC_RESCALE 1u
+#define OFR_KERNEL_GENERIC_DYNAMIC_FULLY_CONNECTED 0x014au
+#define OFR_PACKING_GENERIC_DYNAMIC_FULLY_CONNECTED 1u
 #define OFR_KERNEL_CMSIS_NN_CONV_2D 0x0201u
 #define OFR_PACKING_CMSIS_NN_CONV_2D 1024u
 #define OFR_KERNEL_CMSIS_NN_POINTWISE_CONV_2D 0x0202u
@@ -380,9 +402,87 @@ typedef struct ofr_strided_copy_params {
     uint32_t run;
     uint8_t fill_first;
     uint8_t fill;
-    uint8_t reserved[2];
+    uint8_t fill_high;
+    uint8_t reserved[1];
 } ofr_strided_copy_params;
 _Static_assert(sizeof(ofr_strided_copy_params) == 76, "layout");
+
+typedef struct ofr_conv_2d_s16_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    uint16_t wide;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_conv_2d_s16_params;
+_Static_assert(sizeof(ofr_conv_2d_s16_params) == 36, "layout");
+
+typedef struct ofr_depthwise_conv_2d_s16_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_depthwise_conv_2d_s16_params;
+_Static_assert(sizeof(ofr_depthwise_conv_2d_s16_params) == 32, "layout");
+
+typedef struct ofr_softmax_s16_params {
+    uint32_t depth;
+    uint32_t rows;
+    int32_t multiplier;
+    int32_t shift;
+} ofr_softmax_s16_params;
+_Static_assert(sizeof(ofr_softmax_s16_params) == 16, "layout");
+
+typedef struct ofr_sigmoid_s16_params {
+    int32_t multiplier;
+    uint16_t shift;
+    uint16_t is_tanh;
+} ofr_sigmoid_s16_params;
+_Static_assert(sizeof(ofr_sigmoid_s16_params) == 8, "layout");
+
+typedef struct ofr_rescale_params {
+    int32_t multiplier[2];
+    int32_t shift[2];
+    int16_t in_zero_point;
+    int16_t out_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+} ofr_rescale_params;
+_Static_assert(sizeof(ofr_rescale_params) == 24, "layout");
+
+typedef struct ofr_dynamic_fully_connected_params {
+    uint32_t depth;
+    uint32_t rows;
+    uint16_t out_c;
+    int16_t act_min;
+    int16_t act_max;
+    uint8_t reserved[2];
+} ofr_dynamic_fully_connected_params;
+_Static_assert(sizeof(ofr_dynamic_fully_connected_params) == 16, "layout");
 
 typedef struct ofr_fully_connected_params {
     uint32_t depth;

@@ -9,27 +9,32 @@
 typedef ofr_average_pool_2d_params ofr_pool;
 _Static_assert(sizeof(ofr_max_pool_2d_params) == sizeof(ofr_pool), "layout");
 
-static inline ofr_status ofr_check_pool(const ofr_call *call) {
+static inline ofr_status ofr_check_pool_of(const ofr_call *call, uint8_t dtype) {
     const ofr_pool *p = call->params;
+    const uint32_t most = dtype == OFR_S16 ? 32768 : 65536, size = dtype == OFR_S16 ? 2 : 1;
     if (!ofr_window_is_sane(p->filter_h, p->stride_h, 1) || !ofr_window_is_sane(p->filter_w, p->stride_w, 1)) {
         return ofr_refuse(call, OFR_E_VALUE, p->filter_h, 4096);
     }
-    if ((uint32_t)p->filter_h * p->filter_w > 65536) { /* so that sums of a window fit int32 */
-        return ofr_refuse(call, OFR_E_VALUE, (uint32_t)p->filter_h * p->filter_w, 65536);
+    if ((uint32_t)p->filter_h * p->filter_w > most) { /* so that sums of a window fit int32 */
+        return ofr_refuse(call, OFR_E_VALUE, (uint32_t)p->filter_h * p->filter_w, most);
     }
     if (p->channels == 0) { /* pixels without bytes could be any number */
         return ofr_refuse(call, OFR_E_VALUE, 0, 1);
     }
-    if (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8) {
-        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, OFR_S8);
+    if (call->in[0].dtype != dtype || call->out[0].dtype != dtype) {
+        return ofr_refuse(call, OFR_E_DTYPE, call->in[0].dtype, dtype);
     }
-    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->channels);
-    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels);
+    const uint32_t in = ofr_times(ofr_times(p->rows, p->cols), p->channels * size);
+    const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->channels * size);
     ofr_status status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, sizeof *p);
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_SHAPE, call->in[0].bytes, in);
     }
     return status != OFR_OK ? status : ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
+}
+
+static inline ofr_status ofr_check_pool(const ofr_call *call) {
+    return ofr_check_pool_of(call, OFR_S8);
 }
 
 /* The part of a window that lies on the input: [first, last) of one axis. */
@@ -45,18 +50,25 @@ static inline ofr_range ofr_window(uint32_t out, uint32_t stride, uint32_t pad, 
     return r.first < r.last ? r : (ofr_range){0, 0};
 }
 
-/* Calls `reduce` for every output value: the channel's first element, and the window's rows and columns. */
+/* Calls `reduce` for every output value: the channel's first element, and the window's rows and columns. Values have
+ * `size` bytes, 1 or 2. */
 static inline __attribute__((always_inline)) void
-ofr_pool_windows(const ofr_call *call, int32_t (*reduce)(const ofr_pool *, const int8_t *, ofr_range y, ofr_range x)) {
+ofr_pool_windows(const ofr_call *call, uint32_t size,
+                 int32_t (*reduce)(const ofr_pool *, const void *in, ofr_range y, ofr_range x)) {
     const ofr_pool *p = call->params;
-    int8_t *out = (int8_t *)call->out[0].data;
+    uint8_t *out = call->out[0].data;
     for (uint32_t oy = 0; oy < p->out_rows; oy++) {
         const ofr_range y = ofr_window(oy, p->stride_h, p->pad_top, p->filter_h, p->rows);
         for (uint32_t ox = 0; ox < p->out_cols; ox++) {
             const ofr_range x = ofr_window(ox, p->stride_w, p->pad_left, p->filter_w, p->cols);
             for (uint32_t c = 0; c < p->channels; c++) {
-                const int32_t value = reduce(p, (const int8_t *)call->in[0].data + c, y, x);
-                *out++ = (int8_t)ofr_clamp(value, p->act_min, p->act_max);
+                const int32_t value = ofr_clamp(reduce(p, call->in[0].data + c * size, y, x), p->act_min, p->act_max);
+                if (size == 1) {
+                    *(int8_t *)out = (int8_t)value;
+                } else {
+                    *(int16_t *)(void *)out = (int16_t)value;
+                }
+                out += size;
             }
         }
     }

@@ -8,6 +8,7 @@ import pytest
 from offramp.frontends import tflite
 from offramp.ops.verify import verify
 from offramp.reference import Reference
+from tests.kernel_call import KernelRunner
 from tests.oracle import int16
 from tests.reference.test_ops import LEAST_CASES, SEED, as_oracle, at_edges
 
@@ -37,6 +38,33 @@ def test_reference_equals_oracle(op: str) -> None:
 @each_op
 def test_reference_equals_oracle_in_full(op: str) -> None:
     check_reference(op, 1)
+
+
+def check_kernels(op: str, in_place: bool, step: int) -> None:
+    for case in list(int16.OPS[op](SEED))[::step]:
+        graph = tflite.load(case.model, case.name)
+        reference, kernels = Reference(graph), KernelRunner(graph)
+        for row in case.rows:
+            inputs = at_edges(graph, row)
+            for right, found in zip(reference.run(inputs), kernels.run(inputs, in_place), strict=True):
+                assert found.dtype == right.dtype
+                np.testing.assert_array_equal(found, right, case.name)
+
+
+in_place_or_not = pytest.mark.parametrize("in_place", [False, True])
+
+
+@in_place_or_not
+@each_op
+def test_kernels_equal_reference(op: str, in_place: bool) -> None:
+    check_kernels(op, in_place, SHARE)
+
+
+@pytest.mark.soak
+@in_place_or_not
+@each_op
+def test_kernels_equal_reference_in_full(op: str, in_place: bool) -> None:
+    check_kernels(op, in_place, 1)
 
 
 def test_grids_are_large_enough() -> None:

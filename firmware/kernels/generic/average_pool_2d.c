@@ -1,10 +1,10 @@
 /* Average pooling, int8: padding does not count, halves round away from zero. */
 #include "pool.h"
 
-static inline int32_t average(const ofr_pool *p, const int8_t *in, ofr_range y, ofr_range x) {
+static inline int32_t average(const ofr_pool *p, const void *in, ofr_range y, ofr_range x) {
     int32_t sum = 0;
     for (int32_t row = y.first; row < y.last; row++) {
-        const int8_t *at = in + ((uint32_t)row * p->cols + (uint32_t)x.first) * p->channels;
+        const int8_t *at = (const int8_t *)in + ((uint32_t)row * p->cols + (uint32_t)x.first) * p->channels;
         for (int32_t col = x.first; col < x.last; col++, at += p->channels) {
             sum += *at;
         }
@@ -17,7 +17,7 @@ static inline int32_t average(const ofr_pool *p, const int8_t *in, ofr_range y, 
 }
 
 static void run(const ofr_call *call) {
-    ofr_pool_windows(call, average);
+    ofr_pool_windows(call, 1, average);
 }
 
 const ofr_kernel ofr_kernel_generic_average_pool_2d = {

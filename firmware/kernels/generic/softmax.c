@@ -25,21 +25,6 @@ static int32_t saturate(int64_t x) {
     return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;
 }
 
-/* Of x, at most 31. */
-static uint32_t leading_zeros(uint32_t x) {
-#if defined(__ARM_FEATURE_CLZ)
-    return (uint32_t)__builtin_clz(x | 1);
-#else
-    uint32_t n = 0;
-    for (uint32_t bits = 16; bits != 0; bits /= 2) {
-        const uint32_t zeros = (x >> (32 - bits) == 0) * bits;
-        x <<= zeros;
-        n += zeros;
-    }
-    return n;
-#endif
-}
-
 /* 1 / sum as Q0.31 in [1/2, 1]; sum has `headroom` leading zero bits. Three Newton steps. */
 static int32_t reciprocal(uint32_t sum, uint32_t headroom) {
     const int32_t x = (int32_t)((sum << headroom) - 0x80000000u);
@@ -71,7 +56,7 @@ static void softmax_row(const ofr_softmax_params *p, const int8_t *in, int8_t *o
         const uint32_t known = d < p->n_table;
         sum += known * (uint32_t)ofr_rounding_divide_by_pot(table[known * d], SUM_BITS);
     }
-    const uint32_t headroom = leading_zeros(sum);
+    const uint32_t headroom = ofr_leading_zeros(sum);
     const int32_t scale = reciprocal(sum, headroom);
     const uint32_t shift = SUM_BITS - headroom + 31 - 8;
     const uint32_t n_table = (uint32_t)(shift < 32) * p->n_table; /* a sum of 2^28 and more leaves less than half a step to each */

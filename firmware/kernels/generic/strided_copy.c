@@ -1,4 +1,4 @@
-/* Moves runs of bytes along up to five axes, any type; may fill the whole output with one byte before. */
+/* Moves runs of bytes along up to five axes, any type; may fill the whole output with one byte or two before. */
 #include "kernel.h"
 
 enum { AXES = 5 };
@@ -59,6 +59,9 @@ static void run(const ofr_call *call) {
     uint8_t *out = call->out[0].data;
     if (p->fill_first) {
         memset(out, p->fill, call->out[0].bytes);
+    }
+    for (uint32_t i = 1; p->fill_first == 2 && i < call->out[0].bytes; i += 2) {
+        out[i] = p->fill_high;
     }
     for (;;) {
         copy_axis(p, call->in[0].data, from, out, to);

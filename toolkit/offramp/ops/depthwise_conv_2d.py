@@ -52,7 +52,7 @@ PARAMS_3X3 = Params(
 
 PARAMS_S16 = Params(
     "depthwise_conv_2d_s16",
-    [*(f for f in GEOMETRY if f[0] != "groups"), ("wide", "u16"), ("act_min", "s16"), ("act_max", "s16")],
+    [*(f for f in GEOMETRY if f[0] != "groups"), ("act_min", "s16"), ("act_max", "s16")],
 )
 S16 = Kernel(
     "generic",
@@ -175,7 +175,7 @@ def step_s16(op: Op, g: dict[str, int], r: Requantization, w: Array, bias: Array
         [w[:, :n].reshape(len(w), -1, 4)[:, :, ORDER].reshape(len(w), -1), w[:, n:]], axis=1
     )
     geometry = {name: g[name] for name, _ in GEOMETRY if name != "groups"}
-    params = PARAMS_S16.pack(**geometry, wide=int(r.wide), act_min=r.act_min, act_max=r.act_max)
+    params = PARAMS_S16.pack(**geometry, act_min=r.act_min, act_max=r.act_max)
     scratch = 2 * len(w) * g["in_c"]
     return Step(S16, (op.inputs[0],), op.outputs, block(params, channels(r, bias), laid), scratch, macs)
 

@@ -37,10 +37,10 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     a: Pad = op.attributes
     x, out = present(inputs[0]), outputs[0]
     fill = np.array(a.value, DTYPES[x.dtype]).tobytes()
-    if len(set(fill)) > 1:  # the kernel fills with one byte
+    if len(set(fill)) > 1 and len(fill) > 2:  # the kernel fills with one byte or two
         return None
     src, dst = View(0, contiguous(x.shape)), window(out.shape, a.before)
-    return all_or_none([strided_step(op.inputs[0], src, op.outputs[0], dst, x.shape, x.dtype, fill[0])])
+    return all_or_none([strided_step(op.inputs[0], src, op.outputs[0], dst, x.shape, x.dtype, fill)])
 
 
 OP = OpType("pad", Pad, shapes, reference, steps)

@@ -22,8 +22,9 @@ PARAMS = Params(
         ("in_offset", "u32"),
         ("out_offset", "u32"),
         ("run", "u32"),  # bytes that lie together in both
-        ("fill_first", "u8"),  # 1: the whole output is set to `fill` before
+        ("fill_first", "u8"),  # 1: the whole output is set to `fill` before; 2: pairs of bytes to both
         ("fill", "u8"),
+        ("fill_high", "u8"),
     ],
 )
 
@@ -36,7 +37,7 @@ def work(n: Mapping[str, Any]) -> dict[str, int]:
         "axes": runs // n["dims"][-1],
         f"runs_{kind}": runs,
         kind: runs * n["run"],
-        "filled": n["elements"] * n["fill_first"],
+        "filled": n["elements"] * (n["fill_first"] > 0),
     }
 
 
@@ -67,9 +68,9 @@ def window(shape: Shape, begin: Sequence[int], steps: Sequence[int] | None = Non
 
 
 def strided_step(
-    src_index: int, src: View, dst_index: int, dst: View, dims: Shape, dtype: str, fill: int | None = None
+    src_index: int, src: View, dst_index: int, dst: View, dims: Shape, dtype: str, fill: bytes = b""
 ) -> Step | None:
-    """A step that copies dims elements; None where more than five axes remain. `fill` is a byte."""
+    """A step that copies dims elements; None where more than five axes remain. `fill` is the value around them."""
     item = np.dtype(DTYPES[dtype]).itemsize
     axes: list[tuple[int, int, int]] = []  # (length, stride in src, stride in dst), outermost first
     for n, a, b in zip(dims, src.strides, dst.strides, strict=True):
@@ -90,8 +91,9 @@ def strided_step(
         in_offset=src.offset * item,
         out_offset=dst.offset * item,
         run=run * item,
-        fill_first=int(fill is not None),
-        fill=fill or 0,
+        fill_first=len(set(fill)),
+        fill=fill[0] if fill else 0,
+        fill_high=fill[-1] if fill else 0,
     )
     return Step(KERNEL, (src_index,), (dst_index,), params)
 
