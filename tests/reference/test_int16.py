@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from offramp.reference import Reference
 from tests.kernel_call import KernelRunner
 from tests.oracle import int16
 from tests.reference.test_ops import LEAST_CASES, SEED, as_oracle, at_edges
+from tests.reference.test_ops_c import loaded, stay_inside
 
 SHARE = 5  # one case in so many by default, all in a soak
 each_op = pytest.mark.parametrize("op", int16.OPS)
@@ -65,6 +68,17 @@ def test_kernels_equal_reference(op: str, in_place: bool) -> None:
 @each_op
 def test_kernels_equal_reference_in_full(op: str, in_place: bool) -> None:
     check_kernels(op, in_place, 1)
+
+
+@each_op
+def test_hostile_parameters_stay_inside(op: str) -> None:
+    stay_inside(op, loaded(itertools.islice(int16.OPS[op](SEED), 0, None, SHARE)))
+
+
+@pytest.mark.soak
+@each_op
+def test_hostile_parameters_stay_inside_in_full(op: str) -> None:
+    stay_inside(op, loaded(int16.OPS[op](SEED)))
 
 
 def test_grids_are_large_enough() -> None:
