@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from offramp.boards import Board
 from offramp.frontends import tflite
 from offramp.ops import GENERIC
 from offramp.reference import Reference
+from tests.dynamic_layers import layers
 from tests.emulator.grid import GridCase, failures, from_graph, from_oracle, run_grid
+from tests.oracle import int16
 from tests.oracle.cases import OPS, Case
 from tests.reference.test_ops import at_edges
 
 SEED = 2
 SHARE = 2  # one case in so many on an emulated board
+INT16_SHARE = 8
 
 
 def grid_case(case: Case, board: Board, kernels: str) -> GridCase:
@@ -32,9 +36,20 @@ def grid_case(case: Case, board: Board, kernels: str) -> GridCase:
     return from_graph(case.name, graph, board, kernels, [(row, reference.run(row)) for row in rows])
 
 
+def int16_cases(board: Board, step: int) -> list[GridCase]:
+    """On int16 activations and of int4 weights, and dynamic layers."""
+    drawn = [case for grid in int16.OPS.values() for case in itertools.islice(grid(SEED), 0, None, step)]
+    dynamic = list(layers(SEED))[::step]
+    return [grid_case(case, board, "generic") for case in drawn] + [
+        from_graph(graph.name, graph, board, "generic", [([x], Reference(graph).run([x]))])
+        for graph, x in dynamic
+    ]
+
+
 def test_all_operators_on_posix(tmp_path: Path) -> None:
     board = boards.load("posix")
     cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
+    cases += int16_cases(board, INT16_SHARE)
     assert {name for case in cases for name in case.kernels} == {f"generic/{k.name}" for k in GENERIC}
     assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
 
@@ -46,6 +61,23 @@ def test_a_share_on_emulated_boards(name: str, tmp_path: Path) -> None:
     board = boards.load(name)
     cases = [grid_case(case, board, "generic") for op in OPS for case in list(OPS[op](SEED))[::SHARE]]
     assert failures(run_grid(board, cases, tmp_path)) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+@pytest.mark.parametrize("name", ["microbit", "mps2_an385", "mps2_an386", "mps3_an547", "rv32_virt"])
+def test_a_share_of_int16_on_emulated_boards(name: str, tmp_path: Path) -> None:
+    board = boards.load(name)
+    assert failures(run_grid(board, int16_cases(board, INT16_SHARE), tmp_path)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+@pytest.mark.parametrize("name", ["posix", "mps2_an385", "mps2_an386", "mps3_an547", "rv32_virt"])
+def test_int16_in_full(name: str, tmp_path: Path) -> None:
+    board = boards.load(name)
+    assert failures(run_grid(board, int16_cases(board, 1), tmp_path, sanitize=name == "posix")) == []
 
 
 @pytest.mark.emulator

@@ -11,8 +11,9 @@ from offramp.boards import Board
 from offramp.frontends import load_model
 from offramp.ops import Kernel
 from offramp.plan import Bound, Certificate, Options, Plan, make_plan
-from tests.oracle import cases, tflite_writer
-from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, constant, like
+from tests.dynamic_layers import layers
+from tests.oracle import cases, int16, tflite_writer
+from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, NewGrid, constant, like
 from tests.oracle.tflite_writer import Operator, Subgraph, Tensor
 from tests.oracle.weighted import layer
 from tests.ways import DSP_WAYS, preferring
@@ -31,8 +32,8 @@ SHARED = (
 class Net:
     """A chain of operators, each fed by the one before."""
 
-    def __init__(self, seed: int, shape: tuple[int, ...]) -> None:
-        self.grid = Grid("NET", seed)
+    def __init__(self, seed: int, shape: tuple[int, ...], new: NewGrid = Grid) -> None:
+        self.grid = new("NET", seed)
         self.source = self.grid.tensor("input", shape)
         self.last = self.source
         self.tensors = [self.source]
@@ -61,9 +62,11 @@ class Net:
         return tflite_writer.write(graph)
 
 
-def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13, activation: int = RELU) -> bytes:
+def keyword_net(
+    seed: int = 1, channels: int = 8, rows: int = 13, activation: int = RELU, new: NewGrid = Grid
+) -> bytes:
     """A keyword net in small, as a .tflite file: convolutions of each kind, pool, dense layer, softmax."""
-    net = Net(seed, (1, rows, 10, 1))
+    net = Net(seed, (1, rows, 10, 1), new)
     half = (rows + 1) // 2
     out = (1, half, 5, channels)
     strides = {"StrideH": 2, "StrideW": 2}
@@ -91,7 +94,8 @@ def keyword_net(seed: int = 1, channels: int = 8, rows: int = 13, activation: in
     net.weighted(
         "FULLY_CONNECTED", (12, channels), (1, 12), "FullyConnectedOptions", FusedActivationFunction=NONE
     )
-    net.add("SOFTMAX", [], Tensor("scores", (1, 12), "int8", 1 / 256, -128), "SoftmaxOptions", Beta=1.0)
+    scale, zero = (1 / 32768, 0) if net.grid.dtype == "int16" else (1 / 256, -128)
+    net.add("SOFTMAX", [], Tensor("scores", (1, 12), net.grid.dtype, scale, zero), "SoftmaxOptions", Beta=1.0)
     return net.model()
 
 
@@ -127,15 +131,28 @@ def of_every_op(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str,
         assert taken, f"{op} has no small case"
 
 
+def of_int16(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Plan]]:
+    """A small model of each operator on int16, and a dynamic layer."""
+    for grid in int16.OPS.values():
+        for case in grid(SEED):
+            packed = plan(case.model, board, folder, Options(kernels=kernels))
+            if len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES:
+                yield f"{case.name}_int16", packed
+                break
+    graph, _ = next(layers(SEED))
+    yield graph.name, make_plan(graph, board, Options(kernels=kernels))
+
+
 def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> dict[str, Plan]:
     """Every operator alone, whole nets with inputs in each place, and real models where `shared` has them."""
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = dict(of_every_op(board, kernels, folder))
+    seeds = dict(of_every_op(board, kernels, folder)) | dict(of_int16(board, kernels, folder))
     for n, options in enumerate(
         (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
     ):
         net = keyword_net(n, activation=(RELU, NONE, RELU)[n])
         seeds[f"keyword{n}"] = plan(net, board, folder, options)
+    seeds["keyword_int16"] = plan(keyword_net(new=int16.S16), board, folder, Options(kernels))
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():
         assert shared is not None
