@@ -45,8 +45,9 @@ class Training:
     threads: int = 2  # sums are split by thread, so the count is part of what makes a run repeatable
 
 
-# For trained weights: pruned, quantized, distilled.
+# For trained weights without batch normalization: quantized, sparse.
 TUNING = Training(epochs=3, optimizer="adamw", rate=1e-3, weight_decay=1e-4)
+RETRAINING = Training(epochs=3, rate=0.03)  # with batch normalization
 
 
 @dataclass(frozen=True)

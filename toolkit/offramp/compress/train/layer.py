@@ -85,6 +85,15 @@ class Layer(nn.Module):  # type: ignore[misc]
             self.norm.bias.copy_(self.core.bias)
         self.core.bias = None
 
+    def settle(self, out: Value) -> None:
+        """Takes the statistics of the convolution's outputs [n, c, h, w] without changing what the layer computes."""
+        norm = self.norm
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        norm.bias += gain * (out.mean((0, 2, 3)) - norm.running_mean)
+        norm.running_mean.copy_(out.mean((0, 2, 3)))
+        norm.running_var.copy_(out.var((0, 2, 3), correction=0))
+        norm.weight.copy_(gain * torch.sqrt(norm.running_var + norm.eps))
+
     def forward(self, x: Value) -> Value:
         if any(self.pads):
             x = F.pad(x, self.pads)

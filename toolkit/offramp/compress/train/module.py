@@ -57,6 +57,26 @@ def to_graph(module: GraphModule) -> Graph:
     return found
 
 
+def settle(module: GraphModule, x: Array) -> GraphModule:
+    """Batch normalization takes its statistics from rows x [n, ...]; the module still computes what it did.
+
+    For training on from trained weights, which batches would otherwise normalize anew.
+    """
+    outputs: dict[Layer, Value] = {}
+    normal = [layer for _, layer in module.weighted() if layer.norm is not None]
+    hooks = [
+        layer.core.register_forward_hook(lambda _m, _x, out, layer=layer: outputs.update({layer: out}))
+        for layer in normal
+    ]
+    with torch.no_grad():
+        module.eval().logits(torch.from_numpy(x))
+        for layer in normal:
+            layer.settle(outputs[layer])
+    for hook in hooks:
+        hook.remove()
+    return module
+
+
 def initialize(graph: Graph, seed: int) -> Graph:
     """The graph with random weights (He's normal distribution) and biases of zero."""
     rng = np.random.default_rng(seed)
