@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
-from offramp.kernels import dsp
+from offramp.kernels import candidates, dsp
+from offramp.ops import Step
 from offramp.plan.cost import CostTable
 
 DSP_WAYS = max(map(len, dsp.LOWER.values()))
@@ -24,4 +26,16 @@ def preferring(way: int) -> Iterator[None]:
 def without_costs() -> Iterator[None]:
     """Within it the first way is taken, whatever it costs."""
     with patch("offramp.plan.choose.cost_table", lambda core: CostTable({})):
+        yield
+
+
+@contextmanager
+def taking(kernel: str) -> Iterator[None]:
+    """Within it the planner takes the way by this kernel, called set/name, where an op has it, else the first."""
+
+    def turned(*arguments: Any) -> list[list[Step]]:
+        found = list(candidates(*arguments))
+        return sorted(found, key=lambda way: f"{way[0].kernel.set}/{way[0].kernel.name}" != kernel)
+
+    with patch("offramp.plan.choose.candidates", turned), without_costs():
         yield

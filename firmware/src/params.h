@@ -10,6 +10,12 @@
 #define OFR_PACKING_GENERIC_CONV_2D_PAIR 2u
 #define OFR_KERNEL_GENERIC_CONV_2D_PAIR_ADD 0x0116u
 #define OFR_PACKING_GENERIC_CONV_2D_PAIR_ADD 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_4 0x0120u
+#define OFR_PACKING_GENERIC_CONV_2D_4 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_SPARSE 0x0121u
+#define OFR_PACKING_GENERIC_CONV_2D_SPARSE 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_PACKED 0x0122u
+#define OFR_PACKING_GENERIC_CONV_2D_PACKED 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
 #define OFR_PACKING_GENERIC_DEPTHWISE_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D_3X3 0x0113u
@@ -218,6 +224,33 @@ typedef struct ofr_conv_2d_pair_params {
     uint8_t reserved[2];
 } ofr_conv_2d_pair_params;
 _Static_assert(sizeof(ofr_conv_2d_pair_params) == 44, "layout");
+
+typedef struct ofr_conv_2d_tile_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    uint16_t per_channel;
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint32_t entries;
+    uint16_t form;
+    uint8_t reserved[2];
+} ofr_conv_2d_tile_params;
+_Static_assert(sizeof(ofr_conv_2d_tile_params) == 48, "layout");
 
 typedef struct ofr_depthwise_conv_2d_params {
     uint16_t rows;

@@ -41,6 +41,10 @@ class Case:
         return micro.run_rows(self.model, self.rows)
 
 
+# Makes of drawn weights what a test wants: zeros, few bits.
+Thin = Callable[[np.random.Generator, np.ndarray], np.ndarray]
+
+
 class Grid:
     """Names and numbers the cases of one op and owns their random numbers.
 
@@ -48,9 +52,15 @@ class Grid:
     """
 
     def __init__(
-        self, op: str, seed: int, dtype: str = "int8", weights: str = "int8", bias: str = "int32"
+        self,
+        op: str,
+        seed: int,
+        dtype: str = "int8",
+        weights: str = "int8",
+        bias: str = "int32",
+        thin: Thin | None = None,
     ) -> None:
-        self.op = op
+        self.op, self.thin = op, thin
         self.dtype, self.weights, self.bias = dtype, weights, bias
         self.rng = np.random.default_rng((seed, zlib.crc32(op.encode())))
         self.count = 0

@@ -61,6 +61,7 @@ def layer(
     if grid.weights == "int4":
         values = np.clip(values, -8, 7) if regime == "gain" else values >> 4
         ratio = ratio if regime in ("gain", "tiny") else ratio / 16
+    values = grid.thin(rng, values) if grid.thin else values
     weights = Tensor("weights", weight_shape, grid.weights, scales, 0, axis, values.astype(np.int8))
     limit = 2**29 if regime == "tiny" else int(rms) + 1
     limit = 2**44 if regime == "tiny" and grid.bias == "int64" else limit

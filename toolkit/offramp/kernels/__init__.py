@@ -10,6 +10,7 @@ from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import cmsis_nn, dsp, esp_nn, mve
 from offramp.ops import GENERIC, OPS, Kernel, Step
+from offramp.ops.conv_2d_tile import compressed_ways
 
 # The ways in which a set serves an op on a core, each a list of kernel calls; none: another set serves it.
 Candidates = Callable[[Op, list[Tensor | None], list[Tensor], Core], list[list[Step]]]
@@ -75,3 +76,4 @@ def candidates(
             f"{op.kind} ({op.name}) has no kernel for types {', '.join(types)}", "quantize the model to int8"
         )
     yield steps
+    yield from ([step] for step in compressed_ways(op, inputs, outputs))

@@ -187,15 +187,28 @@ def geometry_of(a: Window, x: Tensor, weights: Tensor, out: Tensor) -> dict[str,
     }
 
 
-def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
+Gemm = tuple[dict[str, int], Requantization, Array, Array, int, int]
+"""Geometry, requantization, weights [out_c, ...], bias, input zero point, MACs."""
+
+
+def gemm(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Gemm:
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     bias = inputs[2] if len(inputs) > 2 else None
-    geometry = geometry_of(op.attributes, x, weights, out)
-    r = requantization(x, weights, out, op.attributes.activation, bias)
-    b, count = bias_of(bias, weights.shape[0]), macs(op.attributes, inputs, outputs)
-    if x.dtype == "s16":
-        return [conv_2d_s16.product_step(S16, op, geometry, r, constant(weights), b, count)]
-    return [gemm_step(op, geometry, r, constant(weights), b, x.quant.zero_point, count)]
+    return (
+        geometry_of(op.attributes, x, weights, out),
+        requantization(x, weights, out, op.attributes.activation, bias),
+        constant(weights),
+        bias_of(bias, weights.shape[0]),
+        x.quant.zero_point,
+        macs(op.attributes, inputs, outputs),
+    )
+
+
+def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
+    geometry, r, weights, bias, zero, count = gemm(op, inputs, outputs)
+    if present(inputs[0]).dtype == "s16":
+        return [conv_2d_s16.product_step(S16, op, geometry, r, weights, bias, count)]
+    return [gemm_step(op, geometry, r, weights, bias, zero, count)]
 
 
 OP = OpType("conv_2d", Window, shapes, reference, steps, macs)

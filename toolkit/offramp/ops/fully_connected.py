@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.ops.conv_2d import S16, gemm_step, general_gemm_step
+from offramp.ops.conv_2d import S16, Gemm, gemm_step, general_gemm_step
 from offramp.ops.conv_2d_pair import padded
 from offramp.ops.conv_2d_s16 import product_step
 from offramp.ops.doubled import doubled
@@ -90,26 +90,34 @@ def macs(a: FullyConnected, inputs: list[Tensor | None], outputs: list[Tensor]) 
     return elements(present(inputs[0]).shape) * out_c
 
 
-def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
+def gemm(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Gemm:
     x, weights = present(inputs[0]), present(inputs[1])
     out_c, k = weights.shape
     rows = elements(x.shape) // k
-    r = requantization(
-        x, weights, outputs[0], op.attributes.activation, inputs[2] if len(inputs) > 2 else None
-    )
-    bias = bias_of(inputs[2] if len(inputs) > 2 else None, out_c)
-    zero, count = x.quant.zero_point, macs(op.attributes, inputs, outputs)
+    bias = inputs[2] if len(inputs) > 2 else None
     ones = "cols out_cols kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
     sizes = {"rows": rows, "out_rows": rows, "in_c": k, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-    geometry = dict.fromkeys(ones.split(), 1) | sizes
-    if x.dtype == "s16":
-        return [product_step(S16, op, geometry, r, constant(weights), bias, count)]
+    return (
+        dict.fromkeys(ones.split(), 1) | sizes,
+        requantization(x, weights, outputs[0], op.attributes.activation, bias),
+        constant(weights),
+        bias_of(bias, out_c),
+        x.quant.zero_point,
+        macs(op.attributes, inputs, outputs),
+    )
+
+
+def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step] | None:
+    geometry, r, weights, bias, zero, count = gemm(op, inputs, outputs)
+    (out_c, k), rows = weights.shape, geometry["rows"]
+    if present(inputs[0]).dtype == "s16":
+        return [product_step(S16, op, geometry, r, weights, bias, count)]
     if rows == 1 and is_worth_it(out_c, k):
-        row = row_step(op, r, constant(weights), bias, zero, count)
+        row = row_step(op, r, weights, bias, zero, count)
         if row is not None:
             return [row]
     chosen = general_gemm_step if rows == 1 and k > MAX_PAIR_DEPTH else gemm_step
-    return [chosen(op, geometry, r, constant(weights), bias, zero, count)]
+    return [chosen(op, geometry, r, weights, bias, zero, count)]
 
 
 def is_worth_it(out_c: int, k: int) -> bool:

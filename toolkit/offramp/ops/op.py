@@ -106,6 +106,9 @@ class Kernel:
     tables: str = ""
     # From the fields of the fixed struct, the output's `elements` and `scratch_bytes`.
     work: Work = elementwise
+    group: str = (
+        "dense"  # or compressed, …: images with every dense kernel are smaller than with every kernel
+    )
 
     @property
     def symbol(self) -> str:

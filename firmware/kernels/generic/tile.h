@@ -1,0 +1,71 @@
+/* Tiles of output pixels and their taps, for the kernels whose weights are stored compressed. */
+#ifndef OFR_GENERIC_TILE_H
+#define OFR_GENERIC_TILE_H
+
+#include "doubled.h"
+#include "kernel.h"
+
+enum { TILE = 4 }; /* pixels that share the reading of a weight; what is left over goes one by one */
+
+typedef struct ofr_generic_layer {
+    const ofr_conv_2d_tile_params *p;
+    const int32_t *bias;    /* doubled, input zero point folded in */
+    const ofr_scale *scale; /* of each output channel, or one for all */
+    const uint8_t *weights; /* behind them, 4-byte aligned */
+    uint32_t weight_bytes;
+    uint32_t taps; /* of one output */
+    uint32_t group_in, group_out;
+    uint32_t reach; /* bytes behind a pixel's first tap that the kernel may read, at least its taps */
+} ofr_generic_layer;
+typedef ofr_generic_layer layer;
+
+/* Some of a layer's pixels: TILE of them or one. No pixel is left where n is 0. */
+typedef struct ofr_generic_tile {
+    uint32_t pixel, row, col, n;
+} ofr_generic_tile;
+
+/* Of a call that ofr_generic_check_layer has seen; `reach` is the taps, kernels that read more raise it. */
+layer ofr_generic_open(const ofr_call *call);
+
+/* Geometry, types, operands and tables; the bytes of what stands behind these are left to the kernel. */
+ofr_status ofr_generic_check_layer(const ofr_call *call);
+
+/* Whether scratch holds the tiles of a layer with this reach, and the weights take so many bytes. */
+ofr_status ofr_generic_check_sizes(const ofr_call *call, const layer *l, uint32_t weight_bytes);
+
+/* The taps of a group under a tile's pixels, `*pitch` bytes apart: in the input where they lie together and the kernel
+ * stays inside, else in scratch. */
+const int8_t *ofr_generic_taps_of(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t group,
+                                  uint32_t *pitch);
+
+void ofr_generic_clamp(const ofr_call *call);
+
+static inline ofr_generic_tile tile_at(const layer *l, uint32_t pixel, uint32_t row, uint32_t col) {
+    const uint32_t left = (uint32_t)l->p->out_rows * l->p->out_cols - pixel;
+    return (ofr_generic_tile){pixel, row, col, left >= TILE ? TILE : left != 0};
+}
+
+static inline ofr_generic_tile next_tile(const layer *l, ofr_generic_tile t) {
+    uint32_t row = t.row, col = t.col + t.n;
+    for (; col >= l->p->out_cols; col -= l->p->out_cols) {
+        row++;
+    }
+    return tile_at(l, t.pixel + t.n, row, col);
+}
+
+static inline uint32_t round_up(uint32_t n, uint32_t power_of_two) {
+    return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+/* Writes a channel's outputs of a tile, `channel` counts through all groups; sums modulo 2^32, without the bias. */
+static inline void store_channel(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t channel,
+                                 const uint32_t *sums) {
+    const ofr_doubled d = ofr_doubled_of(l->scale + channel * l->p->per_channel, 2 * l->p->output_zero_point + 1);
+    const uint32_t bias = (uint32_t)l->bias[channel];
+    int8_t *out = (int8_t *)call->out[0].data + t.pixel * l->p->out_c + channel;
+    for (const uint32_t *end = sums + t.n; sums != end; sums++, out += l->p->out_c) {
+        *out = ofr_requantize_doubled(d, bias + 2 * *sums);
+    }
+}
+
+#endif

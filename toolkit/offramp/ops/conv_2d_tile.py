@@ -1,0 +1,262 @@
+"""The generic kernels whose weights are stored compressed: nibbles, streams without zeros, planes.
+
+They serve convolutions of every geometry, and fully connected layers as 1x1 windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from offramp.ir import Op, Tensor
+from offramp.ops import conv_2d, fully_connected
+from offramp.ops.compressed import (
+    BLOCK,
+    RUN,
+    encode_blocks,
+    encode_nibbles,
+    fits_nibbles,
+    grouped,
+    padded_taps,
+)
+from offramp.ops.doubled import Doubled, doubled
+from offramp.ops.gemm import Requantization
+from offramp.ops.op import Array, Kernel, Params, Step, Work, block
+from offramp.ops.work import Numbers, axis, image, up
+
+TILE = 4  # pixels at a time, as in the C files
+TAPS_A_WORD = 4  # of two channels
+
+
+PARAMS = Params("conv_2d_tile", [*conv_2d.PARAMS.fields, ("entries", "u32"), ("form", "u16")])
+HEAD = (
+    "s32 bias[out_c], doubled, with the input zero point folded in; s32 multiplier and s32 right shift [m], "
+    "m = out_c if per_channel, else 1; "
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a kernel is to serve, before its numbers are packed."""
+
+    op: Op
+    geometry: dict[str, int]
+    requantization: Requantization
+    weights: Array  # int8 [out_c, taps]
+    bias: Array  # int64 [out_c], the input zero point folded in
+    zero: int
+    macs: int
+
+    @property
+    def taps(self) -> int:
+        return int(self.weights.shape[1])
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the input's pixels are their own taps."""
+        return all(self.geometry[n] == 1 for n in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
+
+    def scratch(self, reach: int) -> int:
+        """Bytes for a tile of a kernel that reads so far behind a pixel's first tap."""
+        if self.pointwise and reach == self.taps:
+            return 0
+        pixels = self.geometry["out_rows"] * self.geometry["out_cols"]
+        return (TILE if pixels >= TILE else 1) * reach
+
+
+def tile_step(
+    kernel: Kernel, layer: Layer, numbers: Doubled, reach: int, stored: bytes, entries: int = 0, form: int = 0
+) -> Step:
+    r = layer.requantization
+    head = kernel.params.pack(
+        **layer.geometry,
+        per_channel=int(len(numbers.scale) > 1),
+        input_zero_point=layer.zero,
+        output_zero_point=r.zero_point,
+        act_min=r.act_min,
+        act_max=r.act_max,
+        entries=entries,
+        form=form,
+    )
+    return Step(
+        kernel,
+        (layer.op.inputs[0],),
+        layer.op.outputs,
+        block(head, numbers.bias, numbers.scale, stored),
+        scratch_bytes=layer.scratch(reach),
+        macs=layer.macs,
+    )
+
+
+# ---- nibbles ----
+
+
+def pair_words(values: Array, groups: int) -> Array:
+    """Nibbles of [out_c, taps] as the kernels read them: u32 [pairs of a group's channels, words]."""
+    by_group = padded_taps(values, TAPS_A_WORD).astype(np.int64).reshape(groups, len(values) // groups, -1)
+    even = np.pad(by_group, ((0, 0), (0, by_group.shape[1] % 2), (0, 0)))
+    lanes = even.reshape(-1, 2, even.shape[2] // TAPS_A_WORD, TAPS_A_WORD) + 8
+    shifts = 4 * np.arange(TAPS_A_WORD) + 16 * np.arange(2)[:, None, None]
+    return (lanes << shifts).sum(axis=(1, 3)).astype(np.uint32)
+
+
+def run_multipliers(multipliers: Array, groups: int) -> Array:
+    """u8 [pairs of a group's channels, runs, 2] of [out_c, runs]."""
+    by_group = multipliers.reshape(groups, len(multipliers) // groups, -1)
+    even = np.pad(by_group, ((0, 0), (0, by_group.shape[1] % 2), (0, 0)))
+    return even.reshape(-1, 2, even.shape[2]).transpose(0, 2, 1).astype(np.uint8)
+
+
+def nibble_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
+    """None where the weights are not nibbles, nor nibbles times a multiplier a run."""
+    groups, reach = layer.geometry["groups"], up(layer.taps, TAPS_A_WORD) * TAPS_A_WORD
+    if fits_nibbles(numbers.weights):
+        return tile_step(kernel, layer, numbers, reach, block(pair_words(numbers.weights, groups)))
+    found = grouped(numbers.weights)
+    if found is None:
+        return None
+    stored = block(pair_words(found.values, groups), run_multipliers(found.multipliers, groups))
+    return tile_step(kernel, layer, numbers, reach, stored, form=1)
+
+
+# ---- streams without zeros ----
+
+
+def sparse_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
+    """None where the stream is not smaller than the weights."""
+    entries = int(np.count_nonzero(numbers.weights))
+    if 2 * entries >= numbers.weights.size:
+        return None
+    stored = encode_blocks(numbers.weights)
+    if stored is None or len(stored) >= numbers.weights.size:
+        return None
+    return tile_step(kernel, layer, numbers, max(layer.taps, BLOCK), stored, entries)
+
+
+def packed_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
+    """None where the stream is not smaller than the weights."""
+    entries, bits = int(np.count_nonzero(numbers.weights)), 4 if fits_nibbles(numbers.weights) else 8
+    if (bits + 4) * entries >= 8 * numbers.weights.size:
+        return None
+    stored = encode_nibbles(numbers.weights, bits)
+    if len(stored) >= numbers.weights.size:
+        return None
+    return tile_step(kernel, layer, numbers, layer.taps, stored, entries, bits)
+
+
+Lower = Callable[[Kernel, Layer, Doubled], Step | None]
+
+
+# ---- work ----
+
+
+def tiles(n: Numbers) -> dict[str, int]:
+    """Tiles and single pixels, the taps that are gathered for them, and outputs."""
+    g = image(n)
+    pixels, groups = g["out_rows"] * g["out_cols"], g["groups"]
+    taps = g["kernel_h"] * g["kernel_w"] * g["in_c"] // groups
+    one = (g["kernel_h"], g["kernel_w"], g["stride_h"], g["stride_w"], groups) == (1, 1, 1, 1, 1)
+    gathered = (pixels if n["scratch_bytes"] and pixels < TILE else 0) if one else pixels
+    beside = pixels - axis(g, True).whole * axis(g, False).whole
+    apart = groups > 1 or g["dilation_w"] > 1
+    return {
+        "tiles": (pixels // TILE + pixels % TILE) * groups,
+        "outputs": pixels * g["out_c"],
+        "gathered": gathered * taps * groups,
+        "runs": gathered * g["kernel_h"] * groups * (g["kernel_w"] if apart else 1),
+        "beside": beside * g["kernel_h"] * g["kernel_w"] * groups,
+        "clamped": 0 if (n["act_min"], n["act_max"]) == (-128, 127) else n["elements"],
+    }
+
+
+def on_tiles(n: Numbers, of_one: dict[str, int]) -> dict[str, int]:
+    """What a tile does, for tiles of four pixels and for single ones: the units' names end with the pixels."""
+    pixels = n["out_rows"] * n["out_cols"]
+    return {
+        f"{unit}_{size}": count * often
+        for size, often in ((TILE, pixels // TILE), (1, pixels % TILE))
+        for unit, count in of_one.items()
+    }
+
+
+def taps_of(n: Numbers) -> int:
+    return int(n["kernel_h"] * n["kernel_w"] * n["in_c"] // n["groups"])
+
+
+def nibble_work(n: Numbers) -> dict[str, int]:
+    pairs, taps = up(n["out_c"] // n["groups"], 2) * n["groups"], taps_of(n)
+    runs = pairs * up(taps, RUN)
+    of_one = {
+        "pairs": pairs,
+        "words": pairs * up(taps, TAPS_A_WORD),
+        "runs": runs,
+        "scaled": runs * n["form"],
+    }
+    return tiles(n) | on_tiles(n, of_one)
+
+
+def sparse_work(n: Numbers) -> dict[str, int]:
+    of_one = {
+        "channels": n["out_c"],
+        "blocks": n["out_c"] * up(taps_of(n), BLOCK),
+        "entries": n["entries"],
+    }
+    return tiles(n) | on_tiles(n, of_one)
+
+
+def packed_work(n: Numbers) -> dict[str, int]:
+    values = n["entries"] * n["form"] // 4
+    of_one = {"channels": n["out_c"], "entries": n["entries"], "values": values}
+    return tiles(n) | on_tiles(n, of_one)
+
+
+def kernel(name: str, number: int, work: Work, tables: str) -> Kernel:
+    return Kernel(
+        "generic", name, 0x0100 + number, 1, PARAMS, tables=HEAD + tables, work=work, group="compressed"
+    )
+
+
+NIBBLES = kernel(
+    "conv_2d_4",
+    0x20,
+    nibble_work,
+    "for each pair of a group's channels u32 words[ceil(taps / 4)], four taps of the first channel in the lower half "
+    "and of the second in the upper, the first tap lowest, each plus 8; if form is 1, u8 multiplier of each pair's "
+    "runs of 32 taps and its two channels",
+)
+SPARSE = kernel(
+    "conv_2d_sparse",
+    0x21,
+    sparse_work,
+    "for each channel and each 256 of its taps (the last 256 begin earlier, to end with the taps) u8 entries, and "
+    "that often u8 position, s8 value; form is 0",
+)
+PACKED = kernel(
+    "conv_2d_packed",
+    0x22,
+    packed_work,
+    "u32 words of nibbles, the lowest first: for each of `entries` weights the zeros before it (15: fifteen and more) "
+    "and its value of `form` bits, 4 or 8, on from channel to channel; 15 up to the end",
+)
+KERNELS: dict[Kernel, Lower] = {NIBBLES: nibble_step, SPARSE: sparse_step, PACKED: packed_step}
+GEMMS = {"conv_2d": conv_2d.gemm, "fully_connected": fully_connected.gemm}
+
+
+def layer_of(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Layer:
+    geometry, r, weights, bias, zero, macs = GEMMS[op.kind](op, inputs, outputs)
+    flat, folded = conv_2d.folded_bias(weights, bias, zero)
+    return Layer(op, geometry, r, flat, folded, zero, macs)
+
+
+def compressed_ways(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step]:
+    """The op's ways with weights stored compressed; none where its accumulators may not be doubled."""
+    if op.kind not in GEMMS or any(t is None or t.dtype != "s8" for t in (*inputs[:2], *outputs)):
+        return []
+    layer = layer_of(op, inputs, outputs)
+    numbers = doubled(layer.weights, layer.bias, layer.requantization)
+    if numbers is None:
+        return []
+    found = (lower(kernel, layer, numbers) for kernel, lower in KERNELS.items())
+    return [step for step in found if step is not None]
