@@ -11,6 +11,7 @@ import numpy as np
 from offramp.ir import Op, Quantization, Tensor
 from offramp.ops import OPS
 from offramp.ops.add import Add
+from offramp.ops.compressed import RUN
 from offramp.ops.fully_connected import FullyConnected
 from offramp.ops.gemm import Window
 from offramp.ops.mean import Mean
@@ -214,6 +215,28 @@ def resize(kind: str) -> Callable[[Random], Layer]:
     return draw
 
 
+def thinned(draw: Callable[[Random], Layer], zeros: float, bits: int = 8, runs: bool = False) -> Any:
+    """A layer with so many zero weights, the others of so many bits, `runs`: times a multiplier for each 32 taps."""
+
+    def thin(random: Random) -> Layer:
+        layer = draw(random)
+        weights = layer.inputs[1]
+        assert weights.data is not None
+        values, quant = np.array(weights.data, np.int64).reshape(len(weights.data), -1), weights.quant
+        if bits == 4:
+            values = random.integers(-8, 8, values.shape)
+            quant = replace(quant, scales=tuple(11 * scale for scale in quant.scales))
+        if runs:
+            multipliers = random.integers(1, 16, (len(values), -(-values.shape[1] // RUN)))
+            values *= np.repeat(multipliers, RUN, axis=1)[:, : values.shape[1]]
+        share = zeros and float(random.uniform(zeros, 1))
+        data = np.where(random.random(values.shape) < share, 0, values).astype(np.int8)
+        stored = replace(weights, data=data.reshape(weights.shape), quantization=quant)
+        return replace(layer, inputs=(layer.inputs[0], stored, *layer.inputs[2:]))
+
+    return thin
+
+
 def of(*choices: Any) -> Callable[[Random], Any]:
     return lambda random: choices[int(random.integers(len(choices)))]
 
@@ -266,4 +289,16 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     pad,
     resize("resize_nearest_neighbor"),
     resize("resize_bilinear"),
+    thinned(conv(channels(4, 16, 4), POINTWISE), 0, 4),
+    thinned(conv(channels(1, 4, 16), of((3, 3))), 0, 4),
+    thinned(conv(channels(1, 16), LONG), 0, 4),
+    thinned(conv(channels(2, 8, 8), of((1, 1), (3, 3))), 0, 4, True),
+    thinned(fully_connected(1), 0, 4),
+    thinned(fully_connected(8), 0, 4, True),
+    thinned(conv(channels(4, 16, 4), POINTWISE), 0.7),
+    thinned(conv(channels(1, 4, 16), of((3, 3))), 0.7),
+    thinned(conv(channels(4, 16), LONG), 0.7),
+    thinned(conv(channels(2, 8, 8), of((1, 1), (3, 3))), 0.5, 4),
+    thinned(fully_connected(1), 0.7),
+    thinned(fully_connected(8), 0.5, 4),
 )

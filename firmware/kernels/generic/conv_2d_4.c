@@ -30,6 +30,7 @@ static void run(const ofr_call *call) {
     const uint32_t n_pairs = pairs_of(&l), words = words_of(l.taps), runs = runs_of(l.taps);
     for (ofr_generic_tile t = tile_at(&l, 0, 0, 0); t.n != 0; t = next_tile(&l, t)) {
         const uint32_t *w = (const uint32_t *)(const void *)l.weights;
+        ofr_generic_writer to = writer_at(&l, call, t);
         const uint8_t *m = l.p->form ? l.weights + nibble_bytes(&l) : NULL;
         for (uint32_t group = 0; group < l.p->groups; group++) {
             uint32_t pitch;
@@ -37,7 +38,7 @@ static void run(const ofr_call *call) {
             for (uint32_t pair = 0; pair < n_pairs; pair++, w += words) {
                 ofr_generic_sums sums = {0};
                 ofr_generic_multiply_nibbles(&sums, x, pitch, t.n, w, l.taps, m);
-                store_pair(&l, call, t, group, pair, &sums);
+                write_pair(&to, &l, pair, &sums, t.n);
                 m = m == NULL ? NULL : m + 2 * runs;
             }
         }

@@ -36,7 +36,7 @@ static ofr_status check(const ofr_call *call) {
 
 
 /* Products of a block's entries with four pixels. On their own, so that sums and pointers stay in registers. */
-static __attribute__((noinline)) void add_four(uint32_t *sums, const int8_t *x, uint32_t pitch, const uint8_t *entry,
+static inline void add_four(uint32_t *sums, const int8_t *x, uint32_t pitch, const uint8_t *entry,
                                                const uint8_t *end) {
     const int8_t *x1 = x + pitch, *x2 = x1 + pitch, *x3 = x2 + pitch;
     uint32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
@@ -55,6 +55,11 @@ static __attribute__((noinline)) void add_four(uint32_t *sums, const int8_t *x, 
 }
 
 static inline uint32_t add_one(uint32_t sum, const int8_t *x, const uint8_t *entry, const uint8_t *end) {
+    for (const uint8_t *fours = entry + ((uint32_t)(end - entry) & ~7u); entry != fours; entry += 8) {
+        for (uint32_t i = 0; i < 8; i += 2) {
+            sum += (uint32_t)x[entry[i]] * (uint32_t)(int8_t)entry[i + 1];
+        }
+    }
     for (; entry != end; entry += 2) {
         sum += (uint32_t)x[entry[0]] * (uint32_t)(int8_t)entry[1];
     }
@@ -82,13 +87,14 @@ static void run(const ofr_call *call) {
     const layer l = open_layer(call);
     for (ofr_generic_tile t = tile_at(&l, 0, 0, 0); t.n != 0; t = next_tile(&l, t)) {
         const uint8_t *entry = l.weights;
-        for (uint32_t c = 0; c < l.p->out_c;) {
+        ofr_generic_writer to = writer_at(&l, call, t);
+        for (uint32_t group = 0; group < l.p->groups; group++) {
             uint32_t pitch;
-            const int8_t *x = ofr_generic_taps_of(&l, call, t, c / l.group_out, &pitch);
-            for (const uint32_t end = c + l.group_out; c != end; c++) {
+            const int8_t *x = ofr_generic_taps_of(&l, call, t, group, &pitch);
+            for (uint32_t c = 0; c < l.group_out; c++) {
                 uint32_t sums[TILE] = {0};
                 entry = add_channel(sums, &l, x, pitch, t.n, entry);
-                store_channel(&l, call, t, c, sums);
+                write_channel(&to, sums, t.n);
             }
         }
     }

@@ -37,10 +37,11 @@ void ofr_generic_multiply_nibbles(ofr_generic_sums *sums, const int8_t *x, uint3
                                   const uint32_t *w, uint32_t taps, const uint8_t *m);
 
 /* Writes the outputs of a pair of a group's channels. */
-static inline void store_pair(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t group, uint32_t pair,
-                              const ofr_generic_sums *sums) {
-    for (uint32_t i = 0; i < 2 && 2 * pair + i < l->group_out; i++) {
-        store_channel(l, call, t, group * l->group_out + 2 * pair + i, sums->of[i]);
+static inline void write_pair(ofr_generic_writer *to, const layer *l, uint32_t pair, const ofr_generic_sums *sums,
+                              uint32_t n) {
+    write_channel(to, sums->of[0], n);
+    if (2 * pair + 1 < l->group_out) {
+        write_channel(to, sums->of[1], n);
     }
 }
 

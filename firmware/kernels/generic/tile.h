@@ -57,14 +57,35 @@ static inline uint32_t round_up(uint32_t n, uint32_t power_of_two) {
     return (n + power_of_two - 1) & ~(power_of_two - 1);
 }
 
-/* Writes a channel's outputs of a tile, `channel` counts through all groups; sums modulo 2^32, without the bias. */
-static inline void store_channel(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t channel,
-                                 const uint32_t *sums) {
-    const ofr_doubled d = ofr_doubled_of(l->scale + channel * l->p->per_channel, 2 * l->p->output_zero_point + 1);
-    const uint32_t bias = (uint32_t)l->bias[channel];
-    int8_t *out = (int8_t *)call->out[0].data + t.pixel * l->p->out_c + channel;
-    for (const uint32_t *end = sums + t.n; sums != end; sums++, out += l->p->out_c) {
-        *out = ofr_requantize_doubled(d, bias + 2 * *sums);
+/* Where a tile's outputs go, channel by channel. */
+typedef struct ofr_generic_writer {
+    const int32_t *bias;
+    const ofr_scale *scale;
+    uint32_t step; /* from a channel's scale to the next's */
+    int32_t center;
+    int8_t *out;
+    uint32_t out_c;
+} ofr_generic_writer;
+
+static inline ofr_generic_writer writer_at(const layer *l, const ofr_call *call, ofr_generic_tile t) {
+    return (ofr_generic_writer){
+        l->bias,     l->scale, l->p->per_channel, 2 * l->p->output_zero_point + 1, (int8_t *)call->out[0].data + t.pixel * l->p->out_c,
+        l->p->out_c,
+    };
+}
+
+/* Writes the next channel; sums modulo 2^32, without the bias, of TILE pixels or one. */
+static inline void write_channel(ofr_generic_writer *to, const uint32_t *sums, uint32_t n) {
+    const ofr_doubled d = ofr_doubled_of(to->scale, to->center);
+    const uint32_t bias = (uint32_t)*to->bias++;
+    int8_t *out = to->out++;
+    to->scale += to->step;
+    *out = ofr_requantize_doubled(d, bias + 2 * sums[0]);
+    if (n == TILE) {
+        out[to->out_c] = ofr_requantize_doubled(d, bias + 2 * sums[1]);
+        out += 2 * to->out_c;
+        *out = ofr_requantize_doubled(d, bias + 2 * sums[2]);
+        out[to->out_c] = ofr_requantize_doubled(d, bias + 2 * sums[3]);
     }
 }
 

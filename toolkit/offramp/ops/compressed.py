@@ -76,11 +76,10 @@ def encode_blocks(weights: Array) -> bytes | None:
 
     None where a block has more entries than a byte counts.
     """
-    out_c, taps = weights.shape
-    parts = []
+    starts, parts = block_starts(weights.shape[1]), []
     for channel in weights.astype(np.int8):
         (at,) = np.nonzero(channel)
-        for i, start in enumerate(block_starts(taps)):
+        for i, start in enumerate(starts):
             inside = at[(at >= i * BLOCK) & (at < (i + 1) * BLOCK)]
             if len(inside) > 255:
                 return None
@@ -108,7 +107,7 @@ def encode_nibbles(weights: Array, value_bits: int) -> bytes:
     """For each nonzero weight the zeros before it and its value, in nibbles, the lowest of a u32 first.
 
     A gap is as many ESCAPE as go into it and the rest; it goes on from a channel's end to the next channel. A value is
-    one nibble, or two, the lower first. Behind the last value stand ESCAPE up to a whole u32.
+    one nibble, or two, the lower first. Behind the last value stand ESCAPE, a byte of them at least, up to a whole u32.
     """
     assert value_bits == 8 or fits_nibbles(weights)
     flat = weights.astype(np.int8).reshape(-1)
@@ -119,7 +118,7 @@ def encode_nibbles(weights: Array, value_bits: int) -> bytes:
         nibbles += [ESCAPE] * (gap // ESCAPE) + [gap % ESCAPE, value & 15]
         if value_bits == 8:
             nibbles.append(value >> 4 & 15)
-    nibbles += [ESCAPE] * (-len(nibbles) % 8)
+    nibbles += [ESCAPE] * (2 + (-len(nibbles) - 2) % 8)
     return pack_nibbles(np.array(nibbles, np.uint8))
 
 
