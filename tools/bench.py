@@ -18,7 +18,7 @@ from rich.progress import track
 
 from offramp import boards
 from offramp.boards import Board
-from offramp.build.firmware import firmware, kernels_on
+from offramp.build.firmware import firmware, universal_kernels
 from offramp.cycles import cycle_model
 from offramp.errors import UserError
 from offramp.pack import pack
@@ -137,9 +137,9 @@ def entry(cell: tuple[str, str, str]) -> tuple[str, str, dict[str, Any] | None]:
 
 
 def universal_row(board: Board) -> tuple[str, dict[str, int]]:
-    """(compiler, flash of the image with every kernel of the board and no model)."""
+    """(compiler, flash of the image that `build --universal` makes, without a model)."""
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
-        image = firmware(board, Path(folder) / "image.elf", kernels=kernels_on(board))
+        image = firmware(board, Path(folder) / "image.elf", kernels=universal_kernels(board))
     parts = {f"{part}_bytes": n for part, n in image.footprint.flash_bytes.items() if part != "model"}
     return image.compiler, {"image_bytes_without_model": sum(parts.values()), **parts}
 

@@ -141,7 +141,7 @@ def all_rows(figures: Figures, board_name: str) -> list[str]:
         )
     universal = figures.rows.get(f"universal/{board_name}")
     note = (
-        f" Image with every kernel of the board, no model: {number(universal['image_bytes_without_model'])} B."
+        f" Image of `build --universal`, no model: {number(universal['image_bytes_without_model'])} B."
         if universal
         else ""
     )

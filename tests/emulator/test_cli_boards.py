@@ -216,7 +216,9 @@ def test_bench_of_a_blob_equals_that_of_its_model(printed: Printed) -> None:
     assert_equal_to_a_tick(rows_of(printed, "m.ofr", *board), rows_of(printed, "m.tflite", *board))
 
 
-@pytest.mark.parametrize("options", [[], ["--universal"]], ids=["minimal", "universal"])
+@pytest.mark.parametrize(
+    "options", [[], ["--universal"], ["--universal-all"]], ids=["minimal", "universal", "all"]
+)
 @pytest.mark.parametrize("board", ["microbit", "mps2_an386", "posix"])
 def test_build_writes_an_image_that_runs(
     printed: Printed, folder: Path, board: str, options: list[str]

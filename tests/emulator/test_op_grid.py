@@ -12,13 +12,15 @@ import pytest
 from offramp import boards
 from offramp.boards import Board
 from offramp.frontends import tflite
-from offramp.ops import GENERIC
+from offramp.ops import GENERIC, conv_2d_tile
 from offramp.reference import Reference
 from tests.dynamic_layers import layers
 from tests.emulator.grid import GridCase, failures, from_graph, from_oracle, run_grid
 from tests.oracle import int16
 from tests.oracle.cases import OPS, Case
+from tests.oracle.compressed import compressed
 from tests.reference.test_ops import at_edges
+from tests.ways import taking
 
 SEED = 2
 SHARE = 2  # one case in so many on an emulated board
@@ -46,10 +48,22 @@ def int16_cases(board: Board, step: int) -> list[GridCase]:
     ]
 
 
+def compressed_cases(board: Board, share: int) -> list[GridCase]:
+    """Layers whose weights can be stored compressed, by each kernel that does so."""
+    found = []
+    for _, case in compressed(SEED, share):
+        for kernel in conv_2d_tile.KERNELS:
+            with taking(f"generic/{kernel.name}"):
+                packed = from_oracle(case, board, "generic")
+            found += [packed] if packed.kernels == (f"generic/{kernel.name}",) else []
+    return found
+
+
 def test_all_operators_on_posix(tmp_path: Path) -> None:
     board = boards.load("posix")
     cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
     cases += int16_cases(board, INT16_SHARE)
+    cases += compressed_cases(board, 3)
     assert {name for case in cases for name in case.kernels} == {f"generic/{k.name}" for k in GENERIC}
     assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
 
@@ -109,3 +123,15 @@ def test_additions_in_convolutions(name: str, tmp_path: Path, request: pytest.Fi
     cases = [from_oracle(case, board, "generic") for seed in seeds for case in OPS["RESIDUAL"](seed)]
     assert sum(case.kernels == ("generic/conv_2d_pair_add",) for case in cases) >= 60 * len(seeds)
     assert failures(run_grid(board, cases, tmp_path, sanitize=name == "posix")) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="needs qemu")
+@pytest.mark.parametrize("name", ["mps2_an385", "mps2_an386", "rv32_virt", "microbit"])
+def test_compressed_weights(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    board = boards.load(name)
+    cases = compressed_cases(board, 1 if "soak" in str(request.config.getoption("-m")) else 8)
+    assert {name for case in cases for name in case.kernels} == {
+        f"generic/{k.name}" for k in conv_2d_tile.KERNELS
+    }
+    assert failures(run_grid(board, cases, tmp_path)) == []

@@ -12,7 +12,9 @@ import pytest
 from offramp import boards
 from tests.emulator.grid import GridCase, failures, from_oracle, run_grid
 from tests.oracle.case import NONE, RELU, RELU_N1_TO_1, SAME, Case, Grid
+from tests.oracle.compressed import THINNED
 from tests.oracle.tflite_writer import Tensor
+from tests.ways import taking
 
 IN_SCALE, OUT_SCALE = 0.05, 0.03
 ZERO_POINTS = {NONE: (-7, 3), RELU: (127, -128), RELU_N1_TO_1: (-128, 11)}
@@ -27,6 +29,7 @@ class Kind:
     weights: tuple[int, ...]
     stride: int = 1
     per_channel: bool = True
+    thin: str = ""  # how the weights are made compressible: a key of THINNED
 
     @property
     def axis(self) -> int:
@@ -42,6 +45,9 @@ ODD = Kind("CONV_2D", (1, 6, 5, 3), (7, 3, 3, 3))
 NARROW = Kind("CONV_2D", (1, 6, 9, 1), (6, 3, 8, 1))
 PLANES = Kind("DEPTHWISE_CONV_2D", (1, 6, 5, 6), (1, 3, 3, 6))
 PLANES_2 = Kind("DEPTHWISE_CONV_2D", (1, 6, 5, 6), (1, 3, 3, 6), stride=2)
+NIBBLES = Kind("CONV_2D", (1, 5, 4, 8), (6, 3, 3, 8), thin="nibbles")
+SPARSE = Kind("CONV_2D", (1, 5, 4, 24), (6, 3, 3, 24), thin="zeros 90 %")
+SPARSE_ROWS = Kind("FULLY_CONNECTED", (1, 296), (16, 296), thin="zeros 90 %")
 WIDE_PLANES = Kind("DEPTHWISE_CONV_2D", (1, 6, 5, 6), (1, 5, 2, 12))
 
 
@@ -95,12 +101,19 @@ FAST: list[tuple[str, str, Kind, int, set[str]]] = [
     ("posix", "generic/conv_2d_pair", CONV, NONE, {SUM_23, CLAMP}),
     ("posix", "generic/depthwise_conv_2d_3x3", PLANES, NONE, PLANAR),
     ("posix", "generic/fully_connected_row", DENSE_ROWS, NONE, PLANAR),
+    ("posix", "generic/conv_2d_4", NIBBLES, NONE, {SUM_23, CLAMP}),
+    ("posix", "generic/conv_2d_sparse", SPARSE, NONE, PLANAR),
+    ("posix", "generic/conv_2d_packed", SPARSE, NONE, PLANAR),
+    ("posix", "generic/conv_2d_sparse", SPARSE_ROWS, NONE, PLANAR),
+    ("posix", "generic/conv_2d_packed", SPARSE_ROWS, NONE, PLANAR),
 ]
 
 
 def case_of(kind: Kind, breach: Breach, activation: int) -> Case:
     grid = Grid(kind.op, 1)
     weights = grid.rng.integers(-127, 128, kind.weights)
+    if kind.thin:
+        weights = THINNED[kind.thin](grid.rng, weights)
     by_channel = np.moveaxis(weights, kind.axis, 0)
     out_c, taps = len(by_channel), by_channel[0].size
     broken = slice(None) if not kind.per_channel else slice(1, 2)
@@ -167,7 +180,8 @@ def cases_on(board: str) -> list[tuple[GridCase, str, bool]]:
     found, made = [], boards.load(board)
     for name, kernel, kind, activation, taken in FAST:
         for breach, numbers in BREACHES.items() if name == board else ():
-            case = from_oracle(case_of(kind, numbers, activation), made)
+            with taking(kernel):
+                case = from_oracle(case_of(kind, numbers, activation), made)
             found.append((case, kernel, breach in taken or breach == "none"))
     for name, kernel, op, activation, taken_scales, others in PAIRS:
         for scale in (*taken_scales, *others) if name == board else ():

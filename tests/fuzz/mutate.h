@@ -64,6 +64,7 @@ static places find_places(bytes blob) {
     add_place(&found, blob.at + HEADER_BYTES, (uint32_t)(m.memory[OFR_FB_MEMORY_CONSTANT] - blob.at) - HEADER_BYTES);
     const uint8_t *end = m.memory[OFR_FB_MEMORY_CONSTANT] + m.constants_bytes;
     add_place(&found, end, (uint32_t)(blob.at + blob.n - end));
+    add_place(&found, m.memory[OFR_FB_MEMORY_CONSTANT], m.constants_bytes); /* constant operands are in no step's block */
     for (int weight = 0; weight < 3; weight++) {
         add_place(&found, m.tensors, m.n_tensors * TENSOR_BYTES);
         add_place(&found, m.steps, m.n_steps * STEP_BYTES);
@@ -211,7 +212,8 @@ static void move_tensor(uint32_t *random, bytes tensors) {
 /* A step names another kernel of its set: some share their parameter block's layout. */
 static void rename_kernel(uint32_t *random, bytes steps) {
     if (steps.n != 0) {
-        steps.at[below(random, steps.n / STEP_BYTES) * STEP_BYTES] = (uint8_t)(1 + below(random, 17));
+        const uint32_t id = below(random, 2) ? 1 + below(random, 17) : 0x20 + below(random, 8);
+        steps.at[below(random, steps.n / STEP_BYTES) * STEP_BYTES] = (uint8_t)id;
     }
 }
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from offramp.blob import write
 from offramp.boards import Board
 from offramp.frontends import load_model
-from offramp.ops import Kernel
+from offramp.ops import Kernel, conv_2d_tile
 from offramp.plan import Bound, Certificate, Options, Plan, make_plan
 from tests.dynamic_layers import layers
 from tests.oracle import cases, int16, tflite_writer
 from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, NewGrid, constant, like
+from tests.oracle.compressed import compressed
 from tests.oracle.tflite_writer import Operator, Subgraph, Tensor
 from tests.oracle.weighted import layer
-from tests.ways import DSP_WAYS, preferring
+from tests.ways import DSP_WAYS, preferring, taking
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
@@ -104,6 +105,21 @@ def streaming_net(seed: int = 1) -> bytes:
     return max((case.model for case in cases.OPS["VARIABLES"](seed)), key=len)
 
 
+def of_every_storage(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
+    """A small model for each kernel with compressed weights and form of them."""
+    hit: set[tuple[int, int]] = set()
+    for thinned, case in compressed(SEED, 3):
+        for kernel in conv_2d_tile.KERNELS:
+            with taking(f"generic/{kernel.name}"):
+                packed = plan(case.model, board, folder, Options(kernels="generic"))
+            [step] = packed.steps
+            form = step.kernel.id, len(thinned)
+            small = len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES
+            if step.kernel is kernel and small and form not in hit and step.macs > 1000:
+                hit.add(form)
+                yield f"{case.name}_{kernel.name}_{len(hit)}", packed
+
+
 def plan(model: bytes, board: Board, folder: Path, options: Options) -> Plan:
     path = folder / "model.tflite"
     path.write_bytes(model)
@@ -147,6 +163,8 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     """Every operator alone, whole nets with inputs in each place, and real models where `shared` has them."""
     folder.mkdir(parents=True, exist_ok=True)
     seeds = dict(of_every_op(board, kernels, folder)) | dict(of_int16(board, kernels, folder))
+    if kernels == "generic":
+        seeds |= of_every_storage(board, folder)
     for n, options in enumerate(
         (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
     ):

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from .case import SAME, Case, Cases, Grid, Thin
-
 from .weighted import conv_2d, conv_case, fully_connected, layer
 
 RUN = 32  # taps that share a multiplier

@@ -54,6 +54,10 @@ def test_pack_explains_its_choice(printed: Any) -> None:
         [taken] = [way for way in op["ways"] if way["taken"]]
         assert taken["kernels"][0] in said["kernels"] and taken["why"].startswith("taken")
         assert all(way["cycles_estimate"] > 0 and way["instructions_estimate"] > 0 for way in op["ways"])
+        if op["op"] == "fully_connected":
+            stored = op["weights"]
+            assert stored["int8_bytes"] > 0 and stored["zeros"] < 0.05 and stored["why"] == ""
+            assert stored["stored"] == "int8 size"
     text = printed("pack", "m.tflite", "--board", "mps2_an386", "--explain")
     assert "cycles, est." in text and "taken" in text and "generic/softmax" in text
     assert "ops" not in json.loads(printed("pack", "m.tflite", "--board", "mps2_an386", "--json"))

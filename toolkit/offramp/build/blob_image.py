@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from offramp.blob.read import Blob
@@ -11,6 +12,7 @@ from offramp.build.footprint import Footprint
 from offramp.build.image import Image
 from offramp.build.memory_map import usable
 from offramp.errors import UserError
+from offramp.ops import Kernel
 from offramp.plan.arena import aligned
 
 
@@ -44,9 +46,9 @@ def caller_bytes(blob: Blob) -> int:
 
 
 def blob_image(
-    blob: Blob, board: Board, out_elf: Path, *, linked: Path | None = None, universal: bool = False
+    blob: Blob, board: Board, out_elf: Path, *, linked: Path | None = None, others: Sequence[Kernel] = ()
 ) -> Image:
-    """The firmware with the blob's kernels and plans, or with `universal` for all blobs that the board may be sent.
+    """The firmware with the blob's kernels and plans, or with `others` for what later blobs need.
 
     `linked` is the blob's file if it is to be part of the image. UserError where flash or RAM do not hold it.
     """
@@ -55,8 +57,8 @@ def blob_image(
             f"{blob.name} has {len(blob.plans)} plans, the application keeps instances of {MOST_PLANS} at most",
             "pack a family with fewer members",
         )
-    kernels = kernels_on(board) if universal else kernels_named(blob.kernels)
-    plans = MOST_PLANS if universal else len(blob.plans)
+    kernels = tuple(dict.fromkeys((*kernels_named(blob.kernels), *others)))
+    plans = MOST_PLANS if others else len(blob.plans)
     image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans)
     check_ram(blob, board, image.footprint)
     return image

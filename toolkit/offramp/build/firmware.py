@@ -41,6 +41,11 @@ def kernels_on(board: Board) -> list[Kernel]:
     return [k for k in ALL_KERNELS if k.set in board.kernels]
 
 
+def universal_kernels(board: Board) -> list[Kernel]:
+    """Those that models at int8 size need: no compressed weights, no further types."""
+    return [k for k in kernels_on(board) if k.group == "dense"]
+
+
 def kernels_named(names: Sequence[str]) -> list[Kernel]:
     """Kernels by their `set/name`, as a blob's steps give them."""
     return [k for k in ALL_KERNELS if f"{k.set}/{k.name}" in set(names)]
@@ -77,4 +82,4 @@ def with_identity(sources: Sources, board: Board) -> Sources:
     return replace(sources, defines=sources.defines + defines)
 
 
-__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on"]
+__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on", "universal_kernels"]

@@ -11,6 +11,7 @@ import typer
 from offramp import boards
 from offramp.blob.read import Blob
 from offramp.build.blob_image import blob_image, caller_bytes
+from offramp.build.firmware import kernels_on, universal_kernels
 from offramp.build.image import Image
 from offramp.cli.blob_file import blob_for
 from offramp.cli.options import Board, FlashLimit, ModelOrBlob, Optimize, RamLimit, plan_options
@@ -25,7 +26,14 @@ def build(
         Path | None, typer.Option("-o", metavar="ELF", help="Default: NAME-BOARD.elf, here.")
     ] = None,
     universal: Annotated[
-        bool, typer.Option("--universal", help="Link every kernel of the board's core.")
+        bool,
+        typer.Option("--universal", help="Link every kernel for int8 models beside this model's own."),
+    ] = False,
+    universal_all: Annotated[
+        bool,
+        typer.Option(
+            "--universal-all", help="Link every kernel of the board's core, those for compressed weights too."
+        ),
     ] = False,
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
@@ -47,7 +55,8 @@ def build(
         linked = Path(folder) / "model.ofr"
         linked.write_bytes(data)
         with progress(f"building for {target.name}"):
-            image = blob_image(blob, target, Path(folder) / "image.elf", linked=linked, universal=universal)
+            others = kernels_on(target) if universal_all else universal_kernels(target) if universal else []
+            image = blob_image(blob, target, Path(folder) / "image.elf", linked=linked, others=others)
         written = [(path, image.elf)] + ([(path.with_suffix(".bin"), image.bin)] if image.bin else [])
         for there, built in written:
             write_output(there, built.read_bytes())

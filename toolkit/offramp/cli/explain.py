@@ -6,14 +6,22 @@ from typing import Any
 
 from offramp.cli.output import note, print_table
 from offramp.plan import Plan
-from offramp.plan.choose import NEAR, Candidates, Way
+from offramp.plan.choose import NEAR, Candidates, Way, Weights
 from offramp.plan.cost import name_of
+
+WORTH_A_WORD = 0.05
+"""Layers with a smaller share of zeros are dense, and nothing is said of it."""
 
 
 def explanation(plan: Plan) -> list[dict[str, Any]]:
     """An entry for each op that kernels serve."""
     return [
-        {"op": c.op.kind, "name": c.op.name, "ways": explained(c, plan.chosen[i])}
+        {
+            "op": c.op.kind,
+            "name": c.op.name,
+            **weights(c, plan.chosen[i]),
+            "ways": explained(c, plan.chosen[i]),
+        }
         for i, c in plan.candidates.items()
     ]
 
@@ -36,9 +44,50 @@ def explained(candidates: Candidates, taken: Way) -> list[dict[str, Any]]:
 
 
 def packing(candidates: Candidates, way: Way) -> str:
+    """How a way stores weights: as its kernel declares, else at int8 size or expanded."""
     if candidates.int8_bytes is None:
         return "-"
-    return "expanded" if candidates.expands(way) else "int8 size"
+    stores = [k.stores for k in way.kernels if k.stores]
+    return stores[0] if stores else "expanded" if candidates.expands(way) else "int8 size"
+
+
+def weights(candidates: Candidates, taken: Way) -> dict[str, Any]:
+    """Of a layer with weights: their bytes at int8, the share of zeros, how they are stored and why."""
+    w = candidates.weights
+    if w is None:
+        return {}
+    return {
+        "weights": {
+            "int8_bytes": w.bytes,
+            "zeros": round(w.zeros, 4),
+            "stored": packing(candidates, taken),
+            "constants_bytes": taken.constants_bytes,
+            "why": why_stored(candidates, w, taken),
+        }
+    }
+
+
+def why_stored(candidates: Candidates, w: Weights, taken: Way) -> str:
+    """Why the weights are stored compressed, or why they are not although they hold zeros or few bits."""
+    if is_compressed(taken):
+        return f"{taken.constants_bytes / w.bytes:.0%} of the weights at int8"
+    others = [way for way in candidates.ways if is_compressed(way)]
+    if others:
+        least = min(others, key=lambda way: way.cycles)
+        return (
+            f"{packing(candidates, least)}, {least.constants_bytes:,} bytes: {why(candidates, least, taken)}"
+        )
+    if w.zeros < WORTH_A_WORD and not w.nibbles:
+        return ""
+    bits = 8 if w.nibbles else 12  # of a gap and a value
+    stream = round(w.bytes * (1 - w.zeros) * bits / 8)
+    if stream >= w.bytes:
+        return f"{w.zeros:.0%} zeros: a stream without them would take {stream:,} bytes and more"
+    return "no kernel with compressed weights takes its numbers"
+
+
+def is_compressed(way: Way) -> bool:
+    return any(k.group == "compressed" for k in way.kernels)
 
 
 def why(candidates: Candidates, way: Way, taken: Way) -> str:
@@ -50,10 +99,14 @@ def why(candidates: Candidates, way: Way, taken: Way) -> str:
             return "taken: fewest cycles"
         if way.cycles <= NEAR * fewest:
             return "taken: first within 1 %"
+        if way.saved_bytes and is_compressed(way):
+            return f"taken: {way.saved_bytes:,} bytes fewer than the weights at int8"
         if way.constants_bytes == min(w.constants_bytes for w in candidates.ways):
             return "taken: smallest constants"
         return "taken: best of what is worth its code and within the limits"
     if way.cycles > taken.cycles:
+        if is_compressed(way) and way.constants_bytes >= taken.constants_bytes:
+            return f"{way.cycles / taken.cycles - 1:+.0%} cycles, and not smaller"
         return f"{way.cycles / taken.cycles - 1:+.0%} cycles"
     if taken.cycles <= NEAR * way.cycles:
         return "within 1 %, but later"
@@ -76,6 +129,16 @@ def show_explanation(ops: list[dict[str, Any]]) -> None:
         for i, op in enumerate(ops)
         for k, way in enumerate(op["ways"])
     ]
+    stored = [
+        (
+            f"{i} {op['op']}",
+            *(op["weights"][key] for key in ("int8_bytes", "zeros", "stored", "constants_bytes", "why")),
+        )
+        for i, op in enumerate(ops)
+        if "weights" in op
+    ]
+    if stored:
+        print_table("\nweights", ("op", "int8", "zeros", "stored", "constants", "why"), stored)
     columns = (
         "op",
         "kernels",

@@ -217,7 +217,7 @@ def check_kernels(blob: Blob, there: BoardInfo, file: Path) -> None:
     if lacking := sorted({*blob.kernels} - held):
         raise UserError(
             f"{file} needs {', '.join(lacking)}, which the firmware of {there.board} does not hold",
-            "build it with --universal or for this model (`offramp build`)",
+            "build it for this model, or with --universal or --universal-all (`offramp build`)",
         )
 
 

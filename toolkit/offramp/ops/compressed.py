@@ -46,7 +46,7 @@ class Grouped:
 
     def weights(self) -> Array:
         spread = np.repeat(self.multipliers.astype(np.int64), RUN, axis=1)[:, : self.values.shape[1]]
-        return (self.values * spread).astype(np.int8)
+        return np.asarray(self.values * spread, np.int8)
 
 
 def grouped(weights: Array) -> Grouped | None:
@@ -130,7 +130,7 @@ def pack_nibbles(nibbles: Array) -> bytes:
 
 def unpack_nibbles(data: bytes) -> Array:
     raw = np.frombuffer(data, np.uint8)
-    return np.stack([raw & 15, raw >> 4], axis=1).reshape(-1)
+    return np.asarray(np.stack([raw & 15, raw >> 4], axis=1).reshape(-1))
 
 
 def decode_nibbles(data: bytes, out_c: int, taps: int, value_bits: int) -> Array:

@@ -99,7 +99,7 @@ def pair_words(values: Array, groups: int) -> Array:
     even = np.pad(by_group, ((0, 0), (0, by_group.shape[1] % 2), (0, 0)))
     lanes = even.reshape(-1, 2, even.shape[2] // TAPS_A_WORD, TAPS_A_WORD) + 8
     shifts = 4 * np.arange(TAPS_A_WORD) + 16 * np.arange(2)[:, None, None]
-    return (lanes << shifts).sum(axis=(1, 3)).astype(np.uint32)
+    return np.asarray((lanes << shifts).sum(axis=(1, 3)), np.uint32)
 
 
 def run_multipliers(multipliers: Array, groups: int) -> Array:
@@ -212,30 +212,41 @@ def packed_work(n: Numbers) -> dict[str, int]:
     return tiles(n) | on_tiles(n, of_one)
 
 
-def kernel(name: str, number: int, work: Work, tables: str) -> Kernel:
+def kernel(name: str, number: int, stores: str, work: Work, tables: str) -> Kernel:
     return Kernel(
-        "generic", name, 0x0100 + number, 1, PARAMS, tables=HEAD + tables, work=work, group="compressed"
+        "generic",
+        f"conv_2d_{name}",
+        0x0100 + number,
+        1,
+        PARAMS,
+        tables=HEAD + tables,
+        work=work,
+        group="compressed",
+        stores=stores,
     )
 
 
 NIBBLES = kernel(
-    "conv_2d_4",
+    "4",
     0x20,
+    "nibbles",
     nibble_work,
     "for each pair of a group's channels u32 words[ceil(taps / 4)], four taps of the first channel in the lower half "
     "and of the second in the upper, the first tap lowest, each plus 8; if form is 1, u8 multiplier of each pair's "
     "runs of 32 taps and its two channels",
 )
 SPARSE = kernel(
-    "conv_2d_sparse",
+    "sparse",
     0x21,
+    "sparse",
     sparse_work,
     "for each channel and each 256 of its taps (the last 256 begin earlier, to end with the taps) u8 entries, and "
     "that often u8 position, s8 value; form is 0",
 )
 PACKED = kernel(
-    "conv_2d_packed",
+    "packed",
     0x22,
+    "packed",
     packed_work,
     "u32 words of nibbles, the lowest first: for each of `entries` weights the zeros before it (15: fifteen and more) "
     "and its value of `form` bits, 4 or 8, on from channel to channel; 15 up to the end",

@@ -106,8 +106,9 @@ class Kernel:
     tables: str = ""
     # From the fields of the fixed struct, the output's `elements` and `scratch_bytes`.
     work: Work = elementwise
-    group: str = (
-        "dense"  # or compressed, …: images with every dense kernel are smaller than with every kernel
+    group: str = "dense"  # or compressed, …: what `build --universal` leaves out
+    stores: str = (
+        ""  # how weights lie in the block where that is not at int8 size: nibbles, sparse, packed, …
     )
 
     @property

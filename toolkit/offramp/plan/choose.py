@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from offramp.boards import Board
 from offramp.errors import UserError
-from offramp.ir import Graph, Op
+from offramp.ir import Graph, Op, Tensor
 from offramp.kernels import candidates, choose_sets
 from offramp.ops import OPS, Kernel, ShapeError, Step
+from offramp.ops.compressed import fits_nibbles, zero_fraction
 from offramp.ops.op import elements
 from offramp.plan.arena import aligned
 from offramp.plan.cost import Cost, CostTable, cost_table
@@ -20,6 +21,9 @@ NEAR = 1.01
 """Ways within 1 % of the cheapest cost the same, and the first of them is taken: figures stay stable."""
 WORTH = {"balanced": 1e-2 / 1024, "speed": 1e-3 / 1024, "flash": 1e-2 / 1024, "ram": 1e-2 / 1024}
 """What a byte of kernel code must save, as a share of the whole inference."""
+SAVED = {"balanced": 1e-2 / 1024, "speed": 0.0, "flash": 0.0, "ram": 1e-2 / 1024}
+"""What a byte of constants below the weights at int8 is worth, as a share of the whole inference; `flash` counts all
+bytes first."""
 EXPANSION = 4
 """What `speed` allows: the constants of the graph so many times."""
 
@@ -33,6 +37,8 @@ class Way:
     cost: Cost | None = None
     flash_cycles: float = 0.0
     """For reading what lies in flash, beside the core's own cycles."""
+    saved_bytes: int = 0
+    """By which all constants are fewer than the weights alone at int8."""
 
     @property
     def cycles(self) -> float:
@@ -52,6 +58,18 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What reports say of an op's weights."""
+
+    bytes: int
+    """At int8."""
+    zeros: float
+    """The share of them."""
+    nibbles: bool
+    """Whether all are in [-8, 7]."""
+
+
+@dataclass(frozen=True)
 class Candidates:
     """An op's ways, in the order of the kernel sets."""
 
@@ -59,6 +77,7 @@ class Candidates:
     ways: tuple[Way, ...]
     int8_bytes: int | None
     """What constants at int8 size take at most; None where the op has no weights."""
+    weights: Weights | None = None
 
     def expands(self, way: Way) -> bool:
         return self.int8_bytes is not None and way.constants_bytes > self.int8_bytes
@@ -87,7 +106,12 @@ def all_candidates(graph: Graph, board: Board, options: Options) -> dict[int, Ca
     sets = choose_sets(options.kernels, board.kernels)
     table, named = cost_table(board.core.name), options.kernels != "auto"
     return {
-        i: Candidates(op, tuple(ways(graph, op, board, sets, table, named)), int8_bytes(graph, op))
+        i: Candidates(
+            op,
+            tuple(ways(graph, op, board, sets, table, named)),
+            int8_bytes(graph, op),
+            weights_of(graph, op),
+        )
         for i, op in enumerate(graph.ops)
         if needs_kernels(op)
     }
@@ -99,6 +123,9 @@ def ways(
     """The first alone, unless all have costs."""
     try:
         found = [way(graph, steps, board, table) for steps in candidates(graph, op, board.core, sets, named)]
+        tensor = weights_tensor(graph, op)
+        most = tensor.bytes if tensor is not None else 0
+        found = [replace(w, saved_bytes=max(0, most - w.constants_bytes)) for w in found]
     except ShapeError as error:
         raise UserError(
             f"{graph.name}: {op.kind} ({op.name}): {error}", "no kernel takes it: split or shrink the layer"
@@ -117,13 +144,28 @@ def way(graph: Graph, steps: Sequence[Step], board: Board, table: CostTable) -> 
     return Way(tuple(steps), constants, total, board.code.read_cycles_per_byte * total.flash_bytes)
 
 
+def weights_tensor(graph: Graph, op: Op) -> Tensor | None:
+    """The constant weights of a layer."""
+    if op.kind not in ("conv_2d", "depthwise_conv_2d", "fully_connected"):
+        return None
+    found = [graph.tensors[t] for t in op.inputs[1:2] if t >= 0]
+    return found[0] if found and found[0].data is not None else None
+
+
+def weights_of(graph: Graph, op: Op) -> Weights | None:
+    tensor = weights_tensor(graph, op)
+    if tensor is None or tensor.data is None or tensor.dtype != "s8":
+        return None
+    return Weights(tensor.bytes, zero_fraction(tensor.data), fits_nibbles(tensor.data))
+
+
 def int8_bytes(graph: Graph, op: Op) -> int | None:
     """1.3 times the weights, and 32 bytes for each channel's bias, scale and what else a kernel wants of it, 128 for
     the step."""
-    weights = [graph.tensors[t] for t in op.inputs[1:2] if t >= 0 and graph.tensors[t].data is not None]
-    if not weights or op.kind not in ("conv_2d", "depthwise_conv_2d", "fully_connected"):
+    tensor = weights_tensor(graph, op)
+    if tensor is None:
         return None
-    return weights[0].bytes * 13 // 10 + 32 * graph.tensors[op.outputs[0]].shape[-1] + 128
+    return tensor.bytes * 13 // 10 + 32 * graph.tensors[op.outputs[0]].shape[-1] + 128
 
 
 def choose(
@@ -147,8 +189,9 @@ class Choice:
 
     def __init__(self, found: Mapping[int, Candidates], table: CostTable, optimize: str) -> None:
         self.found, self.table, self.optimize = found, table, optimize
-        least = sum(min(map(self.measure, c.ways)) for c in found.values())
+        least = sum(min(map(self.cost, c.ways)) for c in found.values())
         self.worth = WORTH[optimize] * least  # what a byte of code must save
+        self.saved = SAVED[optimize] * least  # what a byte of constants below int8 size is worth
 
     def best(self) -> dict[int, Way]:
         """Each op's best way with the kernels that are worth their code.
@@ -204,11 +247,17 @@ class Choice:
         if self.optimize == "flash":
             least = min(w.constants_bytes for w in allowed)
             allowed = [w for w in allowed if w.constants_bytes == least]
-        return next(w for w in allowed if self.measure(w) <= NEAR * min(map(self.measure, allowed)))
+        best = min(allowed, key=self.measure)
+        most = self.measure(best) + (NEAR - 1) * self.cost(best)
+        return next(w for w in allowed if self.measure(w) <= most)
 
-    def measure(self, way: Way) -> float:
+    def cost(self, way: Way) -> float:
         """Cycles; for `speed` instructions, which are known better, and what reading flash costs beside them."""
         return way.instructions + way.flash_cycles if self.optimize == "speed" else way.cycles
+
+    def measure(self, way: Way) -> float:
+        """Cost, less what the constants are worth that it saves."""
+        return self.cost(way) - self.saved * way.saved_bytes
 
     def total(self, chosen: Chosen) -> tuple[float, float]:
         if self.optimize == "flash":
