@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -66,7 +67,7 @@ THINNED: dict[str, Thin] = {
 
 def deep(thin: Thin, seed: int) -> Cases:
     """More taps than a block of positions has, pixels that make no whole tile, inputs that a tile ends with."""
-    grid = Grid("CONV_2D", seed, thin)
+    grid = Grid("CONV_2D", seed, thin=thin)
     for i, (size, in_c, out_c, kernel) in enumerate(
         (
             ((5, 5), 32, 9, (3, 3)),
@@ -77,7 +78,7 @@ def deep(thin: Thin, seed: int) -> Cases:
         )
     ):
         yield conv_case(grid, 7 * i, size, in_c, 1, size, out_c, kernel, (1, 1), (1, 1), SAME)
-    dense = Grid("FULLY_CONNECTED", seed, thin)
+    dense = Grid("FULLY_CONNECTED", seed, thin=thin)
     for i, (rows, depth, out_c) in enumerate(
         ((1, 256, 8), (1, 784, 16), (1, 520, 3), (6, 300, 5), (1, 2000, 4))
     ):
@@ -95,7 +96,10 @@ def deep(thin: Thin, seed: int) -> Cases:
 def compressed(seed: int, share: int = 1) -> Iterator[tuple[str, Case]]:
     """(how the weights are thinned, case): one of `share` of the weighted grids, and deep layers."""
     for i, (name, thin) in enumerate(THINNED.items()):
-        for case in [*conv_2d(seed, thin), *fully_connected(seed, thin)][i % share :: share]:
+        for case in [
+            *conv_2d(seed, partial(Grid, thin=thin)),
+            *fully_connected(seed, partial(Grid, thin=thin)),
+        ][i % share :: share]:
             yield name, case
         for case in deep(thin, seed):
             yield name, case
