@@ -63,7 +63,7 @@ def test_all_operators_on_posix(tmp_path: Path) -> None:
     board = boards.load("posix")
     cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
     cases += int16_cases(board, INT16_SHARE)
-    cases += compressed_cases(board, 3)
+    cases += compressed_cases(board, 12)
     assert {name for case in cases for name in case.kernels} == {f"generic/{k.name}" for k in GENERIC}
     assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
 

@@ -108,7 +108,7 @@ def streaming_net(seed: int = 1) -> bytes:
 def of_every_storage(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
     """A small model for each kernel with compressed weights and form of them."""
     hit: set[tuple[int, int]] = set()
-    for thinned, case in compressed(SEED, 3):
+    for thinned, case in compressed(SEED, 12):
         for kernel in conv_2d_tile.KERNELS:
             with taking(f"generic/{kernel.name}"):
                 packed = plan(case.model, board, folder, Options(kernels="generic"))

@@ -125,9 +125,9 @@ def nibble_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
 
 
 def sparse_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
-    """None where the stream is not smaller than the weights."""
+    """None where the stream is not smaller than the weights, those of constant channels among them."""
     entries = int(np.count_nonzero(numbers.weights))
-    if 2 * entries >= numbers.weights.size:
+    if 2 * np.count_nonzero(layer.weights) >= layer.weights.size:
         return None
     stored = encode_blocks(numbers.weights)
     if stored is None or len(stored) >= numbers.weights.size:
@@ -136,9 +136,9 @@ def sparse_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
 
 
 def packed_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
-    """None where the stream is not smaller than the weights."""
+    """None where the stream is not smaller than the weights, those of constant channels among them."""
     entries, bits = int(np.count_nonzero(numbers.weights)), 4 if fits_nibbles(numbers.weights) else 8
-    if (bits + 4) * entries >= 8 * numbers.weights.size:
+    if (bits + 4) * np.count_nonzero(layer.weights) >= 8 * layer.weights.size:
         return None
     stored = encode_nibbles(numbers.weights, bits)
     if len(stored) >= numbers.weights.size:
