@@ -48,7 +48,7 @@ TABLE = Kernel(
     tables="s32 addend[256], doubled, by the input's bits, with both input zero points folded in",
     work=broadcast.work,
 )
-S16 = Kernel("generic", "add_s16", 0x0144, 1, PARAMS, in_place=3, work=broadcast.work)
+S16 = Kernel("generic", "add_s16", 0x0144, 1, PARAMS, in_place=3, work=broadcast.work, group="int16")
 LEFT_SHIFT = 20
 LEFT_SHIFT_S16 = 15
 EXACT = (1 << 30, 0)  # a multiplier and shift that halve

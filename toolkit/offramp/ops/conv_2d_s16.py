@@ -44,6 +44,7 @@ def declare(fields: list[tuple[str, str]]) -> Kernel:
             "each four in the order 0, 2, 1, 3"
         ),
         work=work,
+        group="int16",
     )
 
 

@@ -65,6 +65,7 @@ S16 = Kernel(
         "s8 weights[kernel_h][kernel_w][out_c], each whole four channels in the order 0, 2, 1, 3 where out_c = in_c"
     ),
     work=Windows(4, clipped=False),
+    group="int16",
 )
 MOST_TAPS_S16 = 508  # of one output value: their products fit an int32 sum
 

@@ -73,6 +73,7 @@ KERNEL = Kernel(
         "s8 weights as conv_2d_s16"
     ),
     work=work,
+    group="int16",
 )
 MOST = 127  # of q
 FRACTION = 22  # bits of a reciprocal

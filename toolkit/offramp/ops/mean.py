@@ -52,7 +52,7 @@ def work(n: Mapping[str, Any]) -> dict[str, int]:
 
 
 KERNEL = Kernel("generic", "mean", 0x0108, 1, PARAMS, work=work)
-S16 = Kernel("generic", "mean_s16", 0x0146, 1, PARAMS, work=work)
+S16 = Kernel("generic", "mean_s16", 0x0146, 1, PARAMS, work=work, group="int16")
 
 
 @dataclass(frozen=True)

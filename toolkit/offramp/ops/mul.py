@@ -24,7 +24,7 @@ PARAMS = Params(
     ],
 )
 KERNEL = Kernel("generic", "mul", 0x0107, 1, PARAMS, in_place=3, work=broadcast.work)
-S16 = Kernel("generic", "mul_s16", 0x0145, 1, PARAMS, in_place=3, work=broadcast.work)
+S16 = Kernel("generic", "mul_s16", 0x0145, 1, PARAMS, in_place=3, work=broadcast.work, group="int16")
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,10 @@ FIELDS = [
 ]
 AVERAGE = Kernel("generic", "average_pool_2d", 0x0103, 1, Params("average_pool_2d", FIELDS), work=Windows())
 MAX = Kernel("generic", "max_pool_2d", 0x0104, 1, Params("max_pool_2d", FIELDS), work=Windows())
-AVERAGE_S16 = Kernel("generic", "average_pool_2d_s16", 0x0142, 1, AVERAGE.params, work=Windows())
-MAX_S16 = Kernel("generic", "max_pool_2d_s16", 0x0143, 1, MAX.params, work=Windows())
+AVERAGE_S16 = Kernel(
+    "generic", "average_pool_2d_s16", 0x0142, 1, AVERAGE.params, work=Windows(), group="int16"
+)
+MAX_S16 = Kernel("generic", "max_pool_2d_s16", 0x0143, 1, MAX.params, work=Windows(), group="int16")
 OF_S16 = {AVERAGE.id: AVERAGE_S16, MAX.id: MAX_S16}
 
 

@@ -16,7 +16,7 @@ PARAMS = Params(
         ("act_max", "s16"),
     ],
 )
-KERNEL = Kernel("generic", "rescale", 0x0149, 1, PARAMS, in_place=1)
+KERNEL = Kernel("generic", "rescale", 0x0149, 1, PARAMS, in_place=1, group="int16")
 EXACT = (1 << 30, 1)  # a multiplier and shift that change nothing
 
 

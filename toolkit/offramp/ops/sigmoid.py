@@ -19,6 +19,7 @@ KERNEL = Kernel(
     PARAMS,
     in_place=1,
     tables="u16 logistic[256]: 2^16 / (1 + exp(-i / 24)), raised between its chords",
+    group="int16",
 )
 INTEGER_BITS = 3  # an input scale of 2^-12 covers [-8, 8]
 OUT_SCALE = 2.0**-15

@@ -24,6 +24,7 @@ KERNEL = Kernel(
     in_place=1,
     tables="s16 exponential[513], of [-10, 0], 2 zero bytes, s16 reciprocal[513], of 1 + [0, 1], both Q0.15",
     work=lambda n: {"rows": n["rows"], "elements": n["elements"]},
+    group="int16",
 )
 LONGEST = 65536  # values in a row whose exponentials cannot overflow the sum
 STEPS = 512
