@@ -25,6 +25,8 @@ START, END = 0.04, 0.001  # first and last learning rate, in parts of the highes
 
 # (module, rows, labels) -> the loss to be lowered
 Loss = Callable[[Any, Value, Value], Value]
+AfterStep = Callable[[int, int], None]  # (steps done, steps)
+Progress = Callable[[int, int, float], None]  # (steps done, steps, loss)
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def fit(
     y: Array,
     training: Training | None = None,
     loss: Loss | None = None,
-    after_step: Callable[[int, int], None] | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    after_step: AfterStep | None = None,
+    progress: Progress | None = None,
 ) -> History:
     """Trains a module that has `graph` and `logits` (GraphModule, IntegerModule), in place.
 

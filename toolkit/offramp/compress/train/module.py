@@ -18,6 +18,8 @@ from offramp.ops.op import Array, Shape, elements
 from offramp.ops.verify import verify
 from offramp.reference import batched
 
+SETTLED = 512  # rows whose statistics batch normalization begins with
+
 
 def to_module(graph: Graph, with_batch_norm: bool = False, dense_as_convolution: bool = False) -> GraphModule:
     """The float graph as a module that computes the same, differentiable.

@@ -13,6 +13,7 @@ from offramp.compress.train.fit import (
     RETRAINING,
     History,
     Loss,
+    Progress,
     Training,
     checked,
     cross_entropy,
@@ -20,14 +21,13 @@ from offramp.compress.train.fit import (
     fit,
 )
 from offramp.compress.train.layer import WEIGHTED
-from offramp.compress.train.module import GraphModule, settle, to_graph, to_module
+from offramp.compress.train.module import SETTLED, GraphModule, settle, to_graph, to_module
 from offramp.errors import UserError
 from offramp.ir import Graph, Op
 from offramp.ops.op import Array, elements
 from offramp.passes.rewrite import macs
 
 BATCHES, BATCH = 32, 64  # rows that the importance is measured on
-SETTLED = 512  # rows whose statistics batch normalization begins with
 
 
 def parameters(graph: Graph) -> int:
@@ -50,11 +50,11 @@ def prune(
     round_to: int = 4,
     training: Training = RETRAINING,
     loss: Loss | None = None,
-    **hooks: Any,
+    progress: Progress | None = None,
 ) -> tuple[Graph, History]:
     """The graph with at most this share of its `of` ("macs" or "parameters"), and the last round's history.
 
-    Channels go in `rounds` equal factors, with a training after each. Data, `loss` and hooks are those of `fit`.
+    Channels go in `rounds` equal factors, with a training after each. Data, `loss` and `progress` are those of `fit`.
     """
     check(share, of, importance, x)
     whole = COSTS[of](graph)
@@ -62,7 +62,7 @@ def prune(
         left = share ** ((i + 1) / rounds) * whole / COSTS[of](graph)
         graph = remove_channels(graph, min(left, 1.0), of, importance, round_to, x, y, training.seed)
         module = settle(to_module(graph, with_batch_norm=True), x[:SETTLED])
-        history = fit(module, x, y, training, loss, **hooks)
+        history = fit(module, x, y, training, loss, progress=progress)
         graph = to_graph(module)
     return graph, history
 

@@ -22,7 +22,7 @@ from offramp.compress.train.exact import (
     steps_of,
     through,
 )
-from offramp.compress.train.fit import TUNING, History, Loss, Training, fit
+from offramp.compress.train.fit import TUNING, History, Loss, Progress, Training, fit
 from offramp.compress.train.functions import (
     FUNCTIONS,
     Value,
@@ -35,6 +35,7 @@ from offramp.compress.train.functions import (
 from offramp.compress.train.integer_layer import IntegerLayer
 from offramp.compress.train.layer import WEIGHTED
 from offramp.compress.train.module import broadcast_constants, logits_of, to_graph, to_module
+from offramp.compress.train.sparsify import keep_zeros
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import add, mean, mul
@@ -55,14 +56,17 @@ def train_quantized(
     y: Array,
     training: Training = TUNING,
     loss: Loss | None = None,
-    **hooks: Any,
+    zeros_stay: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Graph, Graph, History]:
     """The integer graph after training, the float graph with the weights behind it, and the history.
 
-    `integers` is what `quantize(real, rows, options)` gave; its activations keep their scales.
+    `integers` is what `quantize(real, rows, options)` gave; its activations keep their scales. `zeros_stay`: weights
+    of `real` that are zero are not trained.
     """
     module = to_integer_module(real, integers, options)
-    history = fit(module, x, y, training, loss, **hooks)
+    hook = keep_zeros(module) if zeros_stay else None
+    history = fit(module, x, y, training, loss, hook, progress)
     return to_integers(module), to_graph(module.real), history
 
 
