@@ -7,7 +7,7 @@ from pathlib import Path
 
 from offramp.frontends import tflite
 from offramp.ir import Graph
-from tests.fuzz.seeds import Net
+from tests.net import Net
 from tests.oracle.case import NONE, RELU, SAME, VALID, constant, like
 from tests.oracle.tflite_writer import Tensor
 

@@ -7,6 +7,7 @@
 #include "offramp.h"
 
 enum { CALLER_INPUT_BYTES = 8192, ARENA_LIMIT = 65536, STATE_LIMIT = 16384 };
+enum { MOST_PLANS = 4 }; /* of a blob, that are tried one after the other, each by itself */
 
 /* Memory for one attempt. `caller_end` is where inputs in the caller's memory end, whatever their size. */
 typedef struct memory {
@@ -14,6 +15,11 @@ typedef struct memory {
     const uint8_t *caller_end;
     uint32_t arena_bytes, state_bytes;
 } memory;
+
+/* What plan after plan came to. */
+static inline uint32_t hash_plan(uint32_t hash, ofr_status status, uint32_t of_plan) {
+    return (hash ^ of_plan) * 16777619u + (uint32_t)status;
+}
 
 static inline uint32_t hash_bytes(uint32_t hash, const uint8_t *bytes, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
@@ -41,14 +47,14 @@ static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, co
 }
 
 /* OFR_DONE, or the refusal. `hash` is of all outputs' bytes and shapes, of both runs. */
-static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, const ofr_kernels *kernels,
+static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, unsigned plan, const ofr_kernels *kernels,
                                   const ofr_requirements *need, const memory *m, uint32_t *hash) {
     ofr_model model;
     *hash = 2166136261u;
     memset(m->arena, 0x5a, m->arena_bytes);
     memset(m->state, 0xa5, m->state_bytes);
     ofr_status status =
-        ofr_load(&model, blob, blob_bytes, 0, kernels, m->arena, m->arena_bytes, m->state, m->state_bytes, NULL);
+        ofr_load(&model, blob, blob_bytes, plan, kernels, m->arena, m->arena_bytes, m->state, m->state_bytes, NULL);
     for (int run = 0; run < 2 && status >= 0; run++) {
         status = feed(&model, need, m);
         if (status == OFR_OK) {
@@ -65,6 +71,12 @@ static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, const o
         }
         const uint32_t bound = ofr_step_bound(&model, (unsigned)run);
         *hash = hash_bytes(*hash, (const uint8_t *)&bound, sizeof bound);
+    }
+    ofr_plan info;
+    if (status >= 0 && ofr_plan_info(&model, &info) == OFR_OK) {
+        *hash = hash_bytes(*hash, (const uint8_t *)info.name, info.name_bytes);
+        *hash = hash_bytes(*hash, (const uint8_t *)&info.instructions, sizeof info.instructions);
+        *hash = hash_bytes(*hash, (const uint8_t *)&info.margin, sizeof info.margin);
     }
     return status;
 }

@@ -46,14 +46,24 @@ static uint32_t u32_at(const uint8_t *at) {
     return value;
 }
 
-/* What an attempt to load `blob` has found, valid or not: the model's fields are private, but this is a test. */
-static places find_places(bytes blob) {
+/* One of the blob's plans. */
+static unsigned pick_plan(uint32_t *state, bytes blob) {
+    ofr_requirements need;
+    if (ofr_peek(blob.at, blob.n, 0, &need) != OFR_OK || need.n_plans < 2) {
+        return 0;
+    }
+    return below(state, need.n_plans < 8 ? need.n_plans : 8);
+}
+
+/* What an attempt to load a plan of `blob` has found, valid or not: the model's fields are private, but this is a test.
+ */
+static places find_places(bytes blob, unsigned plan) {
     static _Alignas(16) uint8_t arena[65536], state[16384];
     ofr_model m;
     places found = {.n = 0};
     memset(&m, 0, sizeof m);
     const ofr_status status =
-        ofr_load(&m, blob.at, blob.n, 0, &ofr_linked_kernels, arena, sizeof arena, state, sizeof state, NULL);
+        ofr_load(&m, blob.at, blob.n, plan, &ofr_linked_kernels, arena, sizeof arena, state, sizeof state, NULL);
     add_place(&found, blob.at, blob.n);
     if (status < 0 && m.memory[OFR_FB_MEMORY_CONSTANT] == NULL) {
         return found;
@@ -229,7 +239,7 @@ static void truncate_blob(uint32_t *random, bytes *blob) {
 }
 
 static void splice(uint32_t *random, bytes part, bytes other) {
-    const places theirs = find_places(other);
+    const places theirs = find_places(other, pick_plan(random, other));
     const bytes from = theirs.part[below(random, theirs.n)];
     const uint32_t n = 4 * (1 + below(random, 16));
     const uint32_t take = n < from.n ? n : from.n;
@@ -240,7 +250,7 @@ static void splice(uint32_t *random, bytes part, bytes other) {
 }
 
 static void change_once(uint32_t *random, bytes *blob, bytes other) {
-    const places found = find_places(*blob);
+    const places found = find_places(*blob, pick_plan(random, *blob));
     const bytes part = found.part[below(random, found.n)];
     const uint32_t word = below(random, part.n - 3) & ~3u, half = below(random, part.n - 1) & ~1u;
     switch (below(random, 40)) {

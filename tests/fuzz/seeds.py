@@ -12,11 +12,12 @@ from offramp.frontends import load_model
 from offramp.ops import Kernel, conv_2d_tile
 from offramp.plan import Bound, Certificate, Options, Plan, make_plan
 from tests.dynamic_layers import layers
-from tests.oracle import cases, int16, tflite_writer
+from tests.families import family
+from tests.net import Net
+from tests.oracle import cases, int16
 from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, NewGrid, constant, like
 from tests.oracle.compressed import compressed
-from tests.oracle.tflite_writer import Operator, Subgraph, Tensor
-from tests.oracle.weighted import layer
+from tests.oracle.tflite_writer import Tensor
 from tests.ways import DSP_WAYS, preferring, taking
 
 SEED = 2
@@ -28,39 +29,6 @@ SHARED = (
     "tinymaix/mnist_valid_q.tflite",
     "tflm_models/hello_world_int8.tflite",
 )
-
-
-class Net:
-    """A chain of operators, each fed by the one before."""
-
-    def __init__(self, seed: int, shape: tuple[int, ...], new: NewGrid = Grid) -> None:
-        self.grid = new("NET", seed)
-        self.source = self.grid.tensor("input", shape)
-        self.last = self.source
-        self.tensors = [self.source]
-        self.operators: list[Operator] = []
-
-    def add(
-        self, op: str, constants: list[Tensor], output: Tensor, options: str, **attributes: object
-    ) -> None:
-        n = len(self.operators)
-        named = [dataclasses.replace(t, name=f"{t.name}{n}") for t in (*constants, output)]
-        inputs = [self.last.name, *(t.name for t in named[:-1])]
-        self.operators.append(Operator(op, inputs, [named[-1].name], options, dict(attributes)))
-        self.tensors += named
-        self.last = named[-1]
-
-    def weighted(
-        self, op: str, weights: tuple[int, ...], out: tuple[int, ...], options: str, **attributes: object
-    ) -> None:
-        axis = 3 if op == "DEPTHWISE_CONV_2D" else 0
-        drawn = layer(self.grid, self.last, weights, axis, out, "usual", len(weights) == 4, bias=True)
-        assert drawn.bias is not None
-        self.add(op, [drawn.weights, drawn.bias], drawn.output, options, **attributes)
-
-    def model(self) -> bytes:
-        graph = Subgraph(self.tensors, self.operators, [self.source.name], [self.last.name])
-        return tflite_writer.write(graph)
 
 
 def keyword_net(
@@ -171,6 +139,7 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
         net = keyword_net(n, activation=(RELU, NONE, RELU)[n])
         seeds[f"keyword{n}"] = plan(net, board, folder, options)
     seeds["keyword_int16"] = plan(keyword_net(new=int16.S16), board, folder, Options(kernels))
+    seeds["family"] = make_plan(family(("medium", "small")), board, Options(kernels))
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():
         assert shared is not None
@@ -190,7 +159,12 @@ def write_seeds(plans: dict[str, Plan], folder: Path) -> list[Path]:
     paths = []
     for name, packed in plans.items():
         paths.append(folder / f"{name}.ofr")
-        bounds = tuple(Bound(1000 + i, 1) for i in range(len(packed.steps)))
-        certificate = Certificate(bounds, Bound(9000, 1), 100, 200, "a compiler", "0" * 64)
-        paths[-1].write_bytes(write(dataclasses.replace(packed, certificate=certificate)))
+        first, *members = map(certified, packed.every)
+        paths[-1].write_bytes(write(dataclasses.replace(first, members=tuple(members))))
     return paths
+
+
+def certified(packed: Plan) -> Plan:
+    bounds = tuple(Bound(1000 + i, 1) for i in range(len(packed.steps)))
+    certificate = Certificate(bounds, Bound(9000, 1), 100, 200, "a compiler", "0" * 64)
+    return dataclasses.replace(packed, certificate=certificate)
