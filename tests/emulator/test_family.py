@@ -16,13 +16,16 @@ from offramp.boards import Board
 from offramp.build.blob_image import blob_image
 from offramp.build.firmware import firmware, kernels_named
 from offramp.errors import UserError
+from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.pack import pack
 from offramp.plan import Options, Plan
+from offramp.plan.arena import aligned
 from offramp.reference import Reference
 from offramp_host.device import Device, RefusedError, Result
 from offramp_host.emulator import Emulator
 from tests.families import SHAPE, family
+from tests.fuzz import seeds
 
 pytestmark = pytest.mark.emulator
 
@@ -251,3 +254,66 @@ def test_an_image_for_one_plan_has_no_policies(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="LINK_E_REQUEST"):
             device.set_policy("budget", 1000)
         assert (device.statistics().loads, device.statistics().plan_runs) == (None, ())
+
+
+def loaded(plan: Plan, board_name: str, folder: Path) -> Iterator[Bench]:
+    """Without the planner's word that it fits together."""
+    board = boards.load(board_name)
+    blob = folder / "family.ofr"
+    blob.write_bytes(write(plan))
+    image = blob_image(read(blob.read_bytes(), blob), board, folder / "image.elf")
+    with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url) as device:
+        yield Bench(board, plan, device)
+
+
+def moved(plan: Plan, index: int, **fields: object) -> Plan:
+    tensors = list(plan.tensors)
+    tensors[index] = replace(tensors[index], **fields)  # type: ignore[arg-type]
+    return replace(plan, tensors=tuple(tensors))
+
+
+def test_plans_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    """Inputs at another place, or other outputs: each plan loads by itself, the family does not."""
+    plan = pack(family(), boards.load("posix"))[0]
+    large, medium, small = plan.every
+    at = small.inputs[0]
+    elsewhere = moved(small, at, offset=small.tensors[at].offset + 16)
+    out = small.outputs[0]
+    narrow = moved(small, out, tensor=replace(small.tensors[out].tensor, shape=(1, 9)))
+    more = replace(small, outputs=small.outputs * 2)
+    steps = replace(small, arena_bytes=0)
+    for member, status in (
+        (replace(elsewhere, arena_bytes=small.arena_bytes + 16), "LINK_E_FAMILY.*found 2"),
+        (more, "LINK_E_FAMILY.*found 2"),
+        (narrow, "OFR_E_"),
+        (steps, "OFR_E_TENSOR"),
+    ):
+        for bench in loaded(replace(large, members=(medium, member)), "posix", tmp_path):
+            with pytest.raises(RefusedError, match=status):
+                bench.device.load_model(write(bench.plan))
+            assert bench.device.info().model.source == ""
+
+
+def test_each_plan_has_a_state_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "s.tflite").write_bytes(seeds.streaming_net())
+    graph = load_model(tmp_path / "s.tflite")
+    plan, data = pack(replace(graph, members=(replace(graph, name="twin"),)), boards.load("posix"))
+    tensor = graph.tensors[graph.inputs[0]]
+    rows = np.random.default_rng(1).integers(-128, 128, (8, *tensor.shape), np.int8)
+    references = [Reference(graph), Reference(graph)]
+    for bench in loaded(plan, "posix", tmp_path):
+        bench.device.load_model(data)
+        for i, row in enumerate(rows):
+            of = (0, 0, 1, 0, 1, 1, 1, 0)[i]
+            found = bench.device.run([row], plan=of).outputs
+            wanted = references[of].run([row])
+            assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+        states = 2 * aligned(plan.state_bytes)
+        assert bench.device.statistics().memory_bytes == plan.arena_bytes + states
+        with pytest.raises(RefusedError, match="LINK_E_CASCADE"):
+            bench.device.set_policy("cascade", 3)
+        bench.device.reset_state()
+        for of in (0, 1):
+            wanted = Reference(graph).run([rows[0]])
+            found = bench.device.run([rows[0]], plan=of).outputs
+            assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))

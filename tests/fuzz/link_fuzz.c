@@ -1,7 +1,8 @@
 /* libFuzzer target: hostile bytes, hostile frames and hostile models against the whole application's link.
  *
  * The input is a series of records: u8 length, u8 code, payload. Code 255 sends the payload raw, others as a
- * request under the next sequence number (codes above 0x7f: under a wrong one). Every answer must be a frame. */
+ * request under the next sequence number (codes above 0x7f: under a wrong one). Every answer must be a frame. A family
+ * of three is linked in. */
 #include "bytes.h"
 #include "link.h"
 #include "models.h"
@@ -53,8 +54,11 @@ struct port_memory port_arena(void) {
 struct port_memory port_model_slot(void) {
     return (struct port_memory){slot, sizeof slot, true};
 }
+extern const uint8_t linked_family[];
+extern const uint32_t linked_family_bytes;
+
 struct port_memory port_linked_model(void) {
-    return (struct port_memory){NULL, 0, false};
+    return (struct port_memory){(uint8_t *)(uintptr_t)linked_family, linked_family_bytes, false};
 }
 
 static void to_line(const uint8_t *bytes, size_t n) {

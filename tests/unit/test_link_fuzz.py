@@ -8,18 +8,63 @@ from pathlib import Path
 
 import pytest
 
-from offramp import resources
+from offramp import boards, resources
+from offramp.blob import read
+from offramp.build.firmware import kernel_table, kernels_named
 
 FLAGS = ["-std=c11", "-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-NO_KERNELS = '#include "offramp.h"\nconst ofr_kernels ofr_linked_kernels = {0};\n'
-# Requests that a random search would take long to form: a whole model transfer, a run, info.
+FAMILY = Path(__file__).parents[1] / "golden" / "format_1_1.ofr"
+# Requests that a random search would take long to form: a whole model transfer, a run, info, every policy and a run.
 SEEDS = [
     bytes([8, 0x10, 1, 0, 0, 0, 4, 0, 0, 0, 8, 0x11, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0x12, 1, 0x13, 1, 0, 0x14]),
     bytes([12, 0x21, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0x02, 1, 0, 0, 0, 0, 0x03, 0, 0x05, 0, 0x04]),
     bytes(
         [12, 0x22, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 9, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 5, 3, 255, 0, 5, 0]
     ),
+    bytes([8, 0x30, 0, 2, 0, 0, 255, 255, 255, 255, 4, 0x21, 0, 0, 0, 0, 8, 0x30, 0, 0, 2, 0, 0, 0, 0, 0]),
+    bytes(
+        [
+            8,
+            0x30,
+            0,
+            1,
+            0,
+            0,
+            200,
+            200,
+            0,
+            0,
+            4,
+            0x21,
+            0,
+            0x24,
+            0,
+            0,
+            4,
+            0x02,
+            5,
+            0,
+            1,
+            0,
+            4,
+            0x21,
+            0,
+            0x30,
+            0,
+            0,
+        ]
+    ),
 ]
+
+
+def family() -> str:
+    """C source of the family that is linked in, and of the table of its kernels."""
+    data = FAMILY.read_bytes()
+    table = kernel_table(boards.load("posix"), kernels_named(read(data, FAMILY).kernels))
+    return (
+        f"{table}_Alignas(16) const uint8_t linked_family[] = {{{','.join(map(str, data))}}};\n"
+        f"const uint32_t linked_family_bytes = {len(data)};\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +73,11 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if clang is None:
         pytest.skip("needs clang (apt-get install clang)")
     folder = tmp_path_factory.mktemp("link_fuzz")
-    (folder / "kernels.c").write_text(NO_KERNELS)
+    (folder / "family.c").write_text(family())
     firmware = resources.root() / "firmware"
     files = [path for path in sorted((firmware / "app").glob("*.c")) if path.name != "main.c"]
-    files += [*sorted((firmware / "src").glob("*.c")), folder / "kernels.c"]
+    files += [*sorted((firmware / "src").glob("*.c")), *sorted((firmware / "kernels/generic").glob("*.c"))]
+    files.append(folder / "family.c")
     files.append(Path(__file__).parents[1] / "fuzz" / "link_fuzz.c")
     includes = [f"-I{firmware / name}" for name in ("include", "src", "kernels", "port", "app")]
     subprocess.run([clang, *FLAGS, *includes, *map(str, files), "-o", str(folder / "fuzz")], check=True)
