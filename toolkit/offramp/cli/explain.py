@@ -14,15 +14,17 @@ WORTH_A_WORD = 0.05
 
 
 def explanation(plan: Plan) -> list[dict[str, Any]]:
-    """An entry for each op that kernels serve."""
+    """An entry for each op that kernels serve, of every plan."""
     return [
         {
+            "plan": p.name,
             "op": c.op.kind,
             "name": c.op.name,
-            **weights(c, plan.chosen[i]),
-            "ways": explained(c, plan.chosen[i]),
+            **weights(c, p.chosen[i]),
+            "ways": explained(c, p.chosen[i]),
         }
-        for i, c in plan.candidates.items()
+        for p in plan.every
+        for i, c in p.candidates.items()
     ]
 
 
@@ -118,6 +120,13 @@ def why(candidates: Candidates, way: Way, taken: Way) -> str:
 
 
 def show_explanation(ops: list[dict[str, Any]]) -> None:
+    plans = list(dict.fromkeys(op["plan"] for op in ops))
+    for plan in plans:
+        show_plan([op for op in ops if op["plan"] == plan], f" of {plan}" if len(plans) > 1 else "")
+    note("\nInstructions and cycles are estimates by the core's cost table; `offramp profile` counts them.")
+
+
+def show_plan(ops: list[dict[str, Any]], of_plan: str) -> None:
     rows = [
         (
             f"{i} {op['op']}" if k == 0 else "",
@@ -138,7 +147,7 @@ def show_explanation(ops: list[dict[str, Any]]) -> None:
         if "weights" in op
     ]
     if stored:
-        print_table("\nweights", ("op", "int8", "zeros", "stored", "constants", "why"), stored)
+        print_table(f"\nweights{of_plan}", ("op", "int8", "zeros", "stored", "constants", "why"), stored)
     columns = (
         "op",
         "kernels",
@@ -149,5 +158,4 @@ def show_explanation(ops: list[dict[str, Any]]) -> None:
         "cycles, est.",
         "of them flash, est.",
     )
-    print_table("\nways of serving each op", (*columns, "why"), rows)
-    note("\nInstructions and cycles are estimates by the core's cost table; `offramp profile` counts them.")
+    print_table(f"\nways of serving each op{of_plan}", (*columns, "why"), rows)
