@@ -12,6 +12,7 @@ from offramp.ir import Op, Quantization, Tensor
 from offramp.ops import OPS
 from offramp.ops.add import Add
 from offramp.ops.compressed import RUN
+from offramp.ops.conv_2d_tile import plane_bytes
 from offramp.ops.fully_connected import FullyConnected
 from offramp.ops.gemm import Window
 from offramp.ops.mean import Mean
@@ -237,6 +238,33 @@ def thinned(draw: Callable[[Random], Layer], zeros: float, bits: int = 8, runs: 
     return thin
 
 
+def in_planes(draw: Callable[[Random], Layer], upper_alone: bool) -> Callable[[Random], Layer]:
+    """A layer whose weights are planes of nibbles, or the upper plane."""
+
+    def stored(random: Random) -> Layer:
+        layer = draw(random)
+        weights = layer.inputs[1]
+        assert weights.data is not None
+        data = (weights.data + 8) // 16 * 16 if upper_alone else weights.data
+        planes = [Tensor("p", p.shape, "u8", None, p) for p in plane_bytes(data.reshape(len(data), -1), 1)]
+        kept = replace(weights, data=data, storage="planes")
+        return replace(layer, inputs=(layer.inputs[0], kept, layer.inputs[2], *planes))
+
+    return stored
+
+
+def binary(draw: Callable[[Random], Layer]) -> Callable[[Random], Layer]:
+    def signs(random: Random) -> Layer:
+        layer = draw(random)
+        weights = layer.inputs[1]
+        assert weights.data is not None
+        data = np.where(weights.data > 0, 1, -1).astype(np.int8)
+        inputs = (layer.inputs[0], replace(weights, data=data), layer.inputs[2])
+        return replace(layer, kind="binary_conv_2d", inputs=inputs)
+
+    return signs
+
+
 def of(*choices: Any) -> Callable[[Random], Any]:
     return lambda random: choices[int(random.integers(len(choices)))]
 
@@ -301,4 +329,11 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     thinned(conv(channels(2, 8, 8), of((1, 1), (3, 3))), 0.5, 4),
     thinned(fully_connected(1), 0.7),
     thinned(fully_connected(8), 0.5, 4),
+    in_planes(conv(channels(2, 8, 8), of((1, 1), (3, 3))), False),
+    in_planes(fully_connected(1), False),
+    in_planes(conv(channels(2, 8, 8), of((1, 1), (3, 3))), True),
+    in_planes(fully_connected(1), True),
+    binary(conv(channels(1, 64), POINTWISE)),
+    binary(conv(channels(1, 4, 16), SQUARE)),
+    binary(conv(channels(1, 16), LONG)),
 )

@@ -84,10 +84,12 @@ def blobs(board: Board, pattern: str) -> Iterator[tuple[Graph, dict[int, list[St
         own, ways = alone(board, layer, number, len(tensors), pattern)
         if not ways:
             continue
-        sizes = [s.scratch_bytes + len(s.params) for steps in ways for s in steps]
+        planes = sum(t.bytes for t in own if t.dtype == "u8")
+        sizes = [s.scratch_bytes + len(s.params) + planes for steps in ways for s in steps]
         if ram_of(own) + max(sizes) > ram or sum(sizes) > flash:
             continue  # it does not fit the board
         held = sum(len(s.params) for _, steps in served for s in steps)
+        held += sum(t.bytes for t in tensors if t.dtype == "u8")  # planes
         if served and (ram_of(tensors) + ram_of(own) > min(ram, INPUT_BYTES) or held + sum(sizes) > flash):
             yield graph()
             tensors.clear()

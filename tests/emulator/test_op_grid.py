@@ -17,8 +17,10 @@ from offramp.reference import Reference
 from tests.dynamic_layers import layers
 from tests.emulator.grid import GridCase, failures, from_graph, from_oracle, run_grid
 from tests.oracle import int16
+from tests.oracle.binary import binary
 from tests.oracle.cases import OPS, Case
 from tests.oracle.compressed import compressed
+from tests.oracle.planes import planes
 from tests.reference.test_ops import at_edges
 from tests.ways import taking
 
@@ -59,11 +61,21 @@ def compressed_cases(board: Board, share: int) -> list[GridCase]:
     return found
 
 
+def own_cases(board: Board, share: int) -> list[GridCase]:
+    """Layers that no other runtime has, outputs from the reference: binary, and with weights in planes."""
+    graphs = [(c.name, c.graph, c.inputs) for c in binary(SEED)][::share]
+    graphs += [(c.name, g, c.inputs) for c, g in planes(SEED)][:: 8 * share]
+    graphs += [(c.name, g, c.inputs) for c, g in planes(SEED)][1 :: 8 * share]
+    return [
+        from_graph(name, graph, board, "generic", [(x, Reference(graph).run(x))]) for name, graph, x in graphs
+    ]
+
+
 def test_all_operators_on_posix(tmp_path: Path) -> None:
     board = boards.load("posix")
     cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
     cases += int16_cases(board, INT16_SHARE)
-    cases += compressed_cases(board, 12)
+    cases += compressed_cases(board, 12) + own_cases(board, 1)
     assert {name for case in cases for name in case.kernels} == {f"generic/{k.name}" for k in GENERIC}
     assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
 
@@ -130,8 +142,9 @@ def test_additions_in_convolutions(name: str, tmp_path: Path, request: pytest.Fi
 @pytest.mark.parametrize("name", ["mps2_an385", "mps2_an386", "rv32_virt", "microbit"])
 def test_compressed_weights(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     board = boards.load(name)
-    cases = compressed_cases(board, 1 if "soak" in str(request.config.getoption("-m")) else 8)
+    share = 1 if "soak" in str(request.config.getoption("-m")) else 12
+    cases = compressed_cases(board, share) + own_cases(board, min(share, 3))
     assert {name for case in cases for name in case.kernels} == {
-        f"generic/{k.name}" for k in conv_2d_tile.KERNELS
+        f"generic/{k.name}" for k in GENERIC if k.group in ("compressed", "binary")
     }
     assert failures(run_grid(board, cases, tmp_path)) == []

@@ -15,8 +15,10 @@ from tests.dynamic_layers import layers
 from tests.families import family
 from tests.net import Net
 from tests.oracle import cases, int16
+from tests.oracle.binary import binary
 from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, NewGrid, constant, like
 from tests.oracle.compressed import compressed
+from tests.oracle.planes import planes
 from tests.oracle.tflite_writer import Tensor
 from tests.ways import DSP_WAYS, preferring, taking
 
@@ -88,6 +90,20 @@ def of_every_storage(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
                 yield f"{case.name}_{kernel.name}_{len(hit)}", packed
 
 
+def of_our_own(board: Board) -> Iterator[tuple[str, Plan]]:
+    """Small layers that no file of another's holds: binary, and with weights in planes."""
+    hit: set[tuple[int, int]] = set()
+    graphs = [(c.name, c.graph) for c in binary(SEED)] + [(c.name, g) for c, g in planes(SEED)]
+    for name, graph in graphs:
+        packed = make_plan(graph, board, Options(kernels="generic"))
+        [step] = packed.steps
+        form = step.kernel.id, step.scratch_bytes > 0
+        small = len(packed.constants) < MAX_BLOB_BYTES and packed.arena_bytes < MAX_BLOB_BYTES
+        if small and form not in hit and step.macs > 1000:
+            hit.add(form)
+            yield f"{name}_{step.kernel.name}", packed
+
+
 def plan(model: bytes, board: Board, folder: Path, options: Options) -> Plan:
     path = folder / "model.tflite"
     path.write_bytes(model)
@@ -133,6 +149,7 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     seeds = dict(of_every_op(board, kernels, folder)) | dict(of_int16(board, kernels, folder))
     if kernels == "generic":
         seeds |= of_every_storage(board, folder)
+        seeds |= of_our_own(board)
     for n, options in enumerate(
         (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
     ):

@@ -117,3 +117,15 @@ void ofr_generic_clamp(const ofr_call *call) {
     const ofr_conv_2d_tile_params *p = call->params;
     ofr_clamp_s8((int8_t *)call->out[0].data, call->out[0].bytes, p->act_min, p->act_max);
 }
+
+void ofr_generic_write_any(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t channel,
+                           const uint32_t *sums) {
+    const ofr_conv_2d_tile_params *p = l->p;
+    const ofr_scale *scale = l->scale + channel * p->per_channel;
+    int8_t *out = (int8_t *)call->out[0].data + t.pixel * p->out_c + channel;
+    for (const uint32_t *end = sums + t.n; sums != end; sums++, out += p->out_c) {
+        const int32_t acc = (int32_t)(*sums + (uint32_t)l->bias[channel]);
+        const int32_t scaled = ofr_requantize(acc, scale->multiplier, (int32_t)scale->shift);
+        *out = (int8_t)ofr_clamp(ofr_wrap_add(scaled, p->output_zero_point), p->act_min, p->act_max);
+    }
+}

@@ -9,7 +9,7 @@ enum { TILE = 4 }; /* pixels that share the reading of a weight; what is left ov
 
 typedef struct ofr_generic_layer {
     const ofr_conv_2d_tile_params *p;
-    const int32_t *bias;    /* doubled, input zero point folded in */
+    const int32_t *bias;    /* input zero point folded in; doubled where the outputs are ofr_generic_writer's */
     const ofr_scale *scale; /* of each output channel, or one for all */
     const uint8_t *weights; /* behind them, 4-byte aligned */
     uint32_t weight_bytes;
@@ -88,5 +88,10 @@ static inline void write_channel(ofr_generic_writer *to, const uint32_t *sums, u
         out[to->out_c] = ofr_requantize_doubled(d, bias + 2 * sums[3]);
     }
 }
+
+/* Writes a channel's outputs of a tile, clamped, whatever the layer's numbers: the bias is not doubled, the shift is
+ * to the left where it is positive. `channel` counts through all groups. */
+void ofr_generic_write_any(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t channel,
+                           const uint32_t *sums);
 
 #endif

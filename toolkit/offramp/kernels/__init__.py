@@ -63,6 +63,9 @@ def candidates(
     """
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
+    if any(t is not None and t.storage == "planes" for t in inputs[1:2]):
+        yield from ([step] for step in compressed_ways(op, inputs, outputs))
+        return
     for name in sets:
         if name in CANDIDATES:
             found = CANDIDATES[name](op, inputs, outputs, core)

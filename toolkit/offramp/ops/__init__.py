@@ -5,6 +5,7 @@ from __future__ import annotations
 from offramp.ops import (
     activation,
     add,
+    binary_conv_2d,
     concatenation,
     conv_2d,
     conv_2d_pair_add,
@@ -36,6 +37,7 @@ OPS: dict[str, OpType] = {
     row.kind: row
     for row in (
         conv_2d.OP,
+        binary_conv_2d.OP,
         depthwise_conv_2d.OP,
         fully_connected.OP,
         dynamic_fully_connected.OP,
@@ -73,6 +75,8 @@ GENERIC: tuple[Kernel, ...] = (
     conv_2d.PAIR,
     conv_2d_pair_add.KERNEL,
     *conv_2d_tile.KERNELS,
+    *conv_2d_tile.PLANES,
+    binary_conv_2d.KERNEL,
     depthwise_conv_2d.KERNEL,
     depthwise_conv_2d.KERNEL_3X3,
     fully_connected.KERNEL,

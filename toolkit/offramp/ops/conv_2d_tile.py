@@ -6,7 +6,7 @@ They serve convolutions of every geometry, and fully connected layers as 1x1 win
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,20 +14,23 @@ from offramp.ir import Op, Tensor
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.compressed import (
     BLOCK,
+    MOST_IN_PLANES,
     RUN,
     encode_blocks,
     encode_nibbles,
     fits_nibbles,
     grouped,
     padded_taps,
+    planes,
 )
 from offramp.ops.doubled import Doubled, doubled
 from offramp.ops.gemm import Requantization
-from offramp.ops.op import Array, Kernel, Params, Step, Work, block
+from offramp.ops.op import Array, Kernel, Params, ShapeError, Step, Work, block, present
 from offramp.ops.work import Numbers, axis, image, up
 
 TILE = 4  # pixels at a time, as in the C files
 TAPS_A_WORD = 4  # of two channels
+BEHIND_BIAS = 3  # where an op's inputs have its weights' planes
 
 
 PARAMS = Params("conv_2d_tile", [*conv_2d.PARAMS.fields, ("entries", "u32"), ("form", "u16")])
@@ -146,6 +149,32 @@ def packed_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
     return tile_step(kernel, layer, numbers, layer.taps, stored, entries, bits)
 
 
+# ---- planes of nibbles, which are constant inputs of the step ----
+
+
+def plane_bytes(weights: Array, groups: int) -> list[Array]:
+    """The upper plane of weights [out_c, taps] and, where it holds more than zeros, the lower one: u8, as stored.
+
+    ShapeError where a weight is larger than planes hold.
+    """
+    found = planes(weights)
+    if found is None:
+        raise ShapeError(f"a weight of {int(weights.max())}, planes of nibbles hold {MOST_IN_PLANES} at most")
+    stored = found if found[1].any() else found[:1]
+    return [np.frombuffer(pair_words(plane, groups).tobytes(), np.uint8) for plane in stored]
+
+
+def plane_step(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step:
+    """Of an op whose weights' planes follow its other inputs, as plan/planes.py lays them."""
+    layer = layer_of(op, inputs, outputs)
+    r, stored = layer.requantization, op.inputs[BEHIND_BIAS:]
+    scale = np.stack([r.multiplier, r.shift], axis=1).astype(np.int32)
+    numbers = Doubled(layer.weights, layer.bias.astype(np.int32), scale)
+    reach = up(layer.taps, TAPS_A_WORD) * TAPS_A_WORD
+    step = tile_step(PLANES[len(stored) - 1], layer, numbers, reach, b"")
+    return replace(step, inputs=(op.inputs[0], *stored))
+
+
 Lower = Callable[[Kernel, Layer, Doubled], Step | None]
 
 
@@ -195,6 +224,16 @@ def nibble_work(n: Numbers) -> dict[str, int]:
         "scaled": runs * n["form"],
     }
     return tiles(n) | on_tiles(n, of_one)
+
+
+def plane_work(n: Numbers) -> dict[str, int]:
+    return nibble_work({**n, "form": 0})
+
+
+def planes_work(n: Numbers) -> dict[str, int]:
+    """Outputs once, products twice."""
+    twice = ("words_4", "words_1", "runs_4", "runs_1")
+    return {unit: count * (2 if unit in twice else 1) for unit, count in plane_work(n).items()}
 
 
 def sparse_work(n: Numbers) -> dict[str, int]:
@@ -252,6 +291,27 @@ PACKED = kernel(
     "and its value of `form` bits, 4 or 8, on from channel to channel; 15 up to the end",
 )
 KERNELS: dict[Kernel, Lower] = {NIBBLES: nibble_step, SPARSE: sparse_step, PACKED: packed_step}
+PLANES_OF = (
+    "s32 bias[out_c], with the input zero point folded in; s32 multiplier and s32 shift [m], m = out_c if per_channel, "
+    "else 1; the nibbles are inputs of the step, stored as conv_2d_4's: "
+)
+PLANES = tuple(
+    Kernel(
+        "generic",
+        f"conv_2d_{name}",
+        0x0100 + number,
+        1,
+        PARAMS,
+        tables=PLANES_OF + which,
+        work=work,
+        group="compressed",
+        stores=stores,
+    )
+    for name, number, which, work, stores in (
+        ("high", 0x23, "weights / 16", plane_work, "upper plane"),
+        ("planes", 0x24, "the upper ones, weights / 16 rounded, and the lower ones", planes_work, "planes"),
+    )
+)
 GEMMS = {"conv_2d": conv_2d.gemm, "fully_connected": fully_connected.gemm}
 
 
@@ -263,6 +323,8 @@ def layer_of(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Laye
 
 def compressed_ways(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step]:
     """The op's ways with weights stored compressed; none where its accumulators may not be doubled."""
+    if op.kind in GEMMS and present(inputs[1]).storage == "planes":
+        return [plane_step(op, inputs, outputs)]
     if op.kind not in GEMMS or any(t is None or t.dtype != "s8" for t in (*inputs[:2], *outputs)):
         return []
     layer = layer_of(op, inputs, outputs)

@@ -73,6 +73,12 @@ def depthwise_conv_2d(a: Window, outputs: Sequence[Tensor], values: Values) -> l
     return [activated(a.activation, total + bias_of(values))]
 
 
+def binary_conv_2d(a: Window, outputs: Sequence[Tensor], values: Values) -> list[Array]:
+    """Signs of the input, weights as they are: an integer graph's scale of weights is divided by the input's."""
+    signs = np.where(given(values, 0) >= 0, 1, -1).astype(np.float32)
+    return conv_2d(a, outputs, [signs, *values[1:]])
+
+
 def like(x: Array) -> Tensor:
     """A tensor that has an array's shape."""
     return Tensor("", x.shape, "f32")
@@ -141,6 +147,7 @@ def resize_bilinear(a: Any, outputs: Sequence[Tensor], values: Values) -> list[A
 REAL: dict[str, Real] = {
     "conv_2d": conv_2d,
     "depthwise_conv_2d": depthwise_conv_2d,
+    "binary_conv_2d": binary_conv_2d,
     "fully_connected": fully_connected,
     "dynamic_fully_connected": fully_connected,
     "average_pool_2d": average_pool_2d,

@@ -134,7 +134,13 @@ def ways(
 
 
 def way(graph: Graph, steps: Sequence[Step], board: Board, table: CostTable) -> Way:
-    constants = sum(aligned(len(step.params)) for step in steps)
+    constants = sum(aligned(len(step.params)) for step in steps) + sum(
+        aligned(graph.tensors[t].bytes)
+        for step in steps
+        if step.kernel.group == "compressed"  # whose weights may be operands
+        for t in step.inputs
+        if graph.tensors[t].data is not None
+    )
     total = Cost()
     for step in steps:
         cost = table.cost(step, elements(graph.tensors[step.outputs[0]].shape))

@@ -21,6 +21,7 @@ from offramp.plan.fuse import fused
 from offramp.plan.limit import within
 from offramp.plan.options import Options
 from offramp.plan.order import order, users_of
+from offramp.plan.planes import with_planes
 from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
 
 MAX_SHARINGS = 100  # ways of sharing memory that are tried
@@ -142,6 +143,7 @@ def planner_for(graph: Graph, board: Board, options: Options, inputs_at: tuple[i
         found, chosen = choose(graph, board, options, lambda chosen: served(chosen).pressure())
         return served(chosen).because(found, chosen)
 
+    graph = with_planes(graph)
     planner = planner_of(graph.with_ops(tuple(graph.ops[i] for i in order(graph)))).refined()
     if options.ram_limit is not None:
         planner = within(options.ram_limit, planner, planner_of)
