@@ -84,7 +84,7 @@ extern "C" {
     X(OFR_E_MEMORY_KIND, -13, "a memory kind this runtime does not serve", "Update the firmware.")                     \
     X(OFR_E_SHAPE, -14, "shapes of a step do not agree", "Pack again; the file is damaged.")                           \
     X(OFR_E_DTYPE, -15, "a step has a data type its kernel does not take", "Pack again for this firmware.")            \
-    X(OFR_E_KERNEL, -16, "this image does not hold the step's kernel", "Build with --universal, or this model.")       \
+    X(OFR_E_KERNEL, -16, "this image does not hold the step's kernel", "Build with --universal-all, or this model.")       \
     X(OFR_E_PACKING, -17, "weights packed for another version of the kernel or its library",                           \
       "Pack again with the library version that the firmware was built with.")                                         \
     X(OFR_E_OPERANDS, -18, "wrong number of operands or an operand out of range", "Pack again.")                       \
