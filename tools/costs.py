@@ -35,8 +35,9 @@ from offramp.kernels import candidates, choose_sets
 from offramp.ops import Kernel, Step, conv_2d_pair_add
 from offramp.ops.op import elements
 from offramp.plan.cost import FIGURES, TABLE, Cost, CostTable, name_of
+from offramp.plan.family import with_constants
 from offramp.plan.options import Options
-from offramp.plan.plan import Planner
+from offramp.plan.plan import Constants, Planner
 from offramp_host.profile import profile
 from tools.cost_grid import Layer, layers
 
@@ -58,7 +59,8 @@ def measured(board: Board, pattern: str) -> Iterator[Sample]:
     """Of the ways whose kernels are wanted."""
     for graph, served in blobs(board, pattern):
         planner = Planner(graph, board, Options(), served)
-        data = write(planner.because({}, {}).plan())
+        constants = Constants()
+        data = write(with_constants(planner.because({}, {}).plan(constants), constants))
         steps = [(graph, step) for i in range(len(graph.ops)) for step in served[i]]
         found = profile(board, data, name="costs", time_limit_s=600)
         for (graph, step), run in zip(steps, found.steps, strict=True):

@@ -52,6 +52,16 @@ def test_plans_hold_the_same_upper_plane_and_half_the_bytes() -> None:
     assert len(one[0]) == 32 * 32 // 2
 
 
+def test_a_family_stores_the_upper_plane_once() -> None:
+    case = next(c for c in cases(6) if "5x5x32_to32" in c.name)
+    whole = in_planes(tflite.load(case.model, case.name))
+    half = in_planes(whole, upper_alone=True)
+    family = make_plan(dataclasses.replace(whole, members=(half,)), BOARD)
+    apart = [len(make_plan(graph, BOARD).constants) for graph in (whole, half)]
+    assert len(family.members) == 1
+    assert len(family.constants) <= sum(apart) - 32 * 32 // 2
+
+
 def test_weights_that_planes_do_not_hold_are_refused() -> None:
     graph = in_planes(tflite.load(next(cases(6)).model, "g"))
     w = graph.ops[0].inputs[1]

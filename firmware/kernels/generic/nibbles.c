@@ -1,8 +1,4 @@
 /* Products with weights of four bits: two channels' weights in one word, so that one multiplication serves both. */
-#ifdef __ARM_FEATURE_DSP
-#pragma GCC optimize("Os") /* other sets serve nearly all layers there */
-#endif
-
 #include "nibbles.h"
 
 /* A run's sum is of 32 products in [-1016, 1024] in either half of a word. START makes the lower half positive and
