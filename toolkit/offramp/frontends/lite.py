@@ -5,7 +5,7 @@ For accuracy sweeps and tests alone: its integer kernels round differently, so i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,20 +29,23 @@ def interpreter_class() -> Any:
 
 def run(model: bytes, x: Array | Sequence[Array]) -> list[Array]:
     """Outputs [n, ...] of a model's bytes for rows [n, ...] of its input, or of each of its inputs in order."""
+    given = [x] if isinstance(x, np.ndarray) else list(x)
+    rows = ([values[i : i + 1] for values in given] for i in range(len(given[0])))
+    return [np.concatenate(found) for found in zip(*invocations(model, rows), strict=True)]
+
+
+def invocations(model: bytes, rows: Iterator[Sequence[Array]]) -> Iterator[list[Array]]:
+    """Outputs of one inference after another, the interpreter made once."""
     interpreter = interpreter_class()(model_content=model)
     interpreter.allocate_tensors()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    given = [x] if isinstance(x, np.ndarray) else list(x)
-    if len(given) != len(inputs):
-        raise UserError(
-            f"the model has {len(inputs)} inputs, {len(given)} arrays are given",
-            "pass one array for each input",
-        )
-    rows: list[list[Array]] = [[] for _ in outputs]
-    for i in range(len(given[0])):
-        for port, values in zip(inputs, given, strict=True):
-            interpreter.set_tensor(port["index"], values[i].reshape(port["shape"]))
+    for row in rows:
+        if len(row) != len(inputs):
+            raise UserError(
+                f"the model has {len(inputs)} inputs, {len(row)} arrays are given",
+                "pass one array for each input",
+            )
+        for port, values in zip(inputs, row, strict=True):
+            interpreter.set_tensor(port["index"], values.reshape(port["shape"]))
         interpreter.invoke()
-        for found, port in zip(rows, outputs, strict=True):
-            found.append(interpreter.get_tensor(port["index"])[0])
-    return [np.stack(found) for found in rows]
+        yield [interpreter.get_tensor(port["index"]) for port in outputs]

@@ -77,7 +77,8 @@ def global_max(n: Node) -> int:
 def batch_norm(n: Node) -> int:
     if n.get("training_mode", 0):
         raise n.b.refuse("is in training mode", "call model.eval() before the export")
-    return int(n.b.batch_norm(*(n.x(i) for i in range(5)), n.get("epsilon", 1e-5)))
+    epsilon = float(str(np.float32(n.get("epsilon", 1e-5))))  # the decimal number that was meant
+    return int(n.b.batch_norm(*(n.x(i) for i in range(5)), epsilon))
 
 
 def gemm(n: Node) -> int:

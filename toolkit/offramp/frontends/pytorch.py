@@ -29,6 +29,34 @@ CHECKS = (
     "sym_constrain_range",
     "_assert_async",
 )
+# Ops whose result may lie in their input's memory.
+VIEWS = (
+    *(
+        "alias",
+        "chunk",
+        "contiguous",
+        "detach",
+        "dropout",
+        "expand",
+        "flatten",
+        "getitem",
+        "narrow",
+        "permute",
+    ),
+    *(
+        "reshape",
+        "select",
+        "slice",
+        "split",
+        "split_with_sizes",
+        "squeeze",
+        "t",
+        "to",
+        "transpose",
+        "unflatten",
+    ),
+    *("unsqueeze", "view", "view_as"),
+)
 
 
 def load(data: bytes, path: str) -> Graph:
@@ -96,15 +124,23 @@ def quiet() -> Iterator[None]:
 
 
 def from_program(program: Any, name: str, path: str, metadata: dict[str, str]) -> Graph:
-    if any(is_in_place(node) for node in program.graph.nodes):
+    if any(is_in_place(node) and shares_memory(node.args[0]) for node in program.graph.nodes):
         with quiet():
-            program = program.run_decompositions({})  # in-place ops become plain ones
+            program = program.run_decompositions(
+                {}
+            )  # in-place ops become plain ones, views are traced; takes seconds
     graph = Program(program, path).graph(name, metadata)
     return canonical(graph, channels_first=True)
 
 
 def is_in_place(node: Any) -> bool:
     return node.op == "call_function" and op_name(node).endswith("_") and not op_name(node).endswith("__")
+
+
+def shares_memory(node: Any) -> bool:
+    """Whether other tensors may be views of a node's result, or it of others'."""
+    around = [node, *node.users]
+    return any(op_name(n) in VIEWS for n in around if n.op == "call_function") or node.op != "call_function"
 
 
 def op_name(node: Any) -> str:
@@ -120,6 +156,9 @@ class Program:
     program: Any
     path: str
     values: dict[str, Any] = field(default_factory=dict)  # node -> tensor index, list of them, or number
+    memory: dict[str, str] = field(
+        default_factory=dict
+    )  # in-place node -> the node whose result it overwrites
 
     def graph(self, name: str, metadata: dict[str, str]) -> Graph:
         self.builder = Builder(self.path)
@@ -190,7 +229,7 @@ class Program:
         numbers = all(not self.reads_tensor(a) for a in (*node.args, *node.kwargs.values()))
         if numbers and name in PYTHON:
             return PYTHON[name](*args)
-        convert = CONVERTERS.get(name)
+        convert = CONVERTERS.get(name.removesuffix("_") if is_in_place(node) else name)
         if convert is None:
             raise UserError(f"{self.path}: {self.builder.where} is not supported", f"supported: {SUPPORTED}")
         try:
@@ -199,14 +238,19 @@ class Program:
             raise self.builder.refuse(
                 f"has arguments that are not supported ({error})", "use the layer's default form"
             ) from error
+        if is_in_place(node):
+            self.memory[node.name] = self.where(node.args[0])
+            self.values[self.memory[node.name]] = Reference(found)
         return [Reference(i) for i in found] if isinstance(found, list) else Reference(found)
 
     def value(self, argument: Any) -> Any:
         if isinstance(argument, list | tuple):
             return [self.value(a) for a in argument]
-        return (
-            self.values[argument.name] if hasattr(argument, "op") and hasattr(argument, "meta") else argument
-        )
+        return self.values[self.where(argument)] if hasattr(argument, "meta") else argument
+
+    def where(self, node: Any) -> str:
+        """The node in whose memory another's result lies: in-place ops write to that of their input."""
+        return self.memory.get(node.name, node.name)
 
     def reads_tensor(self, argument: Any) -> bool:
         """Whether an argument is a tensor rather than a size or number."""
@@ -221,4 +265,4 @@ class Program:
                 f"{self.path}: the module changes its buffer {next(iter(signature.buffers_to_mutate.values()))}",
                 "call module.eval() before the export, and keep no state in the module",
             )
-        return [int(self.values[a.name]) for a in found]
+        return [int(self.values[self.where(a)]) for a in found]

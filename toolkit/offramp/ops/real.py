@@ -132,16 +132,23 @@ def logistic(x: Array) -> Array:
 
 def resize_bilinear(a: Any, outputs: Sequence[Tensor], values: Values) -> list[Array]:
     x = given(values, 0)
-    rows, cols = resize.taps(x.shape[1], a.height, a), resize.taps(x.shape[2], a.width, a)
-    down = rows["weight"].astype(np.float32)[:, None, None] / 1024
-    right = cols["weight"].astype(np.float32)[None, :, None] / 1024
+    above, below, down = neighbours(x.shape[1], a.height, a)
+    left, beside, right = neighbours(x.shape[2], a.width, a)
+    down, right = down[:, None, None], right[None, :, None]
 
-    def at(row: str, col: str) -> Array:
-        return np.asarray(x[:, rows[row].astype(int)[:, None], cols[col].astype(int)[None, :]])
+    def between(rows: Array) -> Array:
+        return np.asarray(x[:, rows][:, :, left] * (1 - right) + x[:, rows][:, :, beside] * right)
 
-    top = at("lower", "lower") * (1 - right) + at("lower", "upper") * right
-    bottom = at("upper", "lower") * (1 - right) + at("upper", "upper") * right
-    return [(top * (1 - down) + bottom * down).astype(np.float32)]
+    return [(between(above) * (1 - down) + between(below) * down).astype(np.float32)]
+
+
+def neighbours(length: int, out: int, a: resize.Resize) -> tuple[Array, Array, Array]:
+    """Of each output index the source indices on both sides, and the second's weight."""
+    scale = (length - 1) / (out - 1) if a.align_corners and out > 1 else length / out
+    half = 0.5 if a.half_pixel_centers else 0.0
+    position = ((np.arange(out) + half) * scale - half).clip(0, length - 1)
+    lower = np.floor(position).astype(int)
+    return lower, np.minimum(lower + 1, length - 1), (position - lower).astype(np.float32)
 
 
 REAL: dict[str, Real] = {

@@ -20,6 +20,8 @@ RULES: tuple[Rewrite, ...] = (
     fold.fold_constant,
     fold.constant_second,
     forms.slice_keeps_axes,
+    forms.slice_of_slice,
+    forms.one_of_twins,
     forms.mean_drops_axes,
     forms.mean_of_mean,
     forms.dense_of_rows,

@@ -13,7 +13,8 @@ from offramp.ops.gemm import Window, pad_before
 from offramp.ops.mean import Mean
 from offramp.passes.canonical_fold import by_channel
 from offramp.passes.edit import Edit, quantization_at
-from offramp.passes.rewrite import with_op, without
+from offramp.passes.fusion import absorbed, only_reader_of
+from offramp.passes.rewrite import renamed, with_op, without
 
 CONVOLUTIONS = ("conv_2d", "depthwise_conv_2d")
 POOLS = ("average_pool_2d", "max_pool_2d")
@@ -204,6 +205,41 @@ def slice_keeps_axes(graph: Graph, at: int) -> Graph | None:
     a = replace(op.attributes, shape=op.attributes.length)
     e.reshaped(e.emit(op.kind, a, op.inputs, op.outputs[0]), op.attributes.shape, op.outputs[0])
     return e.done()
+
+
+def slice_of_slice(graph: Graph, at: int) -> Graph | None:
+    """Slices of one axis after another."""
+    op = graph.ops[at]
+    before = only_reader_of(graph, at) if op.kind == "strided_slice" else None
+    if before is None or before.kind != "strided_slice":
+        return None
+    first, second = before.attributes, op.attributes
+    if (
+        first.shape != first.length
+        or graph.tensors[op.inputs[0]].quantization != graph.tensors[before.inputs[0]].quantization
+    ):
+        return None
+    begin = tuple(b + s * c for b, s, c in zip(first.begin, first.stride, second.begin, strict=True))
+    stride = tuple(s * t for s, t in zip(first.stride, second.stride, strict=True))
+    return absorbed(
+        graph, at, replace(op, inputs=before.inputs, attributes=replace(second, begin=begin, stride=stride))
+    )
+
+
+def one_of_twins(graph: Graph, at: int) -> Graph | None:
+    """An op that does what an earlier one did to the same tensors."""
+    op = graph.ops[at]
+    if op.kind in ("read_variable", "assign_variable") or set(op.outputs) & set(graph.outputs):
+        return None
+    for twin in graph.ops[:at]:
+        same = (twin.kind, twin.inputs, twin.attributes) == (op.kind, op.inputs, op.attributes)
+        pairs = list(zip(op.outputs, twin.outputs, strict=False))
+        if same and all(graph.tensors[a].quantization == graph.tensors[b].quantization for a, b in pairs):
+            ops = [o for i, o in enumerate(graph.ops) if i != at]
+            for old, new in pairs:
+                ops = [renamed(o, old, new) for o in ops]
+            return graph.with_ops(tuple(ops))
+    return None
 
 
 def affine_as_depthwise(graph: Graph, at: int) -> Graph | None:
