@@ -160,7 +160,7 @@ def as_tflite(net: Net) -> bytes:
         tensors.append(constant(name, data, str(data.dtype)))
         return name
 
-    for name, c_in, c_out, k, stride, depthwise, activation in LAYERS:
+    for name, c_in, c_out, _, stride, depthwise, activation in LAYERS:
         size, before = SIZES[name], x
         weights, bias = folded(net, name)
         if stride == 2:  # one row above and one column before: not what `same` pads

@@ -250,7 +250,7 @@ class Program:
 
     def where(self, node: Any) -> str:
         """The node in whose memory another's result lies: in-place ops write to that of their input."""
-        return self.memory.get(node.name, node.name)
+        return self.memory.get(node.name, str(node.name))
 
     def reads_tensor(self, argument: Any) -> bool:
         """Whether an argument is a tensor rather than a size or number."""

@@ -157,53 +157,72 @@ def sink_mean(graph: Graph, at: int) -> Graph | None:
 
 
 def sink_reshape(graph: Graph, at: int) -> Graph | None:
-    """Below a reshape that adds or drops axes of length 1, or merges axes that stay together."""
+    """Below a reshape that adds or drops axes of length 1, and merges or splits axes that stay together."""
     op = graph.ops[at]
     source = transposed(graph, op.inputs[0]) if op.kind == "reshape" else None
     if source is None:
         return None
     x, order = source
     shape, out = graph.tensors[x].shape, graph.tensors[op.outputs[0]].shape
-    groups = merged_axes([shape[axis] for axis in order], out)
-    if groups is None:
-        return None
-    inner = [[order[i] for i in group] for group in groups]  # for each axis of the result its axes of x
+    parts = segments([shape[axis] for axis in order], out)
     long = [axis for axis, n in enumerate(shape) if n > 1]
-    if any(
-        [long.index(a) for a in g] != list(range(long.index(g[0]), long.index(g[0]) + len(g)))
-        for g in inner
-        if g
-    ):
+    if parts is None or not all(is_run([long.index(order[i]) for i in before]) for before, _ in parts):
         return None
-    by_source = sorted((i for i, g in enumerate(inner) if g), key=lambda i: inner[i][0])
-    after = order_with_ones(by_source, inner)
+    by_source = sorted(parts, key=lambda part: order[part[0][0]])
+    after = with_ones([i for _, behind in by_source for i in behind], out)
     e = Edit(graph, at)
     e.transposed(e.reshaped(x, [out[i] for i in after]), inverse(after), op.outputs[0])
     return e.done()
 
 
-def merged_axes(before: list[int], after: Order) -> list[list[int]] | None:
-    """For each axis of `after` the axes of `before`, longer than 1, that it holds; None where one is split."""
-    long = [i for i, n in enumerate(before) if n > 1]
-    found: list[list[int]] = []
-    for n in after:
-        group: list[int] = []
-        while long and math.prod(before[i] for i in group) < n:
-            group.append(long.pop(0))
-        if math.prod(before[i] for i in group) != n:
+def hoist_above_reshape(graph: Graph, at: int) -> Graph | None:
+    """Of a transpose, a reshape and a transpose the second joins the first."""
+    op = graph.ops[at]
+    maker = graph.producers().get(op.inputs[0]) if op.kind == "transpose" else None
+    reshape = None if maker is None else graph.ops[maker]
+    if reshape is None or reshape.kind != "reshape" or transposed(graph, reshape.inputs[0]) is None:
+        return None
+    y, middle = graph.tensors[reshape.inputs[0]].shape, graph.tensors[op.inputs[0]].shape
+    parts = segments(list(y), middle)
+    places = [axis for axis in op.attributes.order if middle[axis] > 1]
+    if parts is None or not all(is_run([places.index(i) for i in behind]) for _, behind in parts):
+        return None
+    by_place = sorted(parts, key=lambda part: places.index(part[1][0]))
+    order = with_ones([i for before, _ in by_place for i in before], y)
+    e = Edit(graph, at)
+    e.reshaped(e.transposed(reshape.inputs[0], order), graph.tensors[op.outputs[0]].shape, op.outputs[0])
+    return e.done()
+
+
+def segments(before: list[int], after: Order) -> list[tuple[list[int], list[int]]] | None:
+    """Axes longer than 1 that a reshape keeps, merges (several to one) or splits (one to several), in order."""
+    left = [i for i, n in enumerate(before) if n > 1]
+    right = [i for i, n in enumerate(after) if n > 1]
+    found = []
+    while left and right:
+        a, b = [left.pop(0)], [right.pop(0)]
+        while (n := math.prod(before[i] for i in a)) != (m := math.prod(after[i] for i in b)):
+            side, rest = (a, left) if n < m else (b, right)
+            if not rest:
+                return None
+            side.append(rest.pop(0))
+        if len(a) > 1 and len(b) > 1:
             return None
-        found.append(group)
+        found.append((a, b))
     return found
 
 
-def order_with_ones(by_source: list[int], inner: list[list[int]]) -> Order:
-    """Axes of a result in the order of their source; those of length 1 stay where they are if that can be."""
-    rank = len(inner)
-    for candidate in (tuple(range(rank)), (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))):
-        if len(candidate) == rank and [i for i in candidate if inner[i]] == by_source:
-            return candidate
-    ones = [i for i in range(rank) if not inner[i]]
-    return (*ones, *by_source)
+def is_run(places: list[int]) -> bool:
+    return places == list(range(places[0], places[0] + len(places)))
+
+
+def with_ones(long: list[int], shape: Order) -> Order:
+    """Axes longer than 1 in their new order, and those of length 1, which stay in place if that can be."""
+    rank = len(shape)
+    for order in (tuple(range(rank)), (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))):
+        if len(order) == rank and [i for i in order if shape[i] > 1] == long:
+            return order
+    return (*(i for i in range(rank) if shape[i] == 1), *long)
 
 
 def absorb_in_weights(graph: Graph, at: int) -> Graph | None:
@@ -234,8 +253,9 @@ def absorb_in_weights(graph: Graph, at: int) -> Graph | None:
 
 
 RULES = (
-    sink_unary, sink_binary, sink_concatenation, sink_move, sink_mean, sink_reshape, absorb_in_weights,
-)  # fmt: skip
+    *(sink_unary, sink_binary, sink_concatenation, sink_move, sink_mean, sink_reshape),
+    *(hoist_above_reshape, absorb_in_weights),
+)
 
 
 def channels_last(graph: Graph, ports: frozenset[int]) -> Graph:
