@@ -75,7 +75,8 @@ class Builder:
             raise self.refuse(
                 f"takes {what} that are computed, constants are needed", "export with constant weights"
             )
-        return data.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # NaN is refused with the whole graph
+            return data.astype(np.float64)
 
     def axis(self, value: int, rank: int) -> int:
         if not -rank <= value < rank:
@@ -288,6 +289,8 @@ class Builder:
     def batch_norm(self, x: int, scale: int, bias: int, mean: int, variance: int, epsilon: float) -> int:
         """Statistics per channel, as a product and a sum in float64."""
         gamma, beta, mu, var = (self.real(i, "statistics") for i in (scale, bias, mean, variance))
+        if not np.all(var + epsilon > 0):
+            raise self.refuse("has a negative variance", "train or export the model again")
         factor = gamma / np.sqrt(var + epsilon)
         behind = (1,) * (len(self.shape(x)) - 2)
         scaled = self.elementwise("mul", x, self.constant(factor.reshape(-1, *behind), "scale"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.ops.verify import verify
 from offramp.passes import canonical_fold as fold
@@ -95,12 +96,17 @@ def transposes(graph: Graph) -> int:
 
 
 def with_f32(graph: Graph) -> Graph:
-    """Constants rounded to f32 once, whatever was folded into them; read-only."""
+    """Constants rounded to f32 once, whatever was folded into them; read-only. UserError for NaN and infinity."""
     tensors = []
     for t in graph.tensors:
         data = t.data
         if data is not None and t.dtype == "f32":
-            data = np.ascontiguousarray(data, np.float32)
+            with np.errstate(over="ignore"):
+                data = np.ascontiguousarray(data, np.float32)
             data.setflags(write=False)
+            if not np.isfinite(data).all():
+                raise UserError(
+                    f"{graph.name}: {t.name} holds NaN or infinity", "train or export the model again"
+                )
         tensors.append(replace(t, data=data))
     return replace(graph, tensors=tuple(tensors))
