@@ -194,7 +194,10 @@ def sliced(net: Net, x: int) -> int:
 
 def pooled(net: Net, x: int) -> int:
     kind = str(net.rng.choice(["average_pool_2d", "max_pool_2d"]))
-    return net.op(kind, (x,), Pool(2, 2, 1, 1, str(net.rng.choice(["same", "valid"]))))
+    padding = str(net.rng.choice(["same", "valid"]))
+    if padding == "same" and x % 2:  # padded above and on the right, to the same size
+        return net.op(kind, (x,), Pool(2, 2, 1, 1, "explicit", pads=(1, 0, 0, 1)))
+    return net.op(kind, (x,), Pool(2, 2, 1, 1, padding))
 
 
 def padded(net: Net, x: int) -> int:

@@ -12,6 +12,7 @@ from offramp import boards
 from offramp.boards import Board
 from offramp.frontends import load_model
 from offramp.ir import Graph
+from offramp.ops.pool_2d import Pool
 from offramp.passes import optimize
 from offramp.reference import Reference
 from tests.emulator.grid import GridCase, failures, from_graph, run_grid
@@ -33,7 +34,7 @@ def case(name: str, before: Graph, after: Graph, board: Board, n: int = 2) -> Gr
 
 
 def padded_layers() -> list[tuple[str, Graph]]:
-    """Convolutions and depthwise layers with padding that neither SAME nor VALID gives."""
+    """Convolutions, depthwise layers and pools with padding that neither SAME nor VALID gives."""
     found = []
     pads = ((1, 1, 1, 1), (2, 2, 0, 0), (0, 0, 2, 1), (1, 2, 0, 1))
     for pad, stride, channels in itertools.product(pads, (1, 2), (1, 4, 6)):
@@ -42,6 +43,12 @@ def padded_layers() -> list[tuple[str, Graph]]:
             source = net.input(1, 7, 8, channels)
             window = {"stride_h": stride, "stride_w": stride, "padding": "explicit", "pads": pad}
             layer = net.conv(source, 6, 3, **window) if kind == "conv" else net.depthwise(source, **window)
+            found.append((f"{kind} {pad} stride {stride} channels {channels}", net.graph([source], [layer])))
+        for kind in ("max_pool_2d", "average_pool_2d"):
+            net = Net(len(found))
+            source = net.input(1, 7, 8, channels)
+            pool = Pool(3, 3, stride, stride, "explicit", "relu6" if channels == 4 else "none", pad)
+            layer = net.op(kind, (source,), pool)
             found.append((f"{kind} {pad} stride {stride} channels {channels}", net.graph([source], [layer])))
     return found
 

@@ -29,7 +29,8 @@ CONV = {"w": real(8, 8, 3, 3), "b": real(8), "k": real(8, 1, 3, 3), "p": real(8,
 SAME = {"pads": [1, 1, 1, 1]}
 NETS: dict[str, list[Node]] = {
     "plain": [
-        ("Conv", "x w b", "c", SAME), ("Relu", "c", "r", {}), ("MaxPool", "r", "m", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Conv", "x w b", "c", SAME), ("Relu", "c", "r", {}),
+        ("MaxPool", "r", "m", {"kernel_shape": [2, 2], "strides": [2, 2]}),
         ("Conv", "m k", "e", {"group": 8}), ("GlobalAveragePool", "e", "g", {}), ("Flatten", "g", "f", {}),
         ("Gemm", "f d", "y", {"transB": 1}),
     ],
@@ -44,7 +45,8 @@ NETS: dict[str, list[Node]] = {
         ("Concat", "l c", "j", {"axis": 1}), ("Softmax", "j", "y", {"axis": 1}),
     ],
     "lines": [
-        ("Reshape", "x line", "l", {}), ("Conv", "l u", "c", {}), ("Tanh", "c", "t", {}), ("Transpose", "t", "o", {"perm": [0, 2, 1]}),
+        ("Reshape", "x line", "l", {}), ("Conv", "l u", "c", {}), ("Tanh", "c", "t", {}),
+        ("Transpose", "t", "o", {"perm": [0, 2, 1]}),
         ("MatMul", "o v", "m", {}), ("Softmax", "m", "y", {}),
     ],
 }  # fmt: skip

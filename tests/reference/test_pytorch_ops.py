@@ -61,7 +61,9 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "mean after mean": (calls(lambda x: x.mean(3).mean(2)), IMAGE),
     "flatten linear": (lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(168, 5)), IMAGE),
     "flatten norm": (lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Dropout(), nn.Linear(168, 5)), IMAGE),
-    "view": (calls(lambda x, c, d: d(f.relu(c(x)).view(x.size(0), -1)), c=conv(6, 4), d=lambda: nn.Linear(168, 3)), IMAGE),
+    "view": (
+        calls(lambda x, c, d: d(f.relu(c(x)).view(x.size(0), -1)), c=conv(6, 4), d=lambda: nn.Linear(168, 3)), IMAGE,
+    ),
     "linear of a sequence": (lambda: nn.Linear(20, 5), LINE),
     "residual": (calls(lambda x, c: f.relu_(c(x) + x), c=conv(6, 6, padding=1)), IMAGE),
     "in place": (calls(lambda x, c: c(x).relu_().add_(1).mul_(2), c=conv(6, 6)), IMAGE),
@@ -101,7 +103,8 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
         ), IMAGE,
     ),
     "tokens": (
-        calls(lambda x, c, d: d(c(x).flatten(2).transpose(1, 2)).mean(1), c=conv(6, 4), d=lambda: nn.Linear(4, 3)), IMAGE,
+        calls(lambda x, c, d: d(c(x).flatten(2).transpose(1, 2)).mean(1), c=conv(6, 4), d=lambda: nn.Linear(4, 3)),
+        IMAGE,
     ),
 }  # fmt: skip
 

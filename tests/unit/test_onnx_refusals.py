@@ -23,7 +23,9 @@ CASES: dict[str, tuple[list[Node], tuple[Any, ...], dict[str, Any], dict[str, An
     "opset": ([("Relu", "x", "y", {})], IMAGE, {}, {"opset": 10}, "opset 10, 11 or later is needed"),
     "dynamic": ([("Relu", "x", "y", {})], (1, 3, "height", 8), {}, {}, r"dynamic shape \[1, 3, 'height', 8\]"),
     "batch": ([("Relu", "x", "y", {})], (4, 3, 8, 8), {}, {}, "input x has a batch of 4, allowed is 1"),
-    "computed weights": ([("Relu", "x", "w", {}), ("Conv", "x w", "y", {})], IMAGE, {}, {}, "weights that are computed"),
+    "computed weights": (
+        [("Relu", "x", "w", {}), ("Conv", "x w", "y", {})], IMAGE, {}, {}, "weights that are computed",
+    ),
     "product": ([("MatMul", "x x", "y", {})], (1, 4, 4), {}, {}, "multiplies two computed tensors"),
     "clip": ([("Clip", "x l h", "y", {})], IMAGE, {"l": ONE * 0, "h": ONE * 3}, {}, r"clips to 0 .. 3"),
     "double": ([("Add", "x c", "y", {})], IMAGE, {"c": np.float64([1])}, {}, "c is DOUBLE, FLOAT is needed"),

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from offramp.ops import resize
 from offramp.ops.gemm import Window, pad_before, window_outputs
 from offramp.ops.pool_2d import Pool
+from offramp.ops.real import neighbours
 
 Value = Any  # torch.Tensor; torch is not typed here
 Size = tuple[int, int]
@@ -61,7 +62,7 @@ def pads_of(a: Window, size: Size, kernel: Size) -> Pads:
 
 
 def pool_pads(a: Pool, x: Value) -> Pads:
-    window = Window(a.stride_h, a.stride_w, padding=a.padding)
+    window = Window(a.stride_h, a.stride_w, padding=a.padding, pads=a.pads)
     return pads_of(window, tuple(x.shape[2:]), (a.filter_h, a.filter_w))
 
 
@@ -141,11 +142,9 @@ def resize_nearest(a: Any, x: Value) -> Value:
 
 def resize_bilinear(a: Any, x: Value) -> Value:
     for axis, out in ((2, a.height), (3, a.width)):
-        taps = resize.taps(x.shape[axis], out, a)
-        weight = torch.from_numpy(taps["weight"].astype("f4") / 1024).reshape(-1, *[1] * (3 - axis))
-        lower, upper = (
-            x.index_select(axis, torch.from_numpy(taps[n].astype("i8"))) for n in ("lower", "upper")
-        )
+        *sides, weight = (torch.from_numpy(v) for v in neighbours(x.shape[axis], out, a))
+        lower, upper = (x.index_select(axis, side) for side in sides)
+        weight = weight.reshape(-1, *[1] * (3 - axis))
         x = lower * (1 - weight) + upper * weight
     return x
 
