@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from offramp.compress.options import WEIGHTED
+from offramp.compress.options import BINARY, WEIGHTED
 from offramp.compress.weights import channel_axis
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
+from offramp.ops.op import constant
 from offramp.ops.real import REAL
 from offramp.ops.verify import verify
 from offramp.passes.rewrite import renamed, without_unused
@@ -59,10 +60,13 @@ def real_op(graph: Graph, op: Op, tensors: list[Tensor]) -> Op:
         q = graph.tensors[op.inputs[0]].quant
         value = (op.attributes.value - q.zero_point) * q.scale
         return replace(op, attributes=replace(op.attributes, value=float(value) if value else 0))
-    if op.kind not in WEIGHTED:
+    if op.kind not in (*WEIGHTED, BINARY):
         return op
     x, weights = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]]
-    tensors[op.inputs[1]] = real_tensor(weights, channel_axis(op.kind))
+    real = real_tensor(weights, channel_axis(op.kind))
+    if op.kind == BINARY:  # its sums count ones, not steps of the input
+        real = replace(real, data=np.asarray(constant(real) * x.quant.scale, np.float32), quantization=None)
+    tensors[op.inputs[1]] = real
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         return op
     bias = graph.tensors[op.inputs[2]]

@@ -10,6 +10,7 @@ from offramp.errors import UserError
 from offramp.ir import Graph, Quantization
 
 WEIGHTED = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+BINARY = "binary_conv_2d"  # weights and inputs of one bit, whatever the options say
 STORED_AT_4 = ("conv_2d", "fully_connected")  # whose weights the blob can hold two a byte
 IMAGE = Quantization((1 / 255,), (-128,))  # of pixels 0 to 255 that were divided by 255: int8 = pixel - 128
 

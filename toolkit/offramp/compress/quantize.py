@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from offramp.compress.calibrate import Ranges, calibrate, checked_rows
 from offramp.compress.correction import corrected
-from offramp.compress.options import WEIGHTED, QuantizeOptions, layer_bits
+from offramp.compress.options import BINARY, WEIGHTED, QuantizeOptions, layer_bits
 from offramp.compress.rounding import nearest
 from offramp.compress.scales import (
     SAME,
@@ -27,6 +27,7 @@ from offramp.compress.weights import (
     fits,
     from_rows,
     integer_bias,
+    quantize_binary,
     quantize_rows,
     remembered,
     rows_of,
@@ -88,7 +89,7 @@ class Draft:
 
     def quantized(self) -> Graph:
         for i, op in enumerate(self.graph.ops):
-            self.ops.append(self.layer(i, op) if op.kind in WEIGHTED else self.other(i, op))
+            self.ops.append(self.layer(i, op) if op.kind in (*WEIGHTED, BINARY) else self.other(i, op))
         dtype = input_dtype(self.options)
         outputs = [self.as_type(t, dtype) for t in self.graph.outputs]
         variables = tuple(replace(v, initial=self.initial(v.name, v.initial)) for v in self.graph.variables)
@@ -165,7 +166,7 @@ class Draft:
         """int8 weights in the layer's layout, and their scales [channels or 1]."""
         axis = channel_axis(op.kind)
         assert weights.data is not None
-        known = remembered(weights, axis)
+        known = None if op.kind == BINARY else remembered(weights, axis)
         if known is not None and fits(known[0], self.bits[i], self.options.per_group):
             q, scales = known
             one = weights.quantization is not None and len(weights.quantization.scales) == 1
@@ -174,7 +175,9 @@ class Draft:
         least = np.zeros(len(rows))
         if bias is not None and bias.data is not None:
             least = np.abs(bias.data.reshape(-1).astype(np.float64)) / (unit * LARGEST_BIAS)
-        if op.kind == "fully_connected" and not self.options.per_channel_dense:
+        if op.kind == BINARY:
+            q, scales = quantize_binary(rows, unit, least)
+        elif op.kind == "fully_connected" and not self.options.per_channel_dense:
             q, scales = quantize_rows(rows.reshape(1, -1), self.bits[i], least.max(keepdims=True))
         else:
             q, scales = quantize_rows(rows, self.bits[i], least, self.options.per_group)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from offramp.compress.calibrate import Array, Range, Ranges
-from offramp.compress.options import WEIGHTED, QuantizeOptions, layer_bits
+from offramp.compress.options import BINARY, WEIGHTED, QuantizeOptions, layer_bits
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Quantization
 
@@ -18,7 +18,7 @@ SAME = (
 )
 RECTIFIERS = ("relu", "relu6")
 # Operators that the 16x8 specification leaves out; they stay at 8 bits.
-ONLY_S8 = ("hard_swish", "resize_nearest_neighbor", "resize_bilinear")
+ONLY_S8 = (BINARY, "hard_swish", "resize_nearest_neighbor", "resize_bilinear")
 FIXED = {
     ("softmax", "s8"): Quantization((1 / 256,), (-128,)),
     ("logistic", "s8"): Quantization((1 / 256,), (-128,)),

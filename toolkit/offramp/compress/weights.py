@@ -46,6 +46,15 @@ def quantize_rows(w: Array, bits: int, least: Array, per_group: bool = False) ->
     return clipped(w, least)
 
 
+def quantize_binary(w: Array, unit: float, least: Array) -> tuple[Array, Array]:
+    """Signs, int8 1 or -1, of weights [channels, taps], and scales [channels] with which scale * `unit` is their mean.
+
+    `unit` is the input's scale: a binary layer's sums count ones, not steps of its input.
+    """
+    scale = at_least(np.abs(w.astype(np.float64)).mean(axis=1) / unit, least)
+    return np.where(w >= 0, 1, -1).astype(np.int8), scale
+
+
 def at_least(scale: Array, least: Array) -> Array:
     """float32 scales above 0; channels without weights take the largest of the others."""
     scale = np.maximum(scale, least)

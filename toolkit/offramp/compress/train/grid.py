@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.compress.weights import GROUP, LIMIT, MOST_FACTOR, quantize_rows
+from offramp.compress.weights import GROUP, LIMIT, MOST_FACTOR, quantize_binary, quantize_rows
 from offramp.ops.op import Array
 
 
@@ -20,8 +20,15 @@ class Grid:
     high: int
 
 
-def grid_of(rows: Array, bits: int, least: Array, per_group: bool, one_scale: bool) -> Grid:
-    """The grid that `quantize` gives these weights; `least` bounds each channel's scale from below."""
+def grid_of(
+    rows: Array, bits: int, least: Array, per_group: bool, one_scale: bool, unit: float = 1.0
+) -> Grid:
+    """The grid that `quantize` gives these weights; `least` bounds each channel's scale from below.
+
+    One bit stands for a binary layer, whose scales depend on its input's, `unit`.
+    """
+    if bits == 1:
+        return Grid(quantize_binary(rows, unit, least)[1], None, -1, 1)
     low, high = LIMIT[bits]
     if one_scale:
         return Grid(quantize_rows(rows.reshape(1, -1), bits, least.max(keepdims=True))[1], None, low, high)

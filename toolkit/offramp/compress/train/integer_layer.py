@@ -19,7 +19,7 @@ from offramp.compress.train.exact import (
 )
 from offramp.compress.train.functions import Value, channels_first, channels_last
 from offramp.compress.train.grid import Grid, grid_of
-from offramp.compress.train.layer import Layer, of_graph
+from offramp.compress.train.layer import WEIGHT_REACH, Layer, of_graph, signs
 from offramp.compress.weights import channel_axis, integer_bias
 from offramp.ir import Graph, Op, Quantization, Tensor
 from offramp.ops.gemm import requantization
@@ -31,7 +31,7 @@ REFRESH = (
 
 
 class IntegerLayer(nn.Module):  # type: ignore[misc]
-    """conv_2d, depthwise_conv_2d or fully_connected; values are integers in floats."""
+    """conv_2d, depthwise_conv_2d, fully_connected or binary_conv_2d; values are integers in floats."""
 
     def __init__(self, real: Layer, graph: Graph, op: Op, bits: int, per_group: bool) -> None:
         super().__init__()
@@ -57,12 +57,16 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
             if self.real.core.bias is not None:
                 least = np.abs(self.real.core.bias.detach().double().numpy())
                 least /= self.x.quant.scale * LARGEST_BIAS
-            self.known = grid_of(rows, self.bits, least, self.per_group, len(self.weights.quant.scales) == 1)
+            one_scale = len(self.weights.quant.scales) == 1
+            self.known = grid_of(rows, self.bits, least, self.per_group, one_scale, self.x.quant.scale)
         self.steps += self.training
         return self.known
 
     def integers(self, grid: Grid) -> Value:
         """The weights on the grid, float64 [channels, taps]; gradients go straight to the real ones."""
+        if self.bits == 1:
+            mean = torch.from_numpy(grid.scales)[:, None].double() * self.x.quant.scale
+            return signs(self.rows().double() / mean, WEIGHT_REACH).double()
         factors = 1.0 if grid.factors is None else torch.from_numpy(grid.factors).double()
         ratio = self.rows().double() / torch.from_numpy(grid.scales)[:, None] / factors
         return through(ratio, torch.round(ratio).clamp(grid.low, grid.high), grid.low, grid.high) * factors
@@ -86,7 +90,9 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
         weights, bias = self.tensors(grid, integers)
         r = requantization(self.x, weights, self.out, self.op.attributes.activation, bias)
         limit = self.limit(integers)
-        acc = self.products(x - self.x.quant.zero_point, integers, limit < FLOAT32_EXACT)
+        centred = x - self.x.quant.zero_point
+        counted = signs(centred * self.x.quant.scale) if self.bits == 1 else centred
+        acc = self.products(counted, integers, limit < FLOAT32_EXACT)
         unit = along_channels(np.float32(grid.scales) * np.float32(self.x.quant.scale), acc.dim())
         real = acc * (unit / self.out.quant.scale) + r.zero_point
         if bias is not None:

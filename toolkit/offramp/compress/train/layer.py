@@ -9,13 +9,40 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from offramp.compress.options import BINARY
 from offramp.compress.train.functions import Value, activated, channels_first, channels_last, pads_of
 from offramp.ir import Op, Tensor
 from offramp.ops.op import Array, constant
 
-WEIGHTED = ("conv_2d", "depthwise_conv_2d", "fully_connected")
+WEIGHTED = ("conv_2d", "depthwise_conv_2d", "fully_connected", BINARY)
 NORM_EPSILON = 1e-3
 NO_PADS = (0, 0, 0, 0)
+WEIGHT_REACH = 3.0  # a binary weight beyond so many times the mean magnitude is left as it is
+
+
+class Sign(torch.autograd.Function):  # type: ignore[misc]
+    """1 where x >= 0, else -1; backward straight through where |x| <= `reach`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Value, reach: float) -> Value:
+        ctx.save_for_backward(x.abs() <= reach)
+        return torch.where(x >= 0, 1.0, -1.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Value) -> tuple[Value, None]:
+        (inside,) = ctx.saved_tensors
+        return gradient * inside, None
+
+
+def signs(x: Value, reach: float = 1.0) -> Value:
+    found: Value = Sign.apply(x, reach)
+    return found
+
+
+def binary_weights(weight: Value) -> Value:
+    """Signs of a weight [out, in, h, w] times the mean of each output channel's magnitudes."""
+    mean = weight.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
+    return signs(weight / mean.detach(), WEIGHT_REACH) * mean
 
 
 def native(kind: str, weights: Array, map_shape: tuple[int, ...] | None = None) -> Array:
@@ -24,7 +51,7 @@ def native(kind: str, weights: Array, map_shape: tuple[int, ...] | None = None) 
         weights, kind = weights.reshape(-1, *map_shape), "conv_2d"
     if kind == "depthwise_conv_2d":
         return weights.transpose(3, 0, 1, 2)
-    return weights.transpose(0, 3, 1, 2) if kind == "conv_2d" else weights
+    return weights.transpose(0, 3, 1, 2) if weights.ndim == 4 else weights
 
 
 def of_graph(kind: str, weights: Array) -> Array:
@@ -39,7 +66,7 @@ def of_graph(kind: str, weights: Array) -> Array:
 
 
 class Layer(nn.Module):  # type: ignore[misc]
-    """conv_2d, depthwise_conv_2d or fully_connected."""
+    """conv_2d, depthwise_conv_2d, fully_connected or binary_conv_2d."""
 
     def __init__(
         self, op: Op, x: Tensor, weights: Tensor, bias: Tensor | None, norm: bool, over_map: bool
@@ -85,6 +112,13 @@ class Layer(nn.Module):  # type: ignore[misc]
             self.norm.bias.copy_(self.core.bias)
         self.core.bias = None
 
+    def outputs(self, x: Value) -> Value:
+        """What batch normalization reads, [n, c, h, w], of the layer's inputs."""
+        before, self.norm, activation, self.activation = self.norm, None, self.activation, "none"
+        found = self(x)
+        self.norm, self.activation = before, activation
+        return found
+
     def settle(self, out: Value) -> None:
         """Takes the statistics of the convolution's outputs [n, c, h, w] without changing what the layer computes."""
         norm = self.norm
@@ -95,9 +129,14 @@ class Layer(nn.Module):  # type: ignore[misc]
         norm.weight.copy_(gain * torch.sqrt(norm.running_var + norm.eps))
 
     def forward(self, x: Value) -> Value:
+        if self.kind == BINARY:
+            x = signs(x)
         if any(self.pads):
             x = F.pad(x, self.pads)
-        if isinstance(self.core, nn.Linear):
+        if self.kind == BINARY:
+            c = self.core
+            x = F.conv2d(x, binary_weights(c.weight), c.bias, c.stride, c.padding, c.dilation, c.groups)
+        elif isinstance(self.core, nn.Linear):
             x = channels_last(x)
             x = channels_first(self.core(x if self.keeps_rank else x.flatten(1)))
         else:
@@ -108,7 +147,8 @@ class Layer(nn.Module):  # type: ignore[misc]
 
     def parameters_of_graph(self) -> tuple[Array, Array | None]:
         """Weights in the graph's order and bias, batch normalization folded in."""
-        weight, bias = self.core.weight.detach().double(), self.core.bias
+        weight, bias = self.core.weight.detach(), self.core.bias
+        weight = (binary_weights(weight) if self.kind == BINARY else weight).double()
         bias = None if bias is None else bias.detach().double()
         if self.norm is not None:
             gain = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)

@@ -64,18 +64,11 @@ def settle(module: GraphModule, x: Array) -> GraphModule:
 
     For training on from trained weights, which batches would otherwise normalize anew.
     """
-    outputs: dict[Layer, Value] = {}
-    normal = [layer for _, layer in module.weighted() if layer.norm is not None]
-    hooks = [
-        layer.core.register_forward_hook(lambda _m, _x, out, layer=layer: outputs.update({layer: out}))
-        for layer in normal
-    ]
     with torch.no_grad():
-        module.eval().logits(torch.from_numpy(x))
-        for layer in normal:
-            layer.settle(outputs[layer])
-    for hook in hooks:
-        hook.remove()
+        values = module.eval().values(torch.from_numpy(x))
+        for i, layer in module.layers.items():
+            if layer.norm is not None:
+                layer.settle(layer.outputs(values[module.source[int(i)]]))
     return module
 
 
@@ -198,7 +191,7 @@ def prepared(graph: Graph, with_batch_norm: bool) -> Graph:
                 tensors.append(replace(tensors[i], name=f"{tensors[i].name}/{op.name}"))
                 inputs[at] = len(tensors) - 1
             seen.add(i)
-        if with_batch_norm and op.kind in WEIGHTED[:2] and not has_bias(op):
+        if with_batch_norm and op.kind in WEIGHTED and op.kind != "fully_connected" and not has_bias(op):
             out_c = tensors[op.outputs[0]].shape[-1]
             tensors.append(Tensor(f"{op.name}/bias", (out_c,), "f32", data=np.zeros(out_c, np.float32)))
             inputs = [*inputs[:2], len(tensors) - 1]

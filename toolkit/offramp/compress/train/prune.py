@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from offramp.compress.options import BINARY
 from offramp.compress.train.fit import (
     RETRAINING,
     History,
@@ -216,7 +217,7 @@ def fixed_layers(graph: Graph) -> set[int]:
             seen += [i for i in op.inputs if i >= 0]
         elif grouped(graph, op):
             seen.append(op.inputs[0])
-    return found | {i for i, op in enumerate(graph.ops) if grouped(graph, op)}
+    return found | {i for i, op in enumerate(graph.ops) if op.kind == BINARY or grouped(graph, op)}
 
 
 def grouped(graph: Graph, op: Op) -> bool:
@@ -233,6 +234,8 @@ def counts_channels(graph: Graph, op: Op) -> bool:
     """Whether an op would not be the same with channels gone from what it reads."""
     shapes = [graph.tensors[i].shape for i in op.inputs if i >= 0]
     a, last = op.attributes, len(shapes[0]) - 1
+    if op.kind == BINARY:
+        return True
     if op.kind == "reshape":
         return not all(reads_flat(graph, reader) for reader in readers(graph, op.outputs[0]))
     if op.kind in ("add", "sub", "mul"):

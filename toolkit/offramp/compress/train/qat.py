@@ -105,7 +105,8 @@ class IntegerModule(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.graph = integers
         self.real = to_module(real)
-        bits = [n for _, n in sorted(layer_bits(real, options).items())]
+        of_op = layer_bits(real, options)
+        bits = [of_op.get(i, 1) for i, op in enumerate(real.ops) if op.kind in WEIGHTED]
         ops = [op for op in integers.ops if op.kind in WEIGHTED]
         layers = [layer for _, layer in self.real.weighted()]
         self.layers = nn.ModuleList(
