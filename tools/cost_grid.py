@@ -216,8 +216,11 @@ def resize(kind: str) -> Callable[[Random], Layer]:
     return draw
 
 
-def thinned(draw: Callable[[Random], Layer], zeros: float, bits: int = 8, runs: bool = False) -> Any:
-    """A layer with so many zero weights, the others of so many bits, `runs`: times a multiplier for each 32 taps."""
+def thinned(
+    draw: Callable[[Random], Layer], zeros: float, bits: int = 8, runs: bool = False, block: int = 1
+) -> Any:
+    """A layer with so many zero weights, in blocks of taps, the others of so many bits, `runs`: times a multiplier for
+    each 32 taps."""
 
     def thin(random: Random) -> Layer:
         layer = draw(random)
@@ -231,7 +234,8 @@ def thinned(draw: Callable[[Random], Layer], zeros: float, bits: int = 8, runs: 
             multipliers = random.integers(1, 16, (len(values), -(-values.shape[1] // RUN)))
             values *= np.repeat(multipliers, RUN, axis=1)[:, : values.shape[1]]
         share = zeros and float(random.uniform(zeros, 1))
-        data = np.where(random.random(values.shape) < share, 0, values).astype(np.int8)
+        gone = random.random((len(values), -(-values.shape[1] // block))) < share
+        data = np.where(np.repeat(gone, block, axis=1)[:, : values.shape[1]], 0, values).astype(np.int8)
         stored = replace(weights, data=data.reshape(weights.shape), quantization=quant)
         return replace(layer, inputs=(layer.inputs[0], stored, *layer.inputs[2:]))
 

@@ -128,6 +128,30 @@
 #define OFR_PACKING_DSP_MEAN 1u
 #define OFR_KERNEL_DSP_MAX_POOL_2D 0x0325u
 #define OFR_PACKING_DSP_MAX_POOL_2D 1u
+#define OFR_KERNEL_DSP_POINTWISE_CONV_2D_4 0x0331u
+#define OFR_PACKING_DSP_POINTWISE_CONV_2D_4 1u
+#define OFR_KERNEL_DSP_CONV_2D_4 0x0332u
+#define OFR_PACKING_DSP_CONV_2D_4 1u
+#define OFR_KERNEL_DSP_GATHER_CONV_2D_4 0x0333u
+#define OFR_PACKING_DSP_GATHER_CONV_2D_4 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED_4 0x0334u
+#define OFR_PACKING_DSP_FULLY_CONNECTED_4 1u
+#define OFR_KERNEL_DSP_CONV_2D_SPARSE 0x0335u
+#define OFR_PACKING_DSP_CONV_2D_SPARSE 1u
+#define OFR_KERNEL_DSP_CONV_2D_BLOCKS 0x0336u
+#define OFR_PACKING_DSP_CONV_2D_BLOCKS 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED_SPARSE 0x0337u
+#define OFR_PACKING_DSP_FULLY_CONNECTED_SPARSE 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED_BLOCKS 0x0338u
+#define OFR_PACKING_DSP_FULLY_CONNECTED_BLOCKS 1u
+#define OFR_KERNEL_DSP_CONV_2D_PACKED 0x0339u
+#define OFR_PACKING_DSP_CONV_2D_PACKED 1u
+#define OFR_KERNEL_DSP_CONV_2D_PACKED_BLOCKS 0x033au
+#define OFR_PACKING_DSP_CONV_2D_PACKED_BLOCKS 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED_PACKED 0x033bu
+#define OFR_PACKING_DSP_FULLY_CONNECTED_PACKED 1u
+#define OFR_KERNEL_DSP_FULLY_CONNECTED_PACKED_BLOCKS 0x033cu
+#define OFR_PACKING_DSP_FULLY_CONNECTED_PACKED_BLOCKS 1u
 #define OFR_KERNEL_MVE_POINTWISE_CONV_2D 0x0401u
 #define OFR_PACKING_MVE_POINTWISE_CONV_2D 1u
 #define OFR_KERNEL_MVE_POINTWISE_CONV_2D_SIGNED 0x0481u
@@ -638,6 +662,36 @@ typedef struct ofr_dsp_winograd_params {
     uint16_t linear;
 } ofr_dsp_winograd_params;
 _Static_assert(sizeof(ofr_dsp_winograd_params) == 24, "layout");
+
+typedef struct ofr_dsp_sparse_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t backwards;
+    uint16_t linear;
+    uint32_t entries;
+    uint32_t nibbles;
+    int16_t output_zero_point;
+    uint16_t value_bits;
+    uint16_t scales;
+    uint8_t reserved[2];
+} ofr_dsp_sparse_params;
+_Static_assert(sizeof(ofr_dsp_sparse_params) == 56, "layout");
 
 typedef struct ofr_mve_pointwise_params {
     uint32_t pixels;

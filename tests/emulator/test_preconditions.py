@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,22 @@ NIBBLES = Kind("CONV_2D", (1, 5, 4, 8), (6, 3, 3, 8), thin="nibbles")
 SPARSE = Kind("CONV_2D", (1, 5, 4, 24), (6, 3, 3, 24), thin="zeros 90 %")
 SPARSE_ROWS = Kind("FULLY_CONNECTED", (1, 296), (16, 296), thin="zeros 90 %")
 WIDE_PLANES = Kind("DEPTHWISE_CONV_2D", (1, 6, 5, 6), (1, 5, 2, 12))
+INT4_KINDS = {
+    "pointwise_conv_2d_4": replace(POINTWISE, thin="nibbles"),
+    "conv_2d_4": NIBBLES,
+    "gather_conv_2d_4": replace(ODD, thin="nibbles"),
+    "fully_connected_4": replace(DENSE, thin="nibbles"),
+}
+SPARSE_KINDS = {
+    f"{op}_{name}": replace(kind, thin=thin)
+    for op, kind in (("conv_2d", CONV), ("fully_connected", DENSE))
+    for name, thin in (
+        ("sparse", "zeros 70 %"),
+        ("packed", "zeros 70 %"),
+        ("blocks", "blocks 80 %"),
+        ("packed_blocks", "blocks 80 %"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,8 @@ FAST: list[tuple[str, str, Kind, int, set[str]]] = [
     ("mps2_an386", "dsp/depthwise_conv_2d_3x3", PLANES, NONE, PLANAR),
     ("mps2_an386", "dsp/depthwise_conv_2d_3x3_linear", PLANES_2, RELU, PLANAR - {CLAMP}),
     ("mps2_an386", "dsp/depthwise_conv_2d", WIDE_PLANES, NONE, PLANAR),
+    *(("mps2_an386", f"dsp/{name}", kind, NONE, {SUM_23, CLAMP}) for name, kind in INT4_KINDS.items()),
+    *(("mps2_an386", f"dsp/{name}", kind, NONE, PLANAR) for name, kind in SPARSE_KINDS.items()),
     ("mps3_an547", "mve/pointwise_conv_2d", POINTWISE, RELU, HELIUM_RELU),
     ("mps3_an547", "mve/pointwise_conv_2d_signed", POINTWISE, NONE, HELIUM),
     ("mps3_an547", "mve/fully_connected", DENSE, RELU, HELIUM_RELU),

@@ -222,7 +222,7 @@ static void move_tensor(uint32_t *random, bytes tensors) {
 /* A step names another kernel of its set: some share their parameter block's layout. */
 static void rename_kernel(uint32_t *random, bytes steps) {
     if (steps.n != 0) {
-        const uint32_t id = below(random, 2) ? 1 + below(random, 17) : 0x20 + below(random, 8);
+        const uint32_t id = below(random, 2) ? 1 + below(random, 17) : 0x20 + below(random, 32);
         steps.at[below(random, steps.n / STEP_BYTES) * STEP_BYTES] = (uint8_t)id;
     }
 }

@@ -9,12 +9,13 @@ from pathlib import Path
 from offramp.blob import write
 from offramp.boards import Board
 from offramp.frontends import load_model
+from offramp.kernels import dsp
 from offramp.ops import Kernel, conv_2d_tile
 from offramp.plan import Bound, Certificate, Options, Plan, make_plan
 from tests.dynamic_layers import layers
 from tests.families import family
 from tests.net import Net
-from tests.oracle import cases, int16
+from tests.oracle import cases, compressed_layers, int16
 from tests.oracle.binary import binary
 from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, NewGrid, constant, like
 from tests.oracle.compressed import compressed
@@ -143,6 +144,15 @@ def of_int16(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Pl
     yield graph.name, make_plan(graph, board, Options(kernels=kernels))
 
 
+def of_compressed_weights(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
+    """One for each kernel of the dsp set that stores weights smaller."""
+    small = list(compressed_layers.small_cases(SEED))
+    for kernel in dsp.COMPRESSED_KERNELS:
+        with taking(f"dsp/{kernel.name}"):
+            plans = (plan(case.model, board, folder, Options(kernels="dsp")) for case in small)
+            yield kernel.name, next(p for p in plans if p.steps[0].kernel is kernel)
+
+
 def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> dict[str, Plan]:
     """Every operator alone, whole nets with inputs in each place, and real models where `shared` has them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,6 +160,8 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     if kernels == "generic":
         seeds |= of_every_storage(board, folder)
         seeds |= of_our_own(board)
+    if kernels == "dsp":
+        seeds |= of_compressed_weights(board, folder)
     for n, options in enumerate(
         (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
     ):

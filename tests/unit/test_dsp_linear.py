@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offramp.kernels.dsp.linear import SHIFT, linear
+from offramp.kernels.dsp.linear import USUAL, linear
 from offramp.kernels.dsp.requantize import channels
 from offramp.ops.fixed_point import quantize_multiplier
 from offramp.ops.gemm import Requantization
@@ -41,7 +41,7 @@ def test_every_accumulator(
             acc = np.clip(np.arange(first, first + (1 << 14))[:, None], c.lowest, c.highest)
             sums = fraction * acc + found.offset
             assert (abs(sums) < 1 << 31).all()
-            got = np.clip((sums * found.multiplier) >> SHIFT, -128, 127).clip(*act)
+            got = np.clip((sums * found.multiplier) >> USUAL.shift, -128, 127).clip(*act)
             np.testing.assert_array_equal(got, r(acc))
 
 
@@ -58,5 +58,5 @@ def test_constant_channels_keep_their_value() -> None:
     assert c is not None
     found = linear(c, r, np.full(OUT_C, 256))
     assert found is not None
-    got = np.clip((found.offset * found.multiplier) >> SHIFT, -128, 127)
+    got = np.clip((found.offset * found.multiplier) >> USUAL.shift, -128, 127)
     np.testing.assert_array_equal(got, r(np.arange(OUT_C) * 2000))

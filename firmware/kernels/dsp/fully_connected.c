@@ -3,27 +3,25 @@
 #pragma GCC optimize("Os")
 
 #include "layer.h"
-
-static uint32_t tap_bytes(const ofr_dsp_fully_connected_params *p) {
-    return ofr_times(ofr_plus(p->depth, 7) / 8u, 16);
-}
+#include "row_4.h"
 
 ofr_status ofr_dsp_check_fully_connected(const ofr_call *call, uint32_t weight_bytes) {
     const ofr_dsp_fully_connected_params *p = call->params;
     if (p->depth == 0 || p->depth > 65536 || p->out_c == 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->depth, 65536);
     }
-    const uint32_t quads = (p->out_c + 3u) / 4u, row_bytes = ofr_times(weight_bytes / 2u, tap_bytes(p));
-    ofr_status status = ofr_dsp_check_operands(call, ofr_times(p->depth, p->rows), ofr_times(p->out_c, p->rows));
+    const uint32_t narrow = weight_bytes == OFR_DSP_INT4, behind = narrow ? 15 : 7;
+    const uint32_t taps = (p->depth + behind) & ~behind, head = narrow ? OFR_DSP_ROW_4_HEAD : 0;
+    const uint32_t quads = (p->out_c + 3u) / 4u, row_bytes = weight_bytes * taps;
+    ofr_status status = ofr_dsp_check_operands(call, p->depth * p->rows, (uint32_t)p->out_c * p->rows);
     if (status == OFR_OK) {
         status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes,
-                            ofr_plus(sizeof *p, ofr_times(quads, ofr_plus(16, row_bytes))));
+                            ofr_plus(sizeof *p, ofr_times(quads, 16 + row_bytes)));
     }
-    return status != OFR_OK ? status : ofr_dsp_check_scratch(call, tap_bytes(p));
+    return status != OFR_OK ? status : ofr_dsp_check_scratch(call, head + 2 * taps);
 }
 
-/* Taps of one row, from its end; those that fill up the last eight meet weights of 0. */
-static void widen_row(ofr_dsp_widen_run *widen, const int8_t *in, uint32_t depth, uint32_t *taps) {
+void ofr_dsp_widen_row(ofr_dsp_widen_run *widen, const int8_t *in, uint32_t depth, uint32_t *taps) {
     const uint32_t groups = depth / 4;
     if (depth % 4 != 0) {
         int8_t rest[4] = {0};
@@ -35,7 +33,7 @@ static void widen_row(ofr_dsp_widen_run *widen, const int8_t *in, uint32_t depth
     }
 }
 
-void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_run *widen, ofr_dsp_multiply_row_run *multiply) {
+void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_row_run *widen, ofr_dsp_multiply_row_run *multiply) {
     const ofr_dsp_fully_connected_params *p = call->params;
     const uint32_t out_c = p->out_c;
     const int8_t *in = (const int8_t *)call->in[0].data;
@@ -43,7 +41,7 @@ void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_run *widen, ofr
     ofr_dsp_row row = {out_c / 4, (p->depth + 7u) / 8u, p->multiplier, p->offset, p->exponent};
     for (uint32_t i = 0; i < p->rows; i++, in += p->depth, out += out_c) {
         const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
-        widen_row(widen, in, p->depth, call->scratch);
+        widen(in, p->depth, call->scratch);
         if (out_c >= 4) {
             row.quads = out_c / 4;
             stream = multiply(stream, call->scratch, out, &row);
@@ -62,8 +60,13 @@ static ofr_status check(const ofr_call *call) {
     return ofr_dsp_check_fully_connected(call, OFR_DSP_INT8_SIZE);
 }
 
+/* Taps that fill up the last eight meet weights of 0. */
+static void widen_row(const int8_t *in, uint32_t depth, uint32_t *taps) {
+    ofr_dsp_widen_row(ofr_dsp_widen, in, depth, taps);
+}
+
 static void run(const ofr_call *call) {
-    ofr_dsp_fully_connected(call, ofr_dsp_widen, ofr_dsp_multiply_row);
+    ofr_dsp_fully_connected(call, widen_row, ofr_dsp_multiply_row);
 }
 
 const ofr_kernel ofr_kernel_dsp_fully_connected = {

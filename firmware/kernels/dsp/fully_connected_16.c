@@ -6,8 +6,13 @@ static ofr_status check(const ofr_call *call) {
     return ofr_dsp_check_fully_connected(call, OFR_DSP_INT16);
 }
 
+/* Taps that fill up the last eight meet weights of 0. */
+static void widen_row(const int8_t *in, uint32_t depth, uint32_t *taps) {
+    ofr_dsp_widen_row(ofr_dsp_widen_16, in, depth, taps);
+}
+
 static void run(const ofr_call *call) {
-    ofr_dsp_fully_connected(call, ofr_dsp_widen_16, ofr_dsp_multiply_row_16);
+    ofr_dsp_fully_connected(call, widen_row, ofr_dsp_multiply_row_16);
 }
 
 const ofr_kernel ofr_kernel_dsp_fully_connected_16 = {

@@ -3,34 +3,11 @@
 /* The time goes into multiply.S and its like: what is left is compiled for size. */
 #pragma GCC optimize("Os")
 
-#include "layer.h"
-
-/* The rows that the windows of three neighbouring outputs need, in order. */
-typedef struct band {
-    const ofr_dsp_conv_2d_params *p;
-    const int8_t *in;
-    int8_t *rows;
-    uint32_t n, bytes;   /* rows of the band, bytes of one */
-    uint32_t top;        /* first row, counted from the upper padding */
-    uint32_t left, cols; /* bytes in front of the input's, and those of the input */
-} band;
-
-/* Output rows in which three neighbouring pixels lie. */
-static uint32_t rows_of_three(uint32_t out_cols) {
-    return out_cols == 1 ? 3 : out_cols % OFR_DSP_PIXELS == 0 ? 1 : 2;
-}
-
-static uint32_t band_rows(const ofr_dsp_conv_2d_params *p) {
-    return (p->kernel_h - 1u) * p->dilation_h + 1u + (rows_of_three(p->out_cols) - 1u) * p->stride_h;
-}
+#include "band.h"
 
 /* Up to 3 bytes behind a run are read or written. */
 static uint32_t with_rest(uint32_t bytes) {
     return ofr_plus(bytes, 6) & ~3u;
-}
-
-static uint32_t row_bytes(const ofr_dsp_conv_2d_params *p) {
-    return ofr_times(ofr_dsp_span(p->out_cols, p->stride_w, p->kernel_w, p->dilation_w), p->in_c);
 }
 
 /* Runs of taps that lie together. */
@@ -60,27 +37,9 @@ ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes
     if (status != OFR_OK) {
         return status;
     }
-    const uint32_t bytes = row_bytes(p), band_bytes = with_rest(ofr_times(band_rows(p), bytes));
+    const uint32_t bytes = row_bytes(p), band_bytes = with_rest(ofr_times(band_rows(p, OFR_DSP_PIXELS), bytes));
     const uint32_t taps = OFR_DSP_PIXELS * open_window(p, bytes).rest_bytes + OFR_DSP_TAP_BYTES * groups_of(p);
     return ofr_dsp_check_scratch(call, ofr_plus(band_bytes, taps));
-}
-
-/* Moves the band down to the window of output row y. */
-static void slide(band *b, uint32_t y) {
-    const ofr_dsp_conv_2d_params *p = b->p;
-    const uint32_t moved = y * p->stride_h - b->top, bytes = b->bytes;
-    int8_t *row = b->rows;
-    b->top += moved;
-    for (uint32_t i = 0; i < b->n; i++, row += bytes) {
-        const uint32_t inside = b->top + i - p->pad_top; /* wraps above the input */
-        if (i + moved < b->n) {
-            memcpy(row, row + moved * bytes, bytes);
-        } else if (inside < p->rows) {
-            memcpy(row + b->left, b->in + inside * p->cols * p->in_c, b->cols);
-        } else {
-            memset(row + b->left, p->input_zero_point, b->cols);
-        }
-    }
 }
 
 /* What all pixels are multiplied with. */
@@ -108,12 +67,8 @@ static void multiply(layer *l, int8_t *const out[OFR_DSP_PIXELS]) {
 void ofr_dsp_gather_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply_run,
                          ofr_dsp_gather_run *gather) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    const uint32_t bytes = row_bytes(p), n = band_rows(p), left = (uint32_t)p->pad_left * p->in_c;
-    band b = {.p = p, .in = (const int8_t *)call->in[0].data, .rows = call->scratch, .n = n, .bytes = bytes};
-    b.left = left < bytes ? left : bytes;
-    b.cols = (uint32_t)p->cols * p->in_c < bytes - b.left ? (uint32_t)p->cols * p->in_c : bytes - b.left;
-    b.top = 0u - n;
-    memset(b.rows, p->input_zero_point, n * bytes); /* the padding on the left and right stays */
+    band b = open_band(p, (const int8_t *)call->in[0].data, call->scratch, OFR_DSP_PIXELS);
+    const uint32_t n = b.n, bytes = b.bytes;
     layer l = {.p = p, .multiply = multiply_run, .gather = gather, .window = open_window(p, bytes), .groups = groups_of(p)};
     l.group_c = (uint32_t)p->in_c / p->groups;
     l.group_out = (uint32_t)p->out_c / p->groups;

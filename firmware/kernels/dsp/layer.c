@@ -27,7 +27,7 @@ ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes) {
         return ofr_refuse(call, OFR_E_VALUE, k, 65536);
     }
     const uint32_t pairs = (out_c + 1u) / 2u * groups;
-    const uint32_t pair_words = p->linear ? OFR_DSP_LINEAR_PAIR_WORDS : OFR_DSP_PAIR_WORDS;
+    const uint32_t pair_words = p->linear ? OFR_DSP_LINEAR_PAIR_WORDS + (weight_bytes & OFR_DSP_INT4) : OFR_DSP_PAIR_WORDS;
     const uint32_t pair_bytes = 4u * pair_words + 2u * weight_bytes * ((k + 3u) / 4u);
     const uint32_t block = ofr_times(pairs, pair_bytes) + sizeof *p; /* less than sizeof *p where it wraps */
     const ofr_status status = ofr_expect(call, OFR_E_PARAMS, call->params_bytes, block);

@@ -13,8 +13,8 @@ static inline uint32_t ofr_dsp_volume(uint16_t a, uint16_t b, uint32_t c) {
  * its limits and its scratch. */
 ofr_status ofr_dsp_check_layer(const ofr_call *call, uint32_t weight_bytes);
 
-/* Pixels multiplied at once, bytes of four taps of each; bytes of four weights. */
-enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24, OFR_DSP_INT8_SIZE = 4, OFR_DSP_INT16 = 8 };
+/* Pixels multiplied at once, bytes of four taps of each; bytes of four weights, with bit 1 for the lesser alone. */
+enum { OFR_DSP_PIXELS = 3, OFR_DSP_TAP_BYTES = 24, OFR_DSP_INT4 = 2, OFR_DSP_INT8_SIZE = 4, OFR_DSP_INT16 = 8 };
 
 /* All channels of one group of three pixels, where their number is odd. Returns the end of the group's stream. */
 const uint32_t *ofr_dsp_odd_channels(ofr_dsp_multiply_run *multiply, const uint32_t *stream, const uint32_t *taps,
@@ -29,6 +29,10 @@ static inline const uint32_t *ofr_dsp_channels(ofr_dsp_multiply_run *multiply, c
                      : multiply(stream, taps, out, out_c / 2, groups, linear);
 }
 
+/* Widens a row of `depth` taps to scratch, which may begin where the row does. */
+typedef void ofr_dsp_widen_row_run(const int8_t *in, uint32_t depth, uint32_t *taps);
+void ofr_dsp_widen_row(ofr_dsp_widen_run *widen, const int8_t *in, uint32_t depth, uint32_t *taps);
+
 /* The kernels by their packing: the check with the bytes of four weights, the run with its inner parts. */
 ofr_status ofr_dsp_check_pointwise(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_conv(const ofr_call *call, uint32_t weight_bytes);
@@ -37,7 +41,7 @@ ofr_status ofr_dsp_check_fully_connected(const ofr_call *call, uint32_t weight_b
 void ofr_dsp_pointwise(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_three_run *widen);
 void ofr_dsp_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_run *widen);
 void ofr_dsp_gather_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_gather_run *gather);
-void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_run *widen, ofr_dsp_multiply_row_run *multiply);
+void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_row_run *widen, ofr_dsp_multiply_row_run *multiply);
 
 /* Positions along one axis that the windows of all outputs span, padding included. */
 static inline uint32_t ofr_dsp_span(uint32_t out, uint32_t stride, uint32_t taps, uint32_t dilation) {

@@ -6,6 +6,8 @@
 #define OFR_DSP_LINEAR_H
 
 #define OFR_DSP_LINEAR_SHIFT 11
+/* With weights at four bits, whose sums are kept less finely: (((sum * multiplier) >> 32) + more) >> this. */
+#define OFR_DSP_LINEAR_SHIFT_4 5
 
 #ifdef __ASSEMBLER__
     .macro linear sum, multiplier

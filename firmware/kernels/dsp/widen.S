@@ -2,43 +2,52 @@
     .syntax unified
     .thumb
 
-/* Both ways of packing: weights at int8 size, or at int16 if `wide`. */
-    .macro constants wide
-    .if \wide == 0
+/* For weights at so many bits. */
+    .macro constants bits
+    .if \bits == 8
     mov r12, #0x007f007f
     mov lr, #0xff00ff00
+    .elseif \bits == 4
+    movw lr, #0x0ff0
+    movt lr, #0x0ff0
     .endif
     .endm
 
 /* Four taps of a pixel: the first word of x; then the second in its place. */
-    .macro widen_first wide, x, first
-    .if \wide
+    .macro widen_first bits, x, first
+    .if \bits == 16
     sxtb16 \first, \x
-    .else
+    .elseif \bits == 8
     sxtb16 \first, \x, ror #8
     ssub16 \first, \first, r12
+    .else
+    eor \x, \x, #0x80808080
+    uxtb16 \first, \x, ror #8
     .endif
     .endm
-    .macro widen_second wide, x, first
-    .if \wide
+    .macro widen_second bits, x, first
+    .if \bits == 16
     sxtb16 \x, \x, ror #8
-    .else
+    .elseif \bits == 8
     and \x, lr, \x, lsl #8
+    ssub16 \x, \x, \first
+    .else
+    and \x, lr, \x, lsl #4
     ssub16 \x, \x, \first
     .endif
     .endm
 
 /* Four taps of the three pixels at r0, r1 and r10 to r2 on. */
-    .macro widen_group wide
+    .macro widen_group bits
     ldr r7, [r0], #4
     ldr r8, [r1], #4
     ldr r9, [r10], #4
-    widen_first \wide, r7, r4
-    widen_first \wide, r8, r5
-    widen_first \wide, r9, r6
-    widen_second \wide, r7, r4
-    widen_second \wide, r8, r5
-    widen_second \wide, r9, r6
+    widen_first \bits, r7, r4
+    widen_first \bits, r8, r5
+    widen_first \bits, r9, r6
+    widen_second \bits, r7, r4
+    widen_second \bits, r8, r5
+    widen_second \bits, r9, r6
     stmia.w r2!, {r4-r9}
     .endm
 
@@ -50,16 +59,16 @@
 \name:
     .endm
 
-    .macro widen_three name, wide
+    .macro widen_three name, bits
     function \name
     push {r4-r10, lr}
     ldmia r0, {r0, r4, r10}
     mov r3, r2
     mov r2, r1
     mov r1, r4
-    constants \wide
+    constants \bits
 1:
-    widen_group \wide
+    widen_group \bits
     subs r3, r3, #1
     bne 1b
     mov r0, r2
@@ -67,29 +76,30 @@
     .size \name, . - \name
     .endm
 
-    widen_three ofr_dsp_widen_three, 0
-    widen_three ofr_dsp_widen_three_16, 1
+    widen_three ofr_dsp_widen_three, 8
+    widen_three ofr_dsp_widen_three_16, 16
+    widen_three ofr_dsp_widen_three_4, 4
 
-    .macro widen name, wide
+    .macro widen name, bits
     function \name
     push {r4-r7, lr}
-    constants \wide
+    constants \bits
     add r0, r0, r2, lsl #2
     add r1, r1, r2, lsl #3
     lsrs r2, r2, #1
     bcc 1f
     ldr r5, [r0, #-4]!
-    widen_first \wide, r5, r4
-    widen_second \wide, r5, r4
+    widen_first \bits, r5, r4
+    widen_second \bits, r5, r4
     stmdb r1!, {r4, r5}
     cbz r2, 2f
 1:
     ldr r7, [r0, #-4]!
     ldr r5, [r0, #-4]!
-    widen_first \wide, r5, r4
-    widen_first \wide, r7, r6
-    widen_second \wide, r5, r4
-    widen_second \wide, r7, r6
+    widen_first \bits, r5, r4
+    widen_first \bits, r7, r6
+    widen_second \bits, r5, r4
+    widen_second \bits, r7, r6
     stmdb r1!, {r4-r7}
     subs r2, r2, #1
     bne 1b
@@ -98,8 +108,9 @@
     .size \name, . - \name
     .endm
 
-    widen ofr_dsp_widen, 0
-    widen ofr_dsp_widen_16, 1
+    widen ofr_dsp_widen, 8
+    widen ofr_dsp_widen_16, 16
+    widen ofr_dsp_widen_4, 4
 
 /* r0 first pixel, r1 bytes to the next, r2 taps, r3 groups. */
     function ofr_dsp_interleave
@@ -143,7 +154,7 @@
 
 /* r0 ofr_dsp_window, r1 taps. Stack: run, runs left, row, rows left, place in the first pixel's rest, bytes behind
  * a run's fours, rest_fours. */
-    .macro gather name, wide
+    .macro gather name, bits
     function \name
     push {r4-r11, lr}
     sub sp, sp, #28
@@ -154,7 +165,7 @@
     ldr r8, [r11, #48]
     strd r6, r8, [sp, #20]
     str r7, [sp, #16]
-    constants \wide
+    constants \bits
 1:
     strd r4, r5, [sp, #8]
     ldr r5, [r11, #24] /* runs */
@@ -167,7 +178,7 @@
     ldr r3, [r11, #32] /* fours */
     cbz r3, 4f
 3:
-    widen_group \wide
+    widen_group \bits
     subs r3, r3, #1
     bne 3b
 4:
@@ -211,5 +222,6 @@
     .size \name, . - \name
     .endm
 
-    gather ofr_dsp_gather, 0
-    gather ofr_dsp_gather_16, 1
+    gather ofr_dsp_gather, 8
+    gather ofr_dsp_gather_16, 16
+    gather ofr_dsp_gather_4, 4

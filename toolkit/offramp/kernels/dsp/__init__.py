@@ -7,9 +7,19 @@ from functools import partial
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp import depthwise, depthwise_any, gemm, on_generic, pointwise, winograd
+from offramp.kernels.dsp import (
+    depthwise,
+    depthwise_any,
+    gemm,
+    on_generic,
+    packed,
+    pointwise,
+    sparse,
+    winograd,
+)
 from offramp.ops.op import Kernel, Step
 
+COMPRESSED_KERNELS: tuple[Kernel, ...] = (*gemm.INT4_KERNELS, *sparse.KERNELS, *packed.KERNELS)
 KERNELS: tuple[Kernel, ...] = (
     *gemm.KERNELS,
     *depthwise.KERNELS,
@@ -17,12 +27,13 @@ KERNELS: tuple[Kernel, ...] = (
     *pointwise.KERNELS,
     *winograd.KERNELS,
     *on_generic.KERNELS,
+    *COMPRESSED_KERNELS,
 )
 
 Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
 
 # The ways of serving an op; each gives None where a precondition of its kernel does not hold.
-LOWER: dict[str, tuple[Lower, ...]] = {
+DENSE: dict[str, tuple[Lower, ...]] = {
     "conv_2d": (
         partial(gemm.lower_conv_2d, gemm.INT8_SIZE),
         partial(gemm.lower_conv_2d, gemm.INT16),
@@ -40,6 +51,15 @@ LOWER: dict[str, tuple[Lower, ...]] = {
         partial(gemm.lower_fully_connected, gemm.INT16),
     ),
 }
+# Those that are offered only where the weights' values allow it: four bits, many zeros.
+SPARSE: tuple[Lower, ...] = tuple(
+    partial(sparse.lower, pack, taps) for pack in (sparse.fast, packed.pack) for taps in (1, sparse.BLOCK)
+)
+COMPRESSED: dict[str, tuple[Lower, ...]] = {
+    "conv_2d": (partial(gemm.lower_conv_2d, gemm.INT4), *SPARSE),
+    "fully_connected": (partial(gemm.lower_fully_connected, gemm.INT4), *SPARSE),
+}
+LOWER = {kind: (*ways, *COMPRESSED.get(kind, ())) for kind, ways in DENSE.items()}
 
 # Operators without a kernel in the set: who serves them, and why. Figures are instructions an output byte on
 # mps2_an386, gcc 12.2, over 16x16x32 values where nothing else is said.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.dsp.linear import Linear, fractions, linear
+from offramp.kernels.dsp.linear import INT4_FORM, USUAL, Form, Linear, fractions, linear
 from offramp.kernels.dsp.requantize import Channels, channels, clamped
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.gemm import Requantization, Window, bias_of, requantization
@@ -109,9 +109,10 @@ def conv_kernel(name: str, number: int, packing: int, work: Work) -> Kernel:
     return Kernel("dsp", name, 0x0300 + number, packing, CONV_PARAMS, SAME_START, work=work)
 
 
-def row_kernel(name: str, number: int) -> Kernel:
+def row_kernel(name: str, number: int, taps: int = 8) -> Kernel:
     return Kernel(
-        *("dsp", name, 0x0300 + number, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT), work=Product(1, 4, 8)
+        *("dsp", name, 0x0300 + number, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT),
+        work=Product(1, 4, taps),
     )
 
 
@@ -124,14 +125,20 @@ POINTWISE_16 = conv_kernel("pointwise_conv_2d_16", 0x11, 1, tile_work)
 CONV_16 = conv_kernel("conv_2d_16", 0x12, 1, ring_work)
 GATHER_16 = conv_kernel("gather_conv_2d_16", 0x13, 1, gather_work)
 FULLY_CONNECTED_16 = row_kernel("fully_connected_16", 0x14)
+POINTWISE_4 = conv_kernel("pointwise_conv_2d_4", 0x31, 1, tile_work)
+CONV_4 = conv_kernel("conv_2d_4", 0x32, 1, ring_work)
+GATHER_4 = conv_kernel("gather_conv_2d_4", 0x33, 1, gather_work)
+FULLY_CONNECTED_4 = row_kernel("fully_connected_4", 0x34, 16)
 KERNELS = (
     *(POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW),
     *(POINTWISE_16, CONV_16, GATHER_16, FULLY_CONNECTED_16),
 )
+INT4_KERNELS = (POINTWISE_4, CONV_4, GATHER_4, FULLY_CONNECTED_4)
 
 ROW_MACS = 1024  # a product this small is not worth the code of a kernel of its own
 MAX_TAPS = 65536
 MOST_FRACTION = 256  # times an int8 weight is an int16
+INT4_FRACTION = 16
 NARROW_RUN, NARROW_BYTES = 8, 5120  # bytes of a kernel row that pay for a ring of windows, and its scratch
 
 
@@ -144,9 +151,15 @@ class Packing:
     gather: Kernel
     narrow: Kernel | None
     fully_connected: Kernel
-    fraction: int  # sums are kept times this; in the linear form times more where it fits
+    fraction: int  # sums are kept times this; in the linear form times up to most_fraction where it fits
+    most_fraction: int
     # (bias, words [out_c, n]) of multiply.h, with a fraction of each channel; None where the weights cannot be packed
     words: Callable[[Channels, Array], tuple[Array, Array] | None]
+    row_words: Callable[[Channels, Array], tuple[Array, Array] | None]  # of the fully connected kernel
+    row_taps: int = 8  # multiplied at once by that
+    row_head: int = 0  # bytes in front of a row's scratch
+    form: Form = USUAL  # of the linear requantization
+    halves: bool = False  # where the fours are odd, the first of two channels share a word
 
     @property
     def bound(self) -> int:
@@ -175,6 +188,39 @@ def at_int16(c: Channels, fraction: Array) -> tuple[Array, Array]:
     return fraction * c.bias, words.reshape(len(c.bias), -1)
 
 
+def is_int4(weights: Array) -> bool:
+    return bool(((weights >= -8) & (weights <= 7)).all())
+
+
+def nibbles(w: Array, greater: tuple[int, ...]) -> Array:
+    """Weights [out_c, 8 n] to words as multiply.h has them; `greater` taps of each eight are stored 8 greater."""
+    offset = np.isin(np.arange(8), greater) * 8
+    bits = np.array([0, 4, 16, 20, 8, 12, 24, 28])
+    words: Array = (((w.reshape(len(w), -1, 8) + offset) & 15) << bits).sum(axis=2)
+    return words
+
+
+def at_int4(c: Channels, fraction: Array) -> tuple[Array, Array] | None:
+    """Eight taps a word; where the fours are odd the first alone in low bytes. None where a weight has more bits."""
+    if not is_int4(c.weights):
+        return None
+    w = fill_up(c.weights.T, 4)
+    alone = len(w) % 8 > 0
+    words = nibbles((np.concatenate([w[:4], np.zeros_like(w[:4]), w[4:]]) if alone else w).T, (0, 2, 4, 6))
+    words[:, : int(alone)] &= 0x00FF00FF
+    return fraction * (c.bias - 128 * w.sum(axis=0)), words
+
+
+def row_at_int4(c: Channels, fraction: Array) -> tuple[Array, Array] | None:
+    """The same for ofr_dsp_row_4, whose factors are taps 128 greater, as they are, 128 greater, 128 less."""
+    if not is_int4(c.weights):
+        return None
+    eights = c.weights.reshape(len(c.weights), -1, 8).sum(axis=1)
+    beside = eights @ np.array([1, 0, 1, 0, 1, -1, 1, -1]) * 128
+    offsets = 8 * 128 * c.weights.shape[1] // 4  # of the weights that meet taps as they are
+    return fraction * (c.bias - beside + offsets), nibbles(c.weights, (0, 1, 2, 3, 4, 6))
+
+
 def fill_up(rows: Array, n: int) -> Array:
     """Rows of zeros behind until their number is a multiple of n."""
     return np.concatenate([rows, np.zeros((-len(rows) % n, *rows.shape[1:]), rows.dtype)])
@@ -191,20 +237,23 @@ def pair_stream(
     behind = [c.multiplier, c.offset, c.exponent]
     if short is not None:
         sums, behind = sums + short.offset, [short.multiplier]
+        behind += [short.more] if len(packing.form.more) > 1 else []
     parts = []
     for rows in np.split(np.arange(len(c.bias)), groups):
         bias, weights, tail = (fill_up(t[rows], 2) for t in (sums, words, np.stack(behind, axis=1)))
         pairs = len(bias) // 2
         weights = weights.reshape(pairs, 2, -1).transpose(0, 2, 1).reshape(pairs, -1)
+        if packing.halves and up(c.weights.shape[1], 4) % 2:
+            weights = np.concatenate([weights[:, :1] | weights[:, 1:2] << 8, weights[:, 2:]], axis=1)
         words_of = [bias.reshape(pairs, 2), weights, tail.reshape(pairs, -1)]
         parts.append((np.concatenate(words_of, axis=1) & 0xFFFFFFFF).astype("<u4").tobytes())
     return b"".join(parts)
 
 
 def quad_stream(c: Channels, packing: Packing) -> bytes | None:
-    """Channels in fours, taps filled up to eights."""
-    c = replace(c, weights=fill_up(c.weights.T, 8).T)
-    found = packing.words(c, packing.fractions(c))
+    """Channels in fours, taps filled up."""
+    c = replace(c, weights=fill_up(c.weights.T, packing.row_taps).T)
+    found = packing.row_words(c, packing.fractions(c))
     if found is None:
         return None
     bias, words = (fill_up(t, 4) for t in found)
@@ -278,8 +327,8 @@ def conv_step(
     kernel, scratch = choose(g, packing)
     if kernel is packing.gather:
         c = replace(c, weights=gathered(c.weights, *runs_of(g)))
-    fraction = fractions(c, r.zero_point, packing.fraction, MOST_FRACTION)
-    short = linear(c, r, fraction)
+    fraction = fractions(c, r.zero_point, packing.fraction, packing.most_fraction)
+    short = linear(c, r, fraction, packing.form)
     if short is None:
         fraction = packing.fractions(c)
     stream = pair_stream(c, fraction, short, g["groups"], packing)
@@ -332,6 +381,13 @@ def lower_conv_2d(
     return conv_step(op, g, c, zero, r, conv_2d.macs(a, inputs, outputs), packing)
 
 
+def row_geometry(rows: int, depth: int, out_c: int) -> dict[str, int]:
+    """A fully connected layer as a convolution."""
+    ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
+    sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
+    return dict.fromkeys(ones.split(), 1) | sizes
+
+
 def lower_fully_connected(
     packing: Packing, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]
 ) -> Step | None:
@@ -350,9 +406,7 @@ def lower_fully_connected(
         or rows > 1
         or any(len(np.unique(t)) > 1 for t in (c.multiplier, c.offset, c.exponent))
     ):
-        ones = "rows out_rows kernel_h kernel_w stride_h stride_w dilation_h dilation_w groups"
-        sizes = {"cols": rows, "out_cols": rows, "in_c": depth, "out_c": out_c, "pad_top": 0, "pad_left": 0}
-        return conv_step(op, dict.fromkeys(ones.split(), 1) | sizes, c, zero, r, macs, packing)
+        return conv_step(op, row_geometry(rows, depth, out_c), c, zero, r, macs, packing)
     stream = quad_stream(c, packing)
     if stream is None or depth > MAX_TAPS:
         return None
@@ -367,8 +421,23 @@ def lower_fully_connected(
         act_max=r.act_max,
     )
     data = block(params, stream)
-    return Step(packing.fully_connected, (op.inputs[0],), op.outputs, data, -(-depth // 8) * 16, macs)
+    scratch = packing.row_head + 2 * up(depth, packing.row_taps) * packing.row_taps
+    return Step(packing.fully_connected, (op.inputs[0],), op.outputs, data, scratch, macs)
 
 
-INT8_SIZE = Packing(POINTWISE, CONV, GATHER, NARROW, FULLY_CONNECTED, 256, at_int8_size)
-INT16 = Packing(POINTWISE_16, CONV_16, GATHER_16, None, FULLY_CONNECTED_16, 2, at_int16)
+INT8_SIZE = Packing(
+    *(POINTWISE, CONV, GATHER, NARROW, FULLY_CONNECTED),
+    *(256, MOST_FRACTION, at_int8_size, at_int8_size),
+)
+INT16 = Packing(
+    *(POINTWISE_16, CONV_16, GATHER_16, None, FULLY_CONNECTED_16),
+    *(2, MOST_FRACTION, at_int16, at_int16),
+)
+INT4 = Packing(
+    *(POINTWISE_4, CONV_4, GATHER_4, None, FULLY_CONNECTED_4),
+    *(INT4_FRACTION, INT4_FRACTION, at_int4, row_at_int4),
+    row_taps=16,
+    row_head=16,
+    form=INT4_FORM,
+    halves=True,
+)

@@ -1,0 +1,22 @@
+/* Convolution of any window, channel count and groups, int8 with weights at four bits: gather_conv_2d.c with the other
+ * packing. */
+#include "layer.h"
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_gather_conv(call, OFR_DSP_INT4);
+}
+
+static void run(const ofr_call *call) {
+    ofr_dsp_gather_conv(call, ofr_dsp_multiply_4, ofr_dsp_gather_4);
+}
+
+const ofr_kernel ofr_kernel_dsp_gather_conv_2d_4 = {
+    OFR_KERNEL_DSP_GATHER_CONV_2D_4,
+    OFR_PACKING_DSP_GATHER_CONV_2D_4,
+    sizeof(ofr_dsp_conv_2d_params),
+    1,
+    1,
+    OFR_SAME_START(0),
+    check,
+    run,
+};
