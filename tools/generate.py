@@ -25,6 +25,7 @@ from offramp.resources import root
 from offramp_host.status import statuses
 from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
+from tools.recipe_reference import page as recipe_page
 
 C_TYPES = {
     "u8": "uint8_t",
@@ -269,6 +270,7 @@ def generated() -> dict[Path, str]:
         firmware / "KERNELS.md": kernels_page(),
         root() / "docs" / "status.md": status_page(),
         root() / "docs" / "benchmarks.md": benchmarks_page(),
+        root() / "docs" / "recipe.md": recipe_page(),
         root() / "README.md": readme(),
     }
 

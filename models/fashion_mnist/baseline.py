@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from offramp import ofg
+from offramp.frontends.pytorch import from_module
+
 HERE = Path(__file__).resolve().parent
 DATA = Path("/usr/share/datasets/fashion-mnist")
 SEED = 1
@@ -60,6 +63,17 @@ class Baseline(nn.Module):
         for down, block in zip(self.downs, self.blocks, strict=True):
             x = block(F.relu(down(x)))
         return self.head(x.mean((2, 3)))
+
+
+class WithSoftmax(nn.Module):
+    """[n,1,28,28] -> probabilities [n,10]: what is deployed."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.net(x), 1)
 
 
 def read_idx(name: str) -> np.ndarray:
@@ -140,7 +154,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each of the two cycles")
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # sums are split by thread, so the count is part of what makes a run repeatable
     torch.use_deterministic_algorithms(True)
     images, labels = read_idx("train-images-idx3-ubyte.gz"), read_idx("train-labels-idx1-ubyte.gz")
     order = np.random.default_rng(SEED).permutation(len(images))
@@ -156,7 +170,8 @@ def main() -> None:
             arguments.epochs,
         )
         print(f"validation {100 * accuracy(net, images[held_out], labels[held_out]):.2f} %", flush=True)
-    torch.save(net.state_dict(), arguments.out / "baseline.pt")
+    graph = from_module(WithSoftmax(net), (torch.zeros(1, 1, 28, 28),), "fashion_mnist")
+    (arguments.out / "baseline.ofg").write_bytes(ofg.dump(graph))
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def test_refusals(space: dict[str, Any], objectives: tuple[str, ...], message: s
 def test_space_and_steps() -> None:
     space = space_of(SEARCH)
     assert space["parameters"] == Range(0.1, 0.9)
-    steps = steps_of({"parameters": 0.3, "zeros": 0.5, "bits": 4}, 2.0)
+    steps = steps_of({"parameters": 0.3, "zeros": 0.5, "bits": 4}, Search(epochs=2.0))
     assert [type(s).__name__ for s in steps] == ["Prune", "Sparsify", "Quantize"]
     assert all(s.epochs == 2.0 for s in steps)
     assert set(OBJECTIVES.values()) == {"maximize", "minimize"}

@@ -14,11 +14,12 @@ from typing import Any
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, doctor, inspect, pack, profile, run
+from offramp.cli import bench, boards, build, compress, doctor, inspect, pack, profile, run
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "compress": compress.compress,
     "pack": pack.pack,
     "inspect": inspect.inspect,
     "build": build.build,

@@ -24,7 +24,9 @@ MOST_VALUES = 1 << 26  # all that both graphs compute are held at once
 
 
 def corrected(graph: Graph, draft: Graph, rows: Sequence[Array]) -> Graph:
-    """`draft`, the integer graph of float `graph` with the same tensor indices, with corrected biases.
+    """`draft`, the integer graph of `graph` with the same tensor indices, with corrected biases.
+
+    `graph` is float, or of integers where only its weights differ from the draft's. `rows` are real numbers.
 
     Layer after layer: what a layer reads is computed with the biases before it corrected. Graphs with state, or
     whose first axis is no batch, stay as they are.
@@ -33,12 +35,16 @@ def corrected(graph: Graph, draft: Graph, rows: Sequence[Array]) -> Graph:
         return draft
     values = sum(int(np.prod(graph.tensors[t].shape)) for op in graph.ops for t in op.outputs)
     rows = [x[: max(1, min(MOST_ROWS, MOST_VALUES // values))] for x in rows]
-    real = list(run_rows(graph, *rows, every=True))
-    integer = [inputs_of(draft, part) for part in real]
+    if not graph.is_float:
+        inputs = [graph.tensors[i] for i in graph.inputs]
+        rows = [nearest(x, t.quant, t.dtype) for x, t in zip(rows, inputs, strict=True)]
+    parts = list(run_rows(graph, *rows, every=True))
+    integer = [inputs_of(draft, part) for part in parts]
     makers = graph.producers()
     for i, op in enumerate(draft.ops):
         if op.kind in WEIGHTED:
             of_real = graph.ops[makers[op.outputs[0]]]
+            real = parts if graph.is_float else [real_values(graph, of_real, part) for part in parts]
             wanted = mean_sum(of_real, real_operands(graph, of_real), real)
             found = mean_sum(op, real_operands(draft, op), [real_values(draft, op, part) for part in integer])
             draft = with_bias(draft, i, wanted - found)
@@ -53,7 +59,7 @@ def inputs_of(draft: Graph, real: dict[int, Array]) -> dict[int, Array]:
     found: dict[int, Array] = {}
     for t in draft.inputs:
         tensor = draft.tensors[t]
-        found[t] = nearest(real[t], tensor.quant, tensor.dtype)
+        found[t] = nearest(real[t], tensor.quant, tensor.dtype) if real[t].dtype.kind == "f" else real[t]
     return found
 
 

@@ -17,32 +17,41 @@ from offramp.errors import UserError
 
 @dataclass(frozen=True)
 class Training:
-    """How a step trains; 0 epochs: it does not."""
+    """How a step trains; with 0 epochs it does not. The defaults suit weights that are trained already."""
 
     epochs: float = 0.0
-    rate: float = 0.05  # the highest of the one-cycle schedule
+    optimizer: str = "adamw"  # or sgd
+    rate: float = 1e-3  # the highest of the one-cycle schedule
     batch: int = 128
     weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
-    augment: tuple[str, ...] = ()  # mirror, shift:PIXELS
+    label_smoothing: float = 0.05
+    augment: tuple[str, ...] = ()  # mirror, shift:2, noise:0.05
+    seed: int = 1
     teachers: tuple[
         str, ...
-    ] = ()  # models, or variants of this recipe, whose outputs the network learns beside labels
+    ] = ()  # model files, or variants of this recipe, whose outputs are learnt beside labels
     temperature: float = 4.0
     teacher_weight: float = 0.7  # of the teachers' part of the loss
 
 
 @dataclass(frozen=True)
 class Train(Training):
-    """Trains the float network as it stands."""
+    """Trains the float network as it stands, with batch normalization; zeros that `sparsify` made stay."""
+
+    optimizer: str = "sgd"
+    rate: float = 0.03
 
 
 @dataclass(frozen=True)
 class Student(Training):
-    """A new network of the same shape with this share of the channels, trained from random weights."""
+    """A new network of the same shape with this share of the channels, trained from random weights.
+
+    With teachers it is trained a second time without them, for the same epochs, and both are reported.
+    """
 
     width: float = 0.5
-    seed: int = 1
+    optimizer: str = "sgd"
+    rate: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,10 @@ class Prune(Training):
 
     parameters: float | None = None
     macs: float | None = None
-    rounds: int = 4
-    round_to: int = 4
+    rounds: int = 4  # each with a training of its own
+    round_to: int = 4  # channels that are left of a layer are a multiple of this
+    optimizer: str = "sgd"
+    rate: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -61,24 +72,27 @@ class Sparsify(Training):
 
     zeros: float = 0.9
     pattern: str = "unstructured"  # 1x4, or N:M such as 2:4
+    optimizer: str = "sgd"
+    rate: float = 0.03
 
 
 @dataclass(frozen=True)
 class Binary(Training):
     """Weights and activations of one bit in these hidden convolutions."""
 
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()  # by name, as `offramp inspect` prints them
+    optimizer: str = "adamw"
+    rate: float = 5e-3
 
 
 @dataclass(frozen=True)
 class Quantize(Training):
     """Integers. With epochs it trains with the integers' own arithmetic (quantization-aware)."""
 
-    bits: int = 8  # of weights
-    activations: int = 8
-    layers: Mapping[str, int] = field(default_factory=dict)  # bits of weights by layer
-    per_group: bool = False  # at 4 bits: a factor for each 32 weights
-    method: str = "mse"  # minmax, percentile, mse
+    bits: int = 8  # 8, 4 (weights, activations at 8) or 16 (activations, weights at 8)
+    layers: Mapping[str, int] = field(default_factory=dict)  # bits of single layers by name
+    per_group: bool = True  # at 4 bits: a factor for each 32 weights
+    method: str = "mse"  # of calibration: minmax, percentile, mse
     rows: int = 500  # for calibration
     bias_correction: bool = True
     dynamic: tuple[str, ...] = ()  # fully connected layers whose input range is found at run time
@@ -90,7 +104,7 @@ class Mixed(Training):
 
     lost_points: float | None = None  # of accuracy on the validation rows, against float
     flash_bytes: int | None = None
-    choices: tuple[int, ...] = (4, 8)
+    choices: tuple[int, ...] = (4, 8)  # and 16
     rows: int = 500
 
 
@@ -121,37 +135,45 @@ STEPS: dict[str, type] = {cls.__name__.lower(): cls for cls in get_args(Step)}
 
 @dataclass(frozen=True)
 class Variant:
-    steps: tuple[Any, ...]
-    model: str = ""  # instead of the recipe's
+    """One way of making the model smaller."""
+
+    steps: tuple[Any, ...]  # in their order
+    model: str = ""  # instead of the recipe's: a model file, or a variant before this one
 
 
 @dataclass(frozen=True)
 class InputQuantization:
+    """Of the model's only input: real = scale * (integer - zero_point)."""
+
     scale: float
     zero_point: int
 
 
 @dataclass(frozen=True)
 class Search:
-    """What `offramp search` tries; each entry of `space` is [low, high] or a list of choices."""
+    """What `offramp compress RECIPE --search` tries; each entry of `space` is [low, high] or a list of choices."""
 
     trials: int = 40
-    population: int = 10
+    population: int = 10  # trials of a generation
     seed: int = 1
     objectives: tuple[str, ...] = ("accuracy", "blob_bytes", "instructions")
-    epochs: float = 1.0
+    epochs: float = 1.0  # of each step that trains
+    augment: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    name: str
+    """A model, data, and what is to be made of it."""
+
+    name: str  # the file's, where the recipe gives none
     folder: Path  # relative paths in the recipe count from here
-    model: str
+    model: str  # .ofg, .onnx, .pt2 or .tflite
     variants: Mapping[str, Variant]
     data: Source | None = None
     input: InputQuantization | None = None
-    board: str = "mps2_an386"
+    board: str = "mps2_an386"  # of the card and of a search
     search: Search | None = None
 
     def variant(self, name: str) -> Variant:

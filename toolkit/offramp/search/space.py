@@ -28,8 +28,7 @@ KEYS = {
     "macs": "share of the MACs that pruning leaves",
     "zeros": "share of the weights that are zero",
     "pattern": "of the zeros: unstructured, 1x4 or N:M",
-    "bits": "of weights: 8 or 4",
-    "activations": "bits of activations: 8 or 16",
+    "bits": "8, 4 (weights) or 16 (activations)",
     "per_group": "a factor for each 32 weights of 4 bits",
 }
 OBJECTIVES = {
@@ -64,24 +63,18 @@ def entry_of(key: str, value: Any) -> Range | Choices:
     return Choices(tuple(value))
 
 
-def steps_of(params: Mapping[str, Any], epochs: float) -> tuple[Any, ...]:
-    """The steps of one trial; each step that trains takes `epochs`."""
+def steps_of(params: Mapping[str, Any], search: Search) -> tuple[Any, ...]:
+    """The steps of one trial; each step that trains does so as the search says."""
+    how: dict[str, Any] = {"epochs": search.epochs, "augment": search.augment, "teachers": search.teachers}
     steps: list[Any] = []
     if "width" in params:
-        steps.append(Student(epochs=epochs, width=params["width"]))
+        steps.append(Student(width=params["width"], **how))
     if "parameters" in params or "macs" in params:
-        steps.append(
-            Prune(epochs=epochs, parameters=params.get("parameters"), macs=params.get("macs"), rounds=1)
-        )
+        shares: dict[str, Any] = {"parameters": params.get("parameters"), "macs": params.get("macs")}
+        steps.append(Prune(rounds=1, **shares, **how))
     if params.get("zeros", 0) > 0:
-        steps.append(
-            Sparsify(epochs=epochs, zeros=params["zeros"], pattern=params.get("pattern", "unstructured"))
-        )
+        pattern = params.get("pattern", "unstructured")
+        steps.append(Sparsify(zeros=params["zeros"], pattern=pattern, **how))
     bits = params.get("bits", 8)
-    quantize = Quantize(
-        epochs=epochs if bits < 8 else 0,
-        bits=bits,
-        activations=params.get("activations", 8),
-        per_group=params.get("per_group", False),
-    )
-    return (*steps, quantize)
+    trained: dict[str, Any] = how if bits == 4 else {}
+    return (*steps, Quantize(bits=bits, per_group=params.get("per_group", True), **trained))

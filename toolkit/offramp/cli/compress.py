@@ -1,0 +1,241 @@
+"""`offramp compress`: a model or a recipe -> smaller graphs, a card, or a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from offramp import boards, ofg
+from offramp.cli import card as cards
+from offramp.cli.options import Json
+from offramp.cli.output import check_output, note, print_facts, print_json, print_table, stderr, write_output
+from offramp.cli.searching import search_recipe
+from offramp.compress.accuracy import accuracy
+from offramp.compress.data import Source
+from offramp.compress.recipe import Prune, Quantize, Recipe, Sparsify, Variant, load_recipe
+from offramp.compress.variants import Told, Work, Workshop
+from offramp.errors import UserError
+from offramp.ir import Graph
+from offramp.plan import Options
+
+STEPS = "Steps, in this order (a recipe says more)"
+RECIPE = "Of a recipe"
+
+
+def compress(
+    model: Annotated[Path, typer.Argument(metavar="MODEL|RECIPE.toml", help="A model file, or a recipe.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", metavar="OUT", help="OUT.ofg; a folder for several variants, a card or a search."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="DATA", help=".npz with x (and y), folder of images by class, digits."
+        ),
+    ] = None,
+    divide: Annotated[
+        float | None, typer.Option("--divide", metavar="N", help="Integers in the data are divided by N.")
+    ] = None,
+    parameters: Annotated[
+        float | None,
+        typer.Option(
+            "--parameters", metavar="SHARE", help="Prune channels to this share.", rich_help_panel=STEPS
+        ),
+    ] = None,
+    zeros: Annotated[
+        float,
+        typer.Option(
+            "--zeros", metavar="SHARE", help="Share of weights to set to zero.", rich_help_panel=STEPS
+        ),
+    ] = 0.0,
+    pattern: Annotated[
+        str,
+        typer.Option(
+            "--pattern", metavar="unstructured|1x4|N:M", help="Of the zeros.", rich_help_panel=STEPS
+        ),
+    ] = "unstructured",
+    bits: Annotated[
+        int,
+        typer.Option(
+            "--bits",
+            metavar="8|4|16",
+            help="Quantize: 4 are weights', 16 activations'.",
+            rich_help_panel=STEPS,
+        ),
+    ] = 8,
+    epochs: Annotated[
+        float,
+        typer.Option(
+            "--epochs", metavar="N", help="Train each step so long, on labelled data.", rich_help_panel=STEPS
+        ),
+    ] = 0.0,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant", metavar="NAME", help="Make this one; default: all.", rich_help_panel=RECIPE
+        ),
+    ] = None,
+    card: Annotated[
+        bool,
+        typer.Option(
+            "--card",
+            help="Measure each variant: card.json and card.md in the folder.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = False,
+    board: Annotated[
+        list[str] | None,
+        typer.Option("--board", "-b", metavar="B", help="Boards of the card.", rich_help_panel=RECIPE),
+    ] = None,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search", help="Try what [search] says; the front goes into the folder.", rich_help_panel=RECIPE
+        ),
+    ] = False,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            "--study",
+            metavar="FILE.db",
+            help="The search's SQLite file; it goes on there.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            metavar="ADDRESS|local",
+            help="Run the trials on a Dask cluster.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a model smaller: quantize, prune, set to zero, distill, as options or a recipe say."""
+    check_output(out or Path("out"), model) if out is None or out.suffix == ".ofg" else None
+    steps = steps_of(parameters, zeros, pattern, bits, epochs)
+    recipe = load_recipe(model) if model.suffix == ".toml" else recipe_of(model, data, divide, steps)
+    if search:
+        search_recipe(recipe, out or Path(f"{recipe.name}-search"), study, dask, as_json)
+        return
+    names = variant or list(recipe.variants)
+    path = out or Path(recipe.name if len(names) > 1 or card else f"{names[0]}.ofg")
+    in_folder = path.suffix != ".ofg"
+    if not in_folder and (len(names) > 1 or card):
+        raise UserError(f"-o {path}: {len(names)} variants need a folder", "name a folder, or one --variant")
+    with shown() as told:
+        shop = Workshop(recipe, told)
+        made = {name: shop.make(name) for name in names}
+    judged = {} if card else {name: judge(shop, work.result) for name, work in made.items()}
+    for name, work in made.items():
+        write_output(folder_of(path) / f"{name}.ofg" if in_folder else path, ofg.dump(work.result))
+    rows = measured(shop, made, board or [recipe.board], path) if card else []
+    report(made, judged, rows, as_json)
+
+
+def judge(shop: Workshop, graph: Graph) -> str | None:
+    """Accuracy on rows that chose nothing, where there are labels."""
+    if shop.recipe.data is None or shop.data.judged.y is None:
+        return None
+    part = "test" if shop.data.test is not None else "validation"
+    return f"{accuracy(graph, shop.data.judged.x, shop.data.judged.y)} {part} rows"
+
+
+def steps_of(
+    parameters: float | None, zeros: float, pattern: str, bits: int, epochs: float
+) -> tuple[Any, ...]:
+    """The steps that options describe."""
+    steps: list[Any] = []
+    if parameters is not None:
+        steps.append(Prune(parameters=parameters, epochs=epochs))
+    if zeros:
+        steps.append(Sparsify(zeros=zeros, pattern=pattern, epochs=epochs))
+    return (*steps, Quantize(bits=bits, epochs=epochs))
+
+
+def recipe_of(model: Path, data: str | None, divide: float | None, steps: tuple[Any, ...]) -> Recipe:
+    """A recipe of one variant, named as the model."""
+    source = (
+        None if data is None else Source(data if data == "digits" else str(Path(data).absolute()), divide)
+    )
+    folder = model.parent
+    return Recipe(model.stem, folder, model.name, {model.stem: Variant(steps)}, source)
+
+
+def folder_of(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made: {error.strerror}", "name another folder with -o") from error
+    return path
+
+
+@contextmanager
+def shown() -> Iterator[Told]:
+    """Progress with the time left, on stderr where that is a terminal; one bar for each thing that is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            name = what.split(", loss")[0]
+            if name not in tasks:
+                tasks[name] = progress.add_task(what, total=total)
+            progress.update(tasks[name], description=what, completed=done, total=total)
+
+        yield told
+
+
+def measured(
+    shop: Workshop, made: Mapping[str, Work], names: Sequence[str], path: Path
+) -> list[cards.CardRow]:
+    """The card's rows; card.json and card.md are written into the folder."""
+    targets = [boards.load(name) for text in names for name in text.split(",")]
+    rows = []
+    for name, work in made.items():
+        note(f"measuring {name}")
+        rows.append(cards.card_row(name, work.result, shop.data.judged, targets, Options()))
+    write_output(path / "card.json", cards.as_json(rows).encode())
+    write_output(path / "card.md", cards.as_markdown(rows).encode())
+    return rows
+
+
+def report(
+    made: Mapping[str, Work], judged: Mapping[str, str | None], rows: Sequence[cards.CardRow], as_json: bool
+) -> None:
+    """What each step says of itself, accuracies, the card."""
+    if as_json:
+        variants = [
+            {"variant": name, "steps": list(work.notes), "accuracy": judged.get(name)}
+            for name, work in made.items()
+        ]
+        print_json({"variants": variants, "card": [asdict(row) for row in rows]})
+        return
+    for name, work in made.items():
+        facts = [(str(i + 1), text) for i, text in enumerate(work.notes)]
+        found = judged.get(name)
+        print_facts(name, facts + ([("", found)] if found else []))
+    if rows:
+        columns = ("variant", "accuracy %", "±", "weights", "blob", "MACs", "equal")
+        cells = [
+            (
+                r.variant,
+                100 * r.accuracy,
+                100 * r.stderr,
+                r.weight_bytes,
+                r.blob_bytes,
+                r.macs,
+                r.emulator_equal,
+            )
+            for r in rows
+        ]
+        print_table("\ncard, on rows that chose nothing", columns, cells)

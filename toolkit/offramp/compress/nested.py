@@ -1,0 +1,96 @@
+"""Nested precision: weights as a high and a low plane of nibbles; a run at four bits reads the high plane alone.
+
+w = 16 * high + low with high and low in [-8, 7]. The four-bit graph has the weights 16 * high, the eight-bit graph
+all of them; both are ordinary int8 graphs, which the blob holds as two plans over one high plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offramp.compress.accuracy import input_rows
+from offramp.compress.correction import corrected
+from offramp.compress.data import Rows
+from offramp.errors import UserError
+from offramp.ir import Graph
+from offramp.reference import run_all
+
+Array = NDArray[Any]
+PLANES = "planes"
+CASCADE_MARGIN = "cascade_margin"  # metadata entry that the blob takes its margin from
+LIMITS = (-128, 119)  # of weights whose high nibble fits: 16 * 7 + 7
+LAYERS = ("conv_2d", "fully_connected")
+MARGINS = range(256)
+
+
+@dataclass(frozen=True)
+class Nested:
+    """The eight-bit graph with the four-bit one as its member, and what asking again is worth on the given rows."""
+
+    graph: Graph
+    margin: int  # of the two largest outputs, in their integers; below it the eight-bit plan runs too
+    accuracy: float  # of the two together
+    again: float  # share of the rows that ran twice
+    accuracy_8: float
+    accuracy_4: float
+
+
+def nested(graph: Graph, calibration: Array, validation: Rows, lost_points: float) -> Nested:
+    """Makes the family of an int8 graph and chooses the margin on validation rows.
+
+    The four-bit plan's biases make up for what its weights lose on the calibration rows.
+    UserError where no margin keeps the loss within `lost_points` of accuracy.
+    """
+    x, y = validation.labelled("nested precision")
+    whole = in_planes(graph, LIMITS)
+    short = corrected(whole, replace(high_only(whole), name=f"{graph.name}_4"), [calibration])
+    given = input_rows(whole, x)[0]
+    full, quick = (run_all(g, given)[0].reshape(len(x), -1).astype(np.int64) for g in (whole, short))
+    top = np.sort(quick, axis=1)
+    unsure = top[:, -1] - top[:, -2]
+    right_8, right_4 = full.argmax(axis=1) == y, quick.argmax(axis=1) == y
+    floor = right_8.mean() - lost_points / 100
+    for margin in MARGINS:
+        again = unsure < margin
+        accuracy = float(np.where(again, right_8, right_4).mean())
+        if accuracy >= floor:
+            metadata = {**whole.metadata, CASCADE_MARGIN: str(margin)}
+            family = replace(whole, members=(short,), metadata=metadata)
+            return Nested(
+                family, margin, accuracy, float(again.mean()), float(right_8.mean()), float(right_4.mean())
+            )
+    raise UserError(
+        f"{graph.name}: no margin keeps the loss within {lost_points} points: 4 bits {right_4.mean():.2%}, "
+        f"8 bits {right_8.mean():.2%}",
+        "allow more lost_points, or train at 4 bits (quantize with epochs)",
+    )
+
+
+def in_planes(graph: Graph, limits: tuple[int, int]) -> Graph:
+    """The graph with the weights of its layers held in planes, those whose high nibble would not fit clipped."""
+    chosen = {op.inputs[1] for op in graph.ops if op.kind in LAYERS}
+    tensors = list(graph.tensors)
+    for i in chosen:
+        data = tensors[i].data
+        assert data is not None
+        tensors[i] = replace(tensors[i], data=np.clip(data, *limits).astype(np.int8), storage=PLANES)
+    return replace(graph, tensors=tuple(tensors))
+
+
+def high_only(graph: Graph) -> Graph:
+    """The four-bit graph: of each weight in planes the part that the high plane holds."""
+    tensors = tuple(
+        replace(t, data=high_part(t.data)) if t.storage == PLANES and t.data is not None else t
+        for t in graph.tensors
+    )
+    return replace(graph, tensors=tensors)
+
+
+def high_part(weights: Array) -> Array:
+    """16 * high."""
+    found: Array = (((weights.astype(np.int16) + 8) >> 4) << 4).astype(np.int8)
+    return found

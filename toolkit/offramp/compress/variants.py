@@ -1,0 +1,337 @@
+"""Makes the variants of a recipe: one step after the other, from a model file to an integer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from offramp.compress.accuracy import Accuracy, accuracy
+from offramp.compress.data import Data, load_data
+from offramp.compress.dequantize import dequantize
+from offramp.compress.ensemble import ensemble
+from offramp.compress.mixed import mixed_precision
+from offramp.compress.nested import nested
+from offramp.compress.options import QuantizeOptions
+from offramp.compress.quantize import quantize
+from offramp.compress.recipe import (
+    Binary,
+    Ensemble,
+    Family,
+    Mixed,
+    Nested,
+    Prune,
+    Quantize,
+    Recipe,
+    Sparsify,
+    Student,
+    Train,
+    Training,
+)
+from offramp.errors import UserError
+from offramp.frontends import load_model
+from offramp.ir import Graph, Quantization
+
+# (what is done, how much of it, how much there is)
+Told = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A variant in the making. `graph` is None until it is quantized; `options` made it of `real`."""
+
+    name: str
+    real: Graph
+    graph: Graph | None = None
+    options: QuantizeOptions | None = None
+    sparse: bool = False  # zeros stay in what is trained further
+    notes: tuple[str, ...] = ()
+
+    def noted(self, text: str) -> Work:
+        return replace(self, notes=(*self.notes, text))
+
+    @property
+    def result(self) -> Graph:
+        """What is written: integers, or the float graph where no step quantizes."""
+        return self.real if self.graph is None else self.graph
+
+
+class Workshop:
+    """Makes variants, each once; `told` hears of the progress."""
+
+    def __init__(self, recipe: Recipe, told: Told = lambda what, done, total: None, threads: int = 2) -> None:
+        self.recipe, self.told, self.threads = recipe, told, threads
+        self.made: dict[str, Work] = {}
+        self.loaded: dict[str, Graph] = {}  # float graphs of model files
+
+    @cached_property
+    def data(self) -> Data:
+        if self.recipe.data is None:
+            raise UserError(
+                f"{self.recipe.name}: no data for calibration",
+                "a few hundred rows like those the board will see: --data FILE.npz, or [data] in the recipe",
+            )
+        return load_data(self.recipe.data, self.recipe.folder)
+
+    def make(self, name: str) -> Work:
+        """A variant; those that it builds on are made first. UserError where a step cannot be done."""
+        if name not in self.made:
+            variant = self.recipe.variant(name)
+            work = self.begun(name, variant.model)
+            for step in variant.steps:
+                work = STEPS[type(step)](self, work, step)
+            self.made[name] = replace(work, graph=self.signed(work))
+        return self.made[name]
+
+    def begun(self, name: str, model: str) -> Work:
+        """From a variant before, or a model file; an integer model is dequantized."""
+        if model in self.recipe.variants:
+            return replace(self.make(model), name=name, graph=None, notes=())
+        file = model or self.recipe.model
+        if file not in self.loaded:
+            self.loaded[file] = dequantize(load_model(self.recipe.folder / file))
+        return Work(name, self.loaded[file])
+
+    def signed(self, work: Work) -> Graph | None:
+        """The integer graph with its name and what was done to it."""
+        if work.graph is None:
+            return None
+        labels = self.recipe.data and self.data.labels
+        told = {**work.graph.metadata, "recipe": self.recipe.name, "steps": "; ".join(work.notes)}
+        return replace(work.graph, name=work.name, labels=labels or work.graph.labels, metadata=told)
+
+    def accuracy(self, graph: Graph) -> Accuracy | None:
+        """On the validation rows: for choosing and for notes, not for reports."""
+        rows = self.data.validation
+        return None if rows.y is None else accuracy(graph, rows.x, rows.y)
+
+    def calibration(self, rows: int) -> Any:
+        return self.data.train.x[:rows]
+
+    def inputs(self, graph: Graph) -> Mapping[str, Quantization]:
+        """Of the input, where the recipe gives it."""
+        given = self.recipe.input
+        if given is None:
+            return {}
+        return {
+            graph.tensors[i].name: Quantization((given.scale,), (given.zero_point,)) for i in graph.inputs
+        }
+
+    def teachers(self, names: Sequence[str]) -> list[Graph]:
+        """Float graphs of variants or model files."""
+        return [
+            self.make(name).real if name in self.recipe.variants else self.begun(name, name).real
+            for name in names
+        ]
+
+    def training(self, step: Training) -> Any:
+        """The step's keys as the training loop takes them."""
+        from offramp.compress.train import fit
+
+        own = {f.name for f in fields(fit.Training)} & {f.name for f in fields(step)}
+        given = {name: getattr(step, name) for name in own}
+        return fit.Training(**given, validation=0.0, threads=self.threads)
+
+    def loss(self, work: Work, step: Training) -> Any:
+        """Labels alone, or beside them what the teachers say."""
+        from offramp.compress.train import distill, fit
+
+        if not step.teachers:
+            return fit.cross_entropy(step.label_smoothing)
+        teaching = distill.Teaching(step.temperature, step.teacher_weight)
+        return distill.distillation(work.real, self.teachers(step.teachers), teaching, step.label_smoothing)
+
+    def hooks(self, what: str) -> dict[str, Any]:
+        return {"progress": lambda done, total, loss: self.told(f"{what}, loss {loss:.3f}", done, total)}
+
+
+def train(shop: Workshop, work: Work, step: Train) -> Work:
+    from offramp.compress.train import fit, module, sparsify
+
+    x, y = shop.data.train.labelled("training")
+    made = module.settle(module.to_module(work.real, with_batch_norm=True), x[: module.SETTLED])
+    zeros = sparsify.keep_zeros(made) if work.sparse else None
+    hooks = shop.hooks(f"{work.name}: training")
+    fit.fit(made, x, y, shop.training(step), shop.loss(work, step), zeros, **hooks)
+    real = module.to_graph(made)
+    return replace(work, real=real, graph=None).noted(f"trained {step.epochs:g} epochs{judged(shop, real)}")
+
+
+def judged(shop: Workshop, graph: Graph) -> str:
+    found = shop.accuracy(graph)
+    return "" if found is None else f", {found.value:.2%} of {found.samples} validation rows"
+
+
+def student(shop: Workshop, work: Work, step: Student) -> Work:
+    """Distilled where there are teachers; then the plainly trained one is reported beside it."""
+    from offramp.compress.train import distill, fit, module
+    from offramp.compress.train.width import narrowed
+
+    fresh = narrowed(work.real, step.width, step.seed)
+    x, y = shop.data.train.labelled("training")
+    hooks = shop.hooks(f"{work.name}: student")
+    how = f"student of {step.width:g} of the channels, {step.epochs:g} epochs"
+    if not step.teachers:
+        made = module.to_module(fresh, with_batch_norm=True)
+        fit.fit(made, x, y, shop.training(step), **hooks)
+        real = module.to_graph(made)
+        return replace(work, real=real, graph=None).noted(how + judged(shop, real))
+    teaching = distill.Teaching(step.temperature, step.teacher_weight)
+    teachers = shop.teachers(step.teachers)
+    found = distill.distill(fresh, teachers, x, y, shop.training(step), teaching, step.seed, **hooks)
+    told = f"{how}{judged(shop, found.graph)}; the same without teachers{judged(shop, found.plain)}"
+    return replace(work, real=found.graph, graph=None).noted(told)
+
+
+def prune(shop: Workshop, work: Work, step: Prune) -> Work:
+    from offramp.compress.train.prune import prune as pruned
+
+    chosen = [(of, share) for of in ("parameters", "macs") if (share := getattr(step, of)) is not None]
+    if len(chosen) != 1:
+        raise UserError(
+            f"{work.name}: prune takes parameters or macs, one of them", "macs = 0.5 leaves half of the MACs"
+        )
+    of, share = chosen[0]
+    x, y = shop.data.train.labelled("pruning")
+    real, _ = pruned(
+        *(work.real, x, y, share, of),
+        rounds=step.rounds,
+        round_to=step.round_to,
+        training=shop.training(step),
+        loss=shop.loss(work, step),
+        **shop.hooks(f"{work.name}: pruning"),
+    )
+    return replace(work, real=real, graph=None).noted(
+        f"pruned to {share:.0%} of the {of}{judged(shop, real)}"
+    )
+
+
+def sparsify(shop: Workshop, work: Work, step: Sparsify) -> Work:
+    from offramp.compress.train.sparsify import sparsify as made_sparse
+
+    x, y = shop.data.train.labelled("setting weights to zero")
+    real, _ = made_sparse(
+        *(work.real, x, y, step.zeros, step.pattern),
+        training=shop.training(step),
+        loss=shop.loss(work, step),
+        **shop.hooks(f"{work.name}: zeros"),
+    )
+    told = f"{step.zeros:.0%} of the weights set to zero, {step.pattern}{judged(shop, real)}"
+    return replace(work, real=real, graph=None, sparse=True).noted(told)
+
+
+def quantize_step(shop: Workshop, work: Work, step: Quantize) -> Work:
+    options = QuantizeOptions(
+        bits=step.bits,
+        layers=step.layers,
+        method=step.method,
+        per_group=step.per_group,
+        bias_correction=step.bias_correction,
+        inputs=shop.inputs(work.real),
+    )
+    integers = quantize(work.real, shop.calibration(step.rows), options)
+    told = f"{bits_of(step)}{judged(shop, integers)}"
+    work = replace(work, graph=integers, options=options)
+    if step.epochs == 0:
+        return work.noted(told)
+    from offramp.compress.train.qat import train_quantized
+
+    x, y = shop.data.train.labelled("training with integers")
+    graph, real, _ = train_quantized(
+        *(work.real, integers, options, x, y, shop.training(step), shop.loss(work, step), work.sparse),
+        **shop.hooks(f"{work.name}: training with integers"),
+    )
+    told = f"{told}, then {step.epochs:g} epochs with integers{judged(shop, graph)}"
+    return replace(work, graph=graph, real=real).noted(told)
+
+
+def bits_of(step: Quantize) -> str:
+    some = ", ".join(f"{name} {bits}" for name, bits in step.layers.items())
+    return f"quantized to {step.bits} bits{f' ({some})' if some else ''}"
+
+
+def mixed(shop: Workshop, work: Work, step: Mixed) -> Work:
+    rows = shop.data.validation
+    x, y = rows.labelled("mixed precision")
+    floor = None
+    if step.lost_points is not None:
+        floor = accuracy(work.real, x, y).value - step.lost_points / 100
+    options = QuantizeOptions(inputs=shop.inputs(work.real))
+    found = mixed_precision(
+        *(work.real, shop.calibration(step.rows), x, y),
+        floor=floor,
+        ceiling=step.flash_bytes,
+        choices=step.choices,
+        options=options,
+    )
+    told = ", ".join(f"{name} {bits}" for name, bits in found.best.bits.items())
+    work = replace(work, graph=found.best.graph, options=replace(options, layers=found.best.bits))
+    return work.noted(f"bits by layer: {told}{judged(shop, found.best.graph)}")
+
+
+def nested_step(shop: Workshop, work: Work, step: Nested) -> Work:
+    if work.graph is None:
+        raise UserError(f"{work.name}: nested stands before quantize", "quantize first")
+    found = nested(work.graph, shop.calibration(500), shop.data.validation, step.lost_points)
+    told = (
+        f"two planes: 4 bits {found.accuracy_4:.2%}, 8 bits {found.accuracy_8:.2%}, together {found.accuracy:.2%} "
+        f"with {found.again:.1%} of the rows run again"
+    )
+    return replace(work, graph=found.graph).noted(told)
+
+
+def family(shop: Workshop, work: Work, step: Family) -> Work:
+    """Each member tells its accuracy on the validation rows, so that the firmware's host can choose."""
+    first = quantized(work)
+    members = [with_accuracy(shop, quantized(shop.make(name))) for name in step.members]
+    graph = replace(with_accuracy(shop, first), members=tuple(members))
+    return replace(work, graph=graph).noted(f"with {', '.join(step.members)} in one blob")
+
+
+def quantized(work: Work) -> Graph:
+    if work.graph is None:
+        raise UserError(f"{work.name} is not quantized", 'add {do = "quantize"} to its steps')
+    return work.graph
+
+
+def with_accuracy(shop: Workshop, graph: Graph) -> Graph:
+    found = shop.accuracy(graph)
+    told = {} if found is None else {"accuracy": f"{found.value:.4f}", "accuracy_rows": str(found.samples)}
+    return replace(graph, metadata={**graph.metadata, **told})
+
+
+def ensemble_step(shop: Workshop, work: Work, step: Ensemble) -> Work:
+    graphs = [quantized(work), *(quantized(shop.make(name)) for name in step.members)]
+    graph = ensemble(graphs, work.name)
+    told = f"averaged with {', '.join(step.members)}{judged(shop, graph)}"
+    return replace(work, graph=graph).noted(told)
+
+
+def binary(shop: Workshop, work: Work, step: Binary) -> Work:
+    from offramp.compress.train.binary import binarize
+
+    x, y = shop.data.train.labelled("training of one bit")
+    real, _ = binarize(
+        *(work.real, step.layers, x, y),
+        training=shop.training(step),
+        loss=shop.loss(work, step),
+        **shop.hooks(f"{work.name}: one bit"),
+    )
+    return replace(work, real=real, graph=None).noted(
+        f"one bit in {', '.join(step.layers)}{judged(shop, real)}"
+    )
+
+
+STEPS: dict[type, Callable[[Workshop, Work, Any], Work]] = {
+    Train: train,
+    Student: student,
+    Prune: prune,
+    Sparsify: sparsify,
+    Binary: binary,
+    Quantize: quantize_step,
+    Mixed: mixed,
+    Nested: nested_step,
+    Family: family,
+    Ensemble: ensemble_step,
+}
