@@ -93,6 +93,7 @@ REFUSED = {
     "constant": (np.full_like(X, 2.5), "input t0 are 2.5 throughout"),
     "equal rows": (np.repeat(X[:1], 5, 0), "all 5 calibration rows of input t0 are equal"),
     "shape": (X[:, :3], "rows of input t0 are float32 [3, 5, 3], the model takes [6, 5, 3]"),
+    "order": (X.swapaxes(1, 2), "rows of input t0 are float32 [5, 6, 3], the model takes [6, 5, 3]"),
     "type": (X.astype(str), "the model takes [6, 5, 3]"),
 }
 
@@ -103,6 +104,13 @@ def test_rows_that_cannot_serve(name: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as error:
         calibrate(one_layer("relu"), rows)
     assert error.value.hint
+
+
+def test_rows_in_other_orders() -> None:
+    """Channels-first, flat, and with an axis of length 1 in another place."""
+    graph = one_layer("relu")
+    for rows in (X, X.transpose(0, 3, 1, 2), X.reshape(40, -1), X[:, None]):
+        assert calibrate(graph, rows).of == calibrate(graph, X).of
 
 
 def test_overflow_inside_names_the_tensor() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from offramp.errors import UserError
 from offramp.frontends import onnx as frontend
+from offramp.resources import root
 from tests import three_forms
 from tests.onnx_models import Node, model, onnx
 
@@ -81,6 +82,11 @@ def test_supported_ops_stand_in_the_hint() -> None:
     with pytest.raises(UserError) as caught:
         frontend.load(model([("Erf", "x", "y", {})], IMAGE), "m.onnx")
     assert all(op in caught.value.hint for op in ("Conv", "QLinearConv", "Resize"))
+
+
+def test_the_documentation_names_every_operator() -> None:
+    told = set((root() / "docs/model-files.md").read_text().replace(";", " ").replace(".", " ").split())
+    assert set(frontend.CONVERTERS) <= told
 
 
 def test_data_in_another_file() -> None:

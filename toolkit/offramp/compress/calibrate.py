@@ -182,14 +182,26 @@ def checked_input(tensor: Tensor, x: Array) -> Array:
 
 
 def shaped_rows(tensor: Tensor, x: Array) -> Array:
-    """Rows in real numbers as float32 [n, *shape of the input without batch]; UserError where sizes differ."""
+    """Rows in real numbers as float32 [n, *shape of the input without batch]; UserError where sizes differ.
+
+    Rows may be flat, or channels-first ([n, c, h, w] for an input [h, w, c]) as PyTorch and ONNX have them.
+    """
     shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
-    if x.dtype.kind not in "fiub" or x[0].size != np.prod(shape, dtype=int):
+    first = (*shape[-1:], *shape[:-1])
+    if x.shape[1:] == first != shape and len(shape) > 1:
+        x = np.moveaxis(x, 1, -1)
+    scrambled = x.ndim > 2 and lengths(x.shape[1:]) != lengths(shape)
+    if x.dtype.kind not in "fiub" or x[0].size != np.prod(shape, dtype=int) or scrambled:
         raise UserError(
             f"rows of input {tensor.name} are {x.dtype} {list(x.shape[1:])}, the model takes {list(shape)}",
             "an array of n rows of that shape is needed",
         )
     return np.asarray(x, np.float32).reshape(len(x), *shape)
+
+
+def lengths(shape: tuple[int, ...]) -> list[int]:
+    """Axes that are longer than 1."""
+    return [n for n in shape if n > 1]
 
 
 def refuse_not_finite(name: str, x: Array, first: int, hint: str) -> None:
