@@ -8,11 +8,7 @@ from dataclasses import replace
 from offramp.ir import Graph, Op, Tensor
 
 COMMUTATIVE = ("add", "mul")
-ROLES = {
-    "conv_2d": ("weights", "bias"),
-    "depthwise_conv_2d": ("weights", "bias"),
-    "fully_connected": ("weights", "bias"),
-}
+ROLES = {kind: ("", "weights", "bias") for kind in ("conv_2d", "depthwise_conv_2d", "fully_connected")}
 
 
 def port_names(graph: Graph) -> dict[int, str]:
@@ -25,50 +21,60 @@ def port_names(graph: Graph) -> dict[int, str]:
 
 
 def renamed(graph: Graph) -> Graph:
-    """Ops in the order of a walk back from the outputs, each with constants of its own; names by kind and place."""
-    ops = graph.ops if graph.variables else ordered(graph)
-    ports = port_names(graph)
-    tensors: list[Tensor] = []
-    index: dict[int, int] = {-1: -1}
+    """Ops in the order of a walk back from the outputs, each with constants of its own; names by kind and place.
 
-    def add(old: int, name: str) -> int:
-        tensors.append(replace(graph.tensors[old], name=ports.get(old, name)))
-        index[old] = len(tensors) - 1
-        return index[old]
-
-    for i in dict.fromkeys((*graph.inputs, *(v.initial for v in graph.variables))):
-        add(i, graph.tensors[i].name)
-    kept = [i for i in graph.outputs if graph.tensors[i].data is not None]
-    for i in kept:
-        add(i, "")
-    placed: list[Op] = []
-    for n, op in enumerate(ops):
-        name = f"{op.kind}_{n}"
-        roles = ("", *ROLES.get(op.kind, ()), *[f"constant_{k}" for k in range(len(op.inputs))])
-        inputs = tuple(
-            index[i]
-            if i < 0 or graph.tensors[i].data is None or i in kept
-            else add(i, f"{name}/{roles[k] or 'constant'}")
-            for k, i in enumerate(op.inputs)
-        )
-        outputs = tuple(
-            index[i] if i in index else add(i, name if len(op.outputs) == 1 else f"{name}/{k}")
-            for k, i in enumerate(op.outputs)
-        )
-        placed.append(replace(op, name=name, inputs=inputs, outputs=outputs))
-    told = {
-        side: ",".join(graph.tensors[i].name for i in there)
-        for side, there in (("inputs", graph.inputs), ("outputs", graph.outputs))
+    The metadata tells the names that inputs and outputs had.
+    """
+    names = Names(graph)
+    ops = tuple(names.op(op, n) for n, op in enumerate(graph.ops if graph.variables else ordered(graph)))
+    had = {
+        side: ",".join(graph.tensors[i].name for i in ports)
+        for side, ports in (("inputs", graph.inputs), ("outputs", graph.outputs))
     }
     return replace(
         graph,
-        tensors=tuple(tensors),
-        ops=tuple(placed),
-        inputs=tuple(index[i] for i in graph.inputs),
-        outputs=tuple(index[i] for i in graph.outputs),
-        variables=tuple(replace(v, initial=index[v.initial]) for v in graph.variables),
-        metadata={**told, **graph.metadata},
+        tensors=tuple(names.tensors),
+        ops=ops,
+        inputs=tuple(names.index[i] for i in graph.inputs),
+        outputs=tuple(names.index[i] for i in graph.outputs),
+        variables=tuple(replace(v, initial=names.index[v.initial]) for v in graph.variables),
+        metadata={**had, **graph.metadata},
     )
+
+
+class Names:
+    """Tensors in the order in which they are met, from index to index."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.ports = graph, port_names(graph)
+        self.tensors: list[Tensor] = []
+        self.index: dict[int, int] = {-1: -1}
+        constants = [i for i in graph.outputs if graph.tensors[i].data is not None]
+        self.kept = {*constants, *(v.initial for v in graph.variables)}
+        for i in dict.fromkeys((*graph.inputs, *sorted(self.kept))):
+            self.add(i, graph.tensors[i].name)
+
+    def add(self, old: int, name: str) -> int:
+        self.tensors.append(replace(self.graph.tensors[old], name=self.ports.get(old, name)))
+        self.index[old] = len(self.tensors) - 1
+        return self.index[old]
+
+    def op(self, op: Op, n: int) -> Op:
+        name = f"{op.kind}_{n}"
+        several = len(op.outputs) > 1
+        inputs = tuple(self.operand(op, k, name) for k in range(len(op.inputs)))
+        outputs = tuple(
+            self.index[i] if i in self.index else self.add(i, f"{name}/{k}" if several else name)
+            for k, i in enumerate(op.outputs)
+        )
+        return replace(op, name=name, inputs=inputs, outputs=outputs)
+
+    def operand(self, op: Op, k: int, name: str) -> int:
+        i = op.inputs[k]
+        if i < 0 or i in self.kept or self.graph.tensors[i].data is None:
+            return self.index[i]
+        roles = ROLES.get(op.kind, ())
+        return self.add(i, f"{name}/{roles[k] if k < len(roles) else f'constant_{k}'}")
 
 
 def ordered(graph: Graph) -> tuple[Op, ...]:
