@@ -1,8 +1,8 @@
-"""Bias correction: the mean error that quantization leaves in each channel of a layer is taken out in its bias."""
+"""What calibration rows correct, layer after layer: int4 weights by their outputs' error, biases by its mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.compress import rounding
+from offramp.compress.compensation import compensated, moments
 from offramp.compress.options import WEIGHTED
 from offramp.compress.rounding import nearest
-from offramp.compress.weights import MOST_BIAS, channel_axis, integer_bias
+from offramp.compress.weights import MOST_BIAS, channel_axis, from_rows, integer_bias, rows_of
 from offramp.ir import DTYPES, Graph, Op, Tensor
 from offramp.ops.op import constant
 from offramp.ops.real import REAL
@@ -23,18 +24,20 @@ MOST_ROWS = 128  # means need no more
 MOST_VALUES = 1 << 26  # all that both graphs compute are held at once
 
 
-def corrected(graph: Graph, draft: Graph, rows: Sequence[Array]) -> Graph:
+def corrected(
+    graph: Graph, draft: Graph, rows: Sequence[Array], biases: bool = True, int4: Collection[str] = ()
+) -> Graph:
     """`draft`, the integer graph of `graph` with the same tensor indices, with corrected biases.
 
     `graph` is float, or of integers where only its weights differ from the draft's. `rows` are real numbers.
 
-    Layer after layer: what a layer reads is computed with the biases before it corrected. Graphs with state, or
-    whose first axis is no batch, stay as they are.
+    The weights of layers named in `int4` are rounded anew (`compensation`). What a layer reads is computed with the
+    layers before it corrected. Graphs with state, or whose first axis is no batch, stay as they are.
     """
     if graph.variables or batched(draft, 2) is None:
         return draft
-    values = sum(int(np.prod(graph.tensors[t].shape)) for op in graph.ops for t in op.outputs)
-    rows = [x[: max(1, min(MOST_ROWS, MOST_VALUES // values))] for x in rows]
+    total = sum(int(np.prod(graph.tensors[t].shape)) for op in graph.ops for t in op.outputs)
+    rows = [x[: max(1, min(MOST_ROWS, MOST_VALUES // total))] for x in rows]
     if not graph.is_float:
         inputs = [graph.tensors[i] for i in graph.inputs]
         rows = [nearest(x, t.quant, t.dtype) for x, t in zip(rows, inputs, strict=True)]
@@ -44,11 +47,15 @@ def corrected(graph: Graph, draft: Graph, rows: Sequence[Array]) -> Graph:
     for i, op in enumerate(draft.ops):
         if op.kind in WEIGHTED:
             of_real = graph.ops[makers[op.outputs[0]]]
-            real = parts if graph.is_float else [real_values(graph, of_real, part) for part in parts]
-            wanted = mean_sum(of_real, real_operands(graph, of_real), real)
-            found = mean_sum(op, real_operands(draft, op), [real_values(draft, op, part) for part in integer])
-            draft = with_bias(draft, i, wanted - found)
-            op = draft.ops[i]
+            values = [real_values(draft, op, part) for part in integer]
+            if op.name in int4:
+                draft = with_weights(draft, i, constant(graph.tensors[of_real.inputs[1]]), values)
+                op = draft.ops[i]
+            if biases:
+                real = parts if graph.is_float else [real_values(graph, of_real, part) for part in parts]
+                wanted = mean_sum(of_real, real_operands(graph, of_real), real)
+                draft = with_bias(draft, i, wanted - mean_sum(op, real_operands(draft, op), values))
+                op = draft.ops[i]
         for part in integer:
             compute(draft, i, op, part)
     return draft
@@ -101,6 +108,20 @@ def mean_sum(op: Op, operands: tuple[Tensor, Array, Array | None], parts: list[d
         total += found.reshape(-1, out.shape[-1]).sum(axis=0, dtype=np.float64)
         n += found.size // out.shape[-1]
     return total / n
+
+
+def with_weights(draft: Graph, i: int, w: Array, values: Sequence[dict[int, Array]]) -> Graph:
+    """The graph with a layer's int4 weights for the real ones `w` chosen by the error of its outputs."""
+    op = draft.ops[i]
+    moment = moments(draft, op, [part[op.inputs[0]] for part in values])
+    if moment is None:
+        return draft
+    old = draft.tensors[op.inputs[1]]
+    scale = np.broadcast_to(np.array(old.quant.scales, np.float64), len(w))
+    q = compensated(rows_of(w, 0), rows_of(constant(old), 0), scale, moment)
+    tensors = (*draft.tensors, replace(old, data=from_rows(q, old.shape, 0)))
+    changed = replace(op, inputs=(op.inputs[0], len(tensors) - 1, *op.inputs[2:]))
+    return replace(draft, tensors=tensors, ops=(*draft.ops[:i], changed, *draft.ops[i + 1 :]))
 
 
 def with_bias(draft: Graph, i: int, error: Array) -> Graph:

@@ -25,6 +25,9 @@ class QuantizeOptions:
     percentile: float = 99.99
     per_group: bool = True  # at 4 bits: a factor 1 to 15 for each run of 32 taps beside the channel's scale
     per_channel_dense: bool = True  # a scale for each output of fully connected layers, not one for all
+    compensation: bool = (
+        True  # at 4 bits, weights are rounded by the error of their layer's outputs on the rows
+    )
     bias_correction: bool = True  # the mean error of each channel is taken out in its bias
     inputs: Mapping[str, Quantization] = field(default_factory=dict)  # of inputs, by name; else from the rows
 

@@ -61,9 +61,11 @@ def quantize(
     given = None if rows is None else checked_rows(graph, as_tuple(rows))
     if given is not None and ranges is None:
         ranges = calibrate(graph, *given, method=options.method, percentile=options.percentile)
-    draft = Draft(graph, ranges, options).quantized()
-    if given is not None and options.bias_correction:
-        draft = corrected(graph, draft, given)
+    making = Draft(graph, ranges, options)
+    draft = making.quantized()
+    int4 = making.rounded_at_4 if options.compensation else ()
+    if given is not None and (options.bias_correction or int4):
+        draft = corrected(graph, draft, given, options.bias_correction, int4)
     found = without_unused(draft)
     verify(found, f"quantization of {graph.name}")
     return found
@@ -81,6 +83,7 @@ class Draft:
         self.graph, self.options = graph, options
         self.dtypes, self.bits = op_dtypes(graph, options), layer_bits(graph, options)
         self.tensors, self.ops = list(graph.tensors), list[Op]()
+        self.rounded_at_4: list[str] = []  # layers whose int4 weights are not those remembered
         self.made: dict[tuple[int, str, Quantization], int] = {}  # conversions of a tensor
         for t, q in activation_scales(graph, ranges, self.dtypes, options).items():
             maker = graph.producers().get(t)
@@ -171,6 +174,8 @@ class Draft:
             q, scales = known
             one = weights.quantization is not None and len(weights.quantization.scales) == 1
             return from_rows(q, weights.shape, axis), scales[:1] if one else scales
+        if self.bits[i] == 4 and axis == 0:
+            self.rounded_at_4.append(op.name)
         rows = rows_of(weights.data, axis)
         least = np.zeros(len(rows))
         if bias is not None and bias.data is not None:
