@@ -109,7 +109,7 @@ def test_requantizing_other_models(path: str) -> None:
     again = quantize(dequantize(graph))
     shape = graph.tensors[graph.inputs[0]].shape
     x = np.random.default_rng(1).integers(-128, 128, (4, *shape[1:])).astype(np.int8)
-    assert np.array_equal(run_all(again, x)[0], run_all(graph, x)[0])
+    assert np.array_equal(outputs(again, x)[0], outputs(graph, x)[0])
 
 
 def test_fashion_mnist_keeps_its_classes(
