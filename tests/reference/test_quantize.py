@@ -254,7 +254,20 @@ def test_layers_at_their_own_bits(real: Graph, images: tuple[NDArray[np.float32]
     assert agreement(real, found, images[0][:30]).value > 0.9
 
 
+def test_layers_that_find_their_range_at_run_time() -> None:
+    graph = one_layer("fully_connected")
+    x = rows_of(graph, 60)
+    name = graph.ops[-1].name
+    found = quantize(graph, x, QuantizeOptions(bits=16, dynamic=[name]))
+    assert [op.kind for op in found.ops if op.name == name] == ["dynamic_fully_connected"]
+    right = outputs(graph, x)[0]
+    assert np.abs(outputs(found, x)[0] - right).max() < 0.03 * np.abs(right).max()
+    again = dequantize(found)
+    assert np.abs(outputs(again, x)[0] - right).max() < 0.02 * np.abs(right).max()
+
+
 REFUSED = {
+    "dynamic": (QuantizeOptions(dynamic=["stem"]), "no layer stem that is fully connected", "logits"),
     "layer": (QuantizeOptions(layers={"logit": 4}), "no layer logit with weights", "logits"),
     "bits": (QuantizeOptions(bits=5), "5 bits", "4, 8 and 16"),
     "layer bits": (QuantizeOptions(layers={"logits": 2}), "logits: 2 bits", "4, 8 and 16"),

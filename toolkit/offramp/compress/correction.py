@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from offramp.compress import rounding
 from offramp.compress.compensation import compensated, moments
-from offramp.compress.options import WEIGHTED
+from offramp.compress.options import DYNAMIC, WEIGHTED
 from offramp.compress.rounding import nearest
 from offramp.compress.weights import MOST_BIAS, channel_axis, from_rows, integer_bias, rows_of
 from offramp.ir import DTYPES, Graph, Op, Tensor
@@ -45,7 +45,7 @@ def corrected(
     integer = [inputs_of(draft, part) for part in parts]
     makers = graph.producers()
     for i, op in enumerate(draft.ops):
-        if op.kind in WEIGHTED:
+        if op.kind in (*WEIGHTED, DYNAMIC):
             of_real = graph.ops[makers[op.outputs[0]]]
             values = [real_values(draft, op, part) for part in integer]
             if op.name in int4:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from offramp.compress.options import BINARY, WEIGHTED
+from offramp.compress.options import BINARY, LAYERS
 from offramp.compress.weights import channel_axis
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
@@ -60,7 +60,7 @@ def real_op(graph: Graph, op: Op, tensors: list[Tensor]) -> Op:
         q = graph.tensors[op.inputs[0]].quant
         value = (op.attributes.value - q.zero_point) * q.scale
         return replace(op, attributes=replace(op.attributes, value=float(value) if value else 0))
-    if op.kind not in (*WEIGHTED, BINARY):
+    if op.kind not in LAYERS:
         return op
     x, weights = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]]
     real = real_tensor(weights, channel_axis(op.kind))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from offramp.compress.calibrate import Ranges, calibrate, checked_rows
 from offramp.compress.correction import corrected
-from offramp.compress.options import BINARY, WEIGHTED, QuantizeOptions, layer_bits
+from offramp.compress.options import BINARY, LAYERS, QuantizeOptions, layer_bits, with_dynamic
 from offramp.compress.rounding import nearest
 from offramp.compress.scales import (
     SAME,
@@ -61,6 +61,7 @@ def quantize(
     given = None if rows is None else checked_rows(graph, as_tuple(rows))
     if given is not None and ranges is None:
         ranges = calibrate(graph, *given, method=options.method, percentile=options.percentile)
+    graph = with_dynamic(graph, options)
     making = Draft(graph, ranges, options)
     draft = making.quantized()
     int4 = making.rounded_at_4 if options.compensation else ()
@@ -92,7 +93,7 @@ class Draft:
 
     def quantized(self) -> Graph:
         for i, op in enumerate(self.graph.ops):
-            self.ops.append(self.layer(i, op) if op.kind in (*WEIGHTED, BINARY) else self.other(i, op))
+            self.ops.append(self.layer(i, op) if op.kind in LAYERS else self.other(i, op))
         dtype = input_dtype(self.options)
         outputs = [self.as_type(t, dtype) for t in self.graph.outputs]
         variables = tuple(replace(v, initial=self.initial(v.name, v.initial)) for v in self.graph.variables)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from offramp.compress.calibrate import Array, Range, Ranges
-from offramp.compress.options import BINARY, WEIGHTED, QuantizeOptions, layer_bits
+from offramp.compress.options import BINARY, LAYERS, QuantizeOptions, layer_bits
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Quantization
 
@@ -54,7 +54,7 @@ def op_dtypes(graph: Graph, options: QuantizeOptions) -> list[str]:
     bits, made = layer_bits(graph, options), dict.fromkeys(graph.inputs, input_dtype(options))
     found = []
     for i, op in enumerate(graph.ops):
-        if op.kind in WEIGHTED:
+        if op.kind in LAYERS:
             dtype = "s16" if bits[i] == 16 else "s8"
         else:
             dtype = "s16" if "s16" in [made.get(t) for t in op.inputs] else "s8"
@@ -208,7 +208,9 @@ def least_width(graph: Graph, op: Op, classes: Classes, ranges: Mapping[int, Ran
     spans = [ranges[classes.of(t)] for t in op.inputs if t in classes.up]
     spans += [constant_span(graph.tensors[t].data) for t in op.inputs[:2] if t >= 0 and t not in classes.up]
     widths = [high - low for low, high in spans]  # of an operand that is constant, behind
-    if op.kind in WEIGHTED:  # an integer of the output is at least one product of integers
+    if (
+        op.kind in LAYERS and op.kind != BINARY
+    ):  # an integer of the output is at least one product of integers
         low, high = constant_span(graph.tensors[op.inputs[1]].data)
         return widths[0] * max(-low, high) / 127
     if op.kind == "mul":

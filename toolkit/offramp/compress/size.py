@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offramp.compress.options import BINARY, STORED_AT_4, WEIGHTED
+from offramp.compress.options import BINARY, LAYERS, STORED_AT_4
 from offramp.compress.weights import GROUP, fits, rows_of
 from offramp.ir import Graph, Op
 from offramp.ops.op import constant
@@ -10,7 +10,7 @@ from offramp.ops.op import constant
 
 def weight_bytes(graph: Graph) -> int:
     """Weights and biases of all layers. What a kernel pads or stores beside them is the plan's to say."""
-    return sum(layer_bytes(graph, op) for op in graph.ops if op.kind in (*WEIGHTED, BINARY))
+    return sum(layer_bytes(graph, op) for op in graph.ops if op.kind in LAYERS)
 
 
 def layer_bytes(graph: Graph, op: Op) -> int:
