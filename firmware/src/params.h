@@ -486,7 +486,7 @@ typedef struct ofr_conv_2d_s16_params {
     uint16_t pad_top;
     uint16_t pad_left;
     uint16_t groups;
-    uint16_t wide;
+    uint16_t sums;
     int16_t act_min;
     int16_t act_max;
 } ofr_conv_2d_s16_params;
@@ -507,10 +507,12 @@ typedef struct ofr_depthwise_conv_2d_s16_params {
     uint16_t dilation_w;
     uint16_t pad_top;
     uint16_t pad_left;
+    uint16_t sums;
     int16_t act_min;
     int16_t act_max;
+    uint8_t reserved[2];
 } ofr_depthwise_conv_2d_s16_params;
-_Static_assert(sizeof(ofr_depthwise_conv_2d_s16_params) == 32, "layout");
+_Static_assert(sizeof(ofr_depthwise_conv_2d_s16_params) == 36, "layout");
 
 typedef struct ofr_softmax_s16_params {
     uint32_t depth;

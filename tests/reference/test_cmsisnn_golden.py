@@ -1,4 +1,4 @@
-"""CMSIS-NN's own int8 test vectors against the integer references and, at batch 1, the generic kernels."""
+"""CMSIS-NN's own test vectors against the integer references and, at batch 1, the generic kernels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from offramp.frontends.tflite import widened
 from offramp.ir import Graph, Op, Quantization, Tensor
 from offramp.ops.add import Add
 from offramp.ops.conv_2d import Window
@@ -79,18 +80,24 @@ def real(multiplier: Array | int, shift: Array | int) -> list[float]:
     return [float(r) for r in np.ldexp(np.atleast_1d(multiplier).astype(float), np.atleast_1d(shift) - 31)]
 
 
-def activation(name: str, shape: tuple[int, ...], scale: float = 1.0, zero_point: int = 0) -> Tensor:
-    return Tensor(name, shape, "s8", Quantization((scale,), (zero_point,)))
+def activation(
+    name: str, shape: tuple[int, ...], scale: float = 1.0, zero_point: int = 0, dtype: str = "s8"
+) -> Tensor:
+    return Tensor(name, shape, dtype, Quantization((scale,), (zero_point,)))
 
 
 def weights_of(data: Array, shape: tuple[int, ...], scales: list[float], axis: int) -> Tensor:
+    """Int4 weights, two a byte, are widened as the frontend does."""
+    n = int(np.prod(shape))
+    if data.size < n:
+        data = np.frombuffer(widened(data.tobytes(), n), np.int8)
     return Tensor(
         "weights", shape, "s8", Quantization(tuple(scales), (0,) * len(scales), axis), data.reshape(shape)
     )
 
 
 def bias_of(data: Array) -> Tensor:
-    return Tensor("bias", data.shape, "s32", None, data)
+    return Tensor("bias", data.shape, "s64" if data.dtype == np.int64 else "s32", None, data)
 
 
 def check(
@@ -100,8 +107,8 @@ def check(
     out: Tensor,
     fed: list[Array],
     expected: Array,
-    low: int = -128,
-    high: int = 127,
+    low: int = -32768,
+    high: int = 32767,
 ) -> None:
     """Runs one op; the given activation range is applied behind it, where it commutes."""
     n = len(inputs)
@@ -129,21 +136,25 @@ def window_of(g: Golden) -> Window:
 
 @pytest.mark.parametrize("name", [*CONV, *DEPTHWISE])
 def test_convolution(shared_data: Path, name: str) -> None:
-    g = golden(shared_data, name)
+    check_convolution(golden(shared_data, name), name in DEPTHWISE)
+
+
+def check_convolution(g: Golden, depthwise: bool) -> None:
     x = activation("input", (g.INPUT_BATCHES, g.INPUT_H, g.INPUT_W, g.IN_CH), 1.0, -g.INPUT_OFFSET)
     out = activation("output", (g.INPUT_BATCHES, g.OUTPUT_H, g.OUTPUT_W, g.OUT_CH), 1.0, g.OUTPUT_OFFSET)
-    depthwise = name in DEPTHWISE
     kernel = (g.FILTER_Y, g.FILTER_X)
     shape = (1, *kernel, g.OUT_CH) if depthwise else (g.OUT_CH, *kernel, g.config.get("FILTER_CH", g.IN_CH))
-    scales = real(g.arrays["output_mult"], g.arrays["output_shift"])
-    weights = weights_of(g.arrays["weights"], shape, scales, 3 if depthwise else 0)
+    scales = real(first(g, "output_mult", "output_multiplier"), g.arrays["output_shift"])
+    weights = weights_of(first(g, "weights", "input_weights"), shape, scales, 3 if depthwise else 0)
+    bias = first(g, "biases", "input_bias")
+    bias = np.zeros(g.OUT_CH, np.int32) if bias is None else bias
     check(
         "depthwise_conv_2d" if depthwise else "conv_2d",
         window_of(g),
-        [x, weights, bias_of(g.arrays["biases"])],
+        [x, weights, bias_of(bias)],
         out,
         [g.arrays["input"]],
-        g.arrays["output_ref"],
+        first(g, "output_ref", "output"),
         g.OUT_ACTIVATION_MIN,
         g.OUT_ACTIVATION_MAX,
     )
@@ -151,21 +162,136 @@ def test_convolution(shared_data: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", FULLY_CONNECTED)
 def test_fully_connected(shared_data: Path, name: str) -> None:
-    g = golden(shared_data, name)
+    check_fully_connected(golden(shared_data, name))
+
+
+def check_fully_connected(g: Golden) -> None:
     x = activation("input", (g.INPUT_BATCHES, g.ACCUMULATION_DEPTH), 1.0, -g.INPUT_OFFSET)
     out = activation("output", (g.INPUT_BATCHES, g.OUT_CH), 1.0, g.OUTPUT_OFFSET)
     scales = real(g.OUTPUT_MULTIPLIER, g.OUTPUT_SHIFT)
-    weights = weights_of(g.arrays["weights"], (g.OUT_CH, g.ACCUMULATION_DEPTH), scales, 0)
+    weights = weights_of(first(g, "weights", "input_weights"), (g.OUT_CH, g.ACCUMULATION_DEPTH), scales, 0)
+    bias = first(g, "biases", "input_bias")
+    bias = np.zeros(g.OUT_CH, np.int32) if bias is None else bias
     check(
         "fully_connected",
         FullyConnected(),
-        [x, weights, bias_of(g.arrays["biases"])],
+        [x, weights, bias_of(bias)],
         out,
         [g.arrays["input"]],
-        g.arrays["output_ref"],
+        first(g, "output_ref", "output"),
         g.OUT_ACTIVATION_MIN,
         g.OUT_ACTIVATION_MAX,
     )
+
+
+INT4_CONV = (
+    *(f"conv_1_x_n_{i}_int4" for i in (2, 4, 5)),
+    *("basic_2_int4", "conv_2_int4", "conv_2x2_dilation_5x5_input_int4", "conv_2x3_dilation_int4"),
+    *("conv_3x2_dilation_int4", "conv_3x3_dilation_5x5_input_int4", "conv_dilation_golden_int4"),
+    *("conv_out_activation_int4", "kernel1x1_int4_2"),
+)
+INT4_DEPTHWISE = tuple(
+    f"depthwise_int4_{i}" for i in ("2", "3", "generic", "generic_3", "generic_4", "generic_6")
+)
+INT4_DENSE = ("fully_connected_int4", *(f"fully_connected_int4_{i}" for i in (2, 3, 4)))
+
+
+@pytest.mark.parametrize("name", INT4_CONV)
+def test_convolution_of_int4(shared_data: Path, name: str) -> None:
+    check_convolution(golden(shared_data, name), False)
+
+
+@pytest.mark.parametrize("name", INT4_DEPTHWISE)
+def test_depthwise_convolution_of_int4(shared_data: Path, name: str) -> None:
+    check_convolution(golden(shared_data, name), True)
+
+
+@pytest.mark.parametrize("name", INT4_DENSE)
+def test_fully_connected_of_int4(shared_data: Path, name: str) -> None:
+    check_fully_connected(golden(shared_data, name))
+
+
+INT16_CONV = (
+    *("int16xint8", "int16xint8_dilation_1", "int16xint8_spill", "int16xint8_spill2"),
+    *(f"int16xint8xint32_{i}" for i in (1, 2, 4, 6)),
+)
+INT16_DEPTHWISE = (
+    "dw_int16xint8_fast",
+    "dw_int16xint8_fast_multiple_batches_uneven_buffers",
+    "dw_int16xint8_fast_multiple_batches_uneven_buffers_null_bias",
+    "dw_int16xint8_fast_spill_null_bias",
+)
+
+
+@pytest.mark.parametrize("name", [*INT16_CONV, *INT16_DEPTHWISE])
+def test_convolution_of_int16(shared_data: Path, name: str) -> None:
+    """Files named xint32 and without a bias were made with sums of int32."""
+    g = golden(shared_data, name)
+    n, kernel, depthwise = g.INPUT_BATCHES, (g.FILTER_Y, g.FILTER_X), name in INT16_DEPTHWISE
+    x = activation("input", (n, g.INPUT_H, g.INPUT_W, g.IN_CH), dtype="s16")
+    out = activation("output", (n, g.OUTPUT_H, g.OUTPUT_W, g.OUT_CH), dtype="s16")
+    shape = (1, *kernel, g.OUT_CH) if depthwise else (g.OUT_CH, *kernel, g.IN_CH)
+    scales = real(first(g, "output_mult", "output_multiplier"), g.arrays["output_shift"])
+    weights = weights_of(g.arrays["weights"], shape, scales, 3 if depthwise else 0)
+    bias = first(g, "biases", "bias")
+    if bias is None:
+        bias = np.zeros(g.OUT_CH, np.int32 if "xint32" in name else np.int64)
+    check(
+        "depthwise_conv_2d" if depthwise else "conv_2d",
+        window_of(g),
+        [x, weights, bias_of(bias)],
+        out,
+        [g.arrays["input"][: int(np.prod(x.shape))]],
+        first(g, "output_ref", "output"),
+        g.OUT_ACTIVATION_MIN,
+        g.OUT_ACTIVATION_MAX,
+    )
+
+
+def first(g: Golden, *names: str) -> Any:
+    """The array of the first of these names that the file has."""
+    return next((g.arrays[name] for name in names if name in g.arrays), None)
+
+
+def test_fully_connected_of_int16(shared_data: Path) -> None:
+    g = golden(shared_data, "fc_int16_slow")
+    x = activation("input", (g.INPUT_BATCHES, g.ACCUMULATION_DEPTH), dtype="s16")
+    scales = real(g.OUTPUT_MULTIPLIER, g.OUTPUT_SHIFT)
+    weights = weights_of(g.arrays["weights"], (g.OUT_CH, g.ACCUMULATION_DEPTH), scales, 0)
+    out = activation("output", (g.INPUT_BATCHES, g.OUT_CH), dtype="s16")
+    inputs = [x, weights, bias_of(g.arrays["biases"])]
+    check("fully_connected", FullyConnected(), inputs, out, [g.arrays["input"]], g.arrays["output_ref"])
+
+
+@pytest.mark.parametrize(
+    "name", ["avgpooling_int16_2", "avgpooling_int16_3", "maxpool_int16", "maxpool_int16_2"]
+)
+def test_pooling_of_int16(shared_data: Path, name: str) -> None:
+    g = golden(shared_data, name)
+    kind = "average_pool_2d" if name.startswith("avg") else "max_pool_2d"
+    a = Pool(g.FILTER_H, g.FILTER_W, g.STRIDE_H, g.STRIDE_W, g.config["PAD"].lower())
+    x = activation("input", (g.BATCH_SIZE, g.INPUT_H, g.INPUT_W, g.INPUT_C), dtype="s16")
+    out = activation("output", (g.BATCH_SIZE, g.OUTPUT_H, g.OUTPUT_W, g.OUTPUT_C), dtype="s16")
+    fed, right = first(g, "input_tensor", "input"), first(g, "output", "output_ref")
+    check(kind, a, [x], out, [fed], right, g.ACTIVATION_MIN, g.ACTIVATION_MAX)
+
+
+def test_softmax_of_int16(shared_data: Path) -> None:
+    g = golden(shared_data, "softmax_s16")
+    shape = (g.NUM_ROWS, g.ROW_SIZE)
+    x = activation("input", shape, real(g.INPUT_MULT, g.INPUT_LEFT_SHIFT)[0] * (10.0 / 65535.0), dtype="s16")
+    out = activation("output", shape, 1 / 32768, dtype="s16")
+    check("softmax", Softmax(), [x], out, [g.arrays["input"]], g.arrays["output_ref"])
+
+
+@pytest.mark.parametrize("name", ["mul_s16", "mul_s16_spill"])
+def test_mul_of_int16(shared_data: Path, name: str) -> None:
+    g = golden(shared_data, name)
+    scale = real(g.OUTPUT_MULT, g.OUTPUT_SHIFT)[0]
+    inputs = [activation("a", (g.DST_SIZE,), dtype="s16"), activation("b", (g.DST_SIZE,), scale, dtype="s16")]
+    out = activation("output", (g.DST_SIZE,), dtype="s16")
+    fed = [g.arrays["input1"], g.arrays["input2"]]
+    check("mul", Mul(), inputs, out, fed, g.arrays["output_ref"], g.OUT_ACTIVATION_MIN, g.OUT_ACTIVATION_MAX)
 
 
 @pytest.mark.parametrize("name", [*AVERAGE, *MAX])

@@ -1,4 +1,6 @@
 /* Convolution and fully connected, int16: two pixels by two channels at a time over rows gathered into scratch. */
+#pragma GCC optimize("Os") /* the products are apart, and not made small */
+
 #include "gather.h"
 #include "kernel.h"
 #include "product_s16.h"
@@ -34,8 +36,8 @@ static ofr_status check(const ofr_call *call) {
     if (p->out_c == 0 || p->kernel_h == 0 || p->kernel_w == 0) { /* pixels without bytes could be any number */
         return ofr_refuse(call, OFR_E_VALUE, 0, 1);
     }
-    if (p->wide > 1) {
-        return ofr_refuse(call, OFR_E_VALUE, p->wide, 1);
+    if (p->sums > OFR_SUMS_FITTING) {
+        return ofr_refuse(call, OFR_E_VALUE, p->sums, OFR_SUMS_FITTING);
     }
     if (is_direct(p) && (p->rows != p->out_rows || p->cols != p->out_cols || p->pad_top || p->pad_left)) {
         return ofr_refuse(call, OFR_E_SHAPE, p->out_rows, p->rows);
@@ -67,11 +69,8 @@ static ofr_status check(const ofr_call *call) {
     return status;
 }
 
-static inline void store(const layer *l, int16_t *out, uint32_t channel, uint64_t sum) {
-    const ofr_channel_s16 *c = l->channels + channel;
-    const int64_t acc = ofr_biased_s16(c, sum);
-    const int32_t scaled = l->p->wide ? ofr_requantize_wide(acc, c->multiplier, c->shift)
-                                      : ofr_requantize((int32_t)(uint32_t)acc, c->multiplier, c->shift);
+static void store(const layer *l, int16_t *out, uint32_t channel, uint64_t sum) {
+    const int32_t scaled = ofr_scaled_s16(l->channels + channel, sum, l->p->sums);
     out[channel] = (int16_t)ofr_clamp(scaled, l->p->act_min, l->p->act_max);
 }
 
@@ -97,9 +96,9 @@ static void two_pixels(const layer *l, const int16_t *a, const int16_t *b, uint3
         }
         if (c + 1 < last) {
             store(l, out_a, c + 1, (uint64_t)a1);
-            if (out_a != out_b) {
-                store(l, out_b, c + 1, (uint64_t)b1);
-            }
+        }
+        if (c + 1 < last && out_a != out_b) {
+            store(l, out_b, c + 1, (uint64_t)b1);
         }
     }
 }

@@ -1,4 +1,6 @@
 /* Depthwise convolution, int16, any channel multiplier: four channels at a time over gathered taps. */
+#pragma GCC optimize("Os") /* all of int16 is in images for any model */
+
 #include "gather.h"
 #include "kernel.h"
 #include "product_s16.h"
@@ -11,6 +13,9 @@ static ofr_status check(const ofr_call *call) {
     const ofr_depthwise_conv_2d_s16_params *p = call->params;
     if (p->in_c == 0 || p->out_c == 0 || p->out_c % p->in_c != 0) {
         return ofr_refuse(call, OFR_E_VALUE, p->out_c, p->in_c);
+    }
+    if (p->sums > OFR_SUMS_FITTING) {
+        return ofr_refuse(call, OFR_E_VALUE, p->sums, OFR_SUMS_FITTING);
     }
     if (taps_of(p) == 0 || taps_of(p) > OFR_TAPS_S16) {
         return ofr_refuse(call, OFR_E_VALUE, taps_of(p), OFR_TAPS_S16);
@@ -43,49 +48,54 @@ static ofr_status check(const ofr_call *call) {
 typedef struct layer {
     const ofr_channel_s16 *channels;
     const int8_t *weights; /* [taps][out_c] */
-    uint32_t taps, in_c, out_c;
+    uint32_t taps, in_c, out_c, sums;
     int32_t act_min, act_max;
 } layer;
 
 static layer open_layer(const ofr_depthwise_conv_2d_s16_params *p) {
     const ofr_channel_s16 *channels = (const void *)(p + 1);
-    return (layer){channels, (const void *)(channels + p->out_c), taps_of(p), p->in_c, p->out_c, p->act_min, p->act_max};
+    return (layer){channels, (const void *)(channels + p->out_c), taps_of(p), p->in_c, p->out_c, p->sums,
+                   p->act_min, p->act_max};
 }
 
-static inline void store(const layer *l, uint32_t c, int32_t sum, int16_t *out) {
-    const ofr_channel_s16 *channel = l->channels + c;
-    const int64_t acc = ofr_biased_s16(channel, (uint64_t)(int64_t)sum);
-    out[c] = (int16_t)ofr_clamp(ofr_requantize_wide(acc, channel->multiplier, channel->shift), l->act_min, l->act_max);
+static void store(const layer *l, uint32_t c, int32_t sum, int16_t *out) {
+    const int32_t scaled = ofr_scaled_s16(l->channels + c, (uint64_t)(int64_t)sum, l->sums);
+    out[c] = (int16_t)ofr_clamp(scaled, l->act_min, l->act_max);
 }
+
+typedef struct sums {
+    int32_t s0, s1, s2, s3;
+} sums;
 
 /* One tap of four channels, which lie in the weights as 0, 2, 1, 3. */
-static inline void add_tap(int32_t sums[4], const int16_t *x, const int8_t *w) {
+static inline __attribute__((always_inline)) void add_tap(sums *s, const int16_t *x, const int8_t *w) {
 #if defined(__ARM_FEATURE_DSP)
     const uint32_t word = ofr_word(w), first = ofr_word(x), last = ofr_word(x + 2);
     const int32_t low = __sxtb16((int32_t)word), high = ofr_odd_bytes(word);
-    sums[0] = __smlabb((int32_t)first, low, sums[0]);
-    sums[1] = __smlatt((int32_t)first, low, sums[1]);
-    sums[2] = __smlabb((int32_t)last, high, sums[2]);
-    sums[3] = __smlatt((int32_t)last, high, sums[3]);
+    s->s0 = __smlabb((int32_t)first, low, s->s0);
+    s->s1 = __smlatt((int32_t)first, low, s->s1);
+    s->s2 = __smlabb((int32_t)last, high, s->s2);
+    s->s3 = __smlatt((int32_t)last, high, s->s3);
 #else
-    sums[0] += x[0] * w[0];
-    sums[1] += x[1] * w[2];
-    sums[2] += x[2] * w[1];
-    sums[3] += x[3] * w[3];
+    s->s0 += x[0] * w[0];
+    s->s1 += x[1] * w[2];
+    s->s2 += x[2] * w[1];
+    s->s3 += x[3] * w[3];
 #endif
 }
 
 /* Channels c to c + 3 of one output position, one input channel each; x [taps][in_c]. */
 static void four_channels(const layer *l, const int16_t *x, uint32_t c, int16_t *out) {
     const int8_t *w = l->weights + c;
-    int32_t sums[4] = {0, 0, 0, 0};
+    sums s = {0, 0, 0, 0};
     x += c;
     for (uint32_t t = 0; t < l->taps; t++, x += l->in_c, w += l->in_c) {
-        add_tap(sums, x, w);
+        add_tap(&s, x, w);
     }
-    for (uint32_t i = 0; i < 4; i++) {
-        store(l, c + i, sums[i], out);
-    }
+    store(l, c, s.s0, out);
+    store(l, c + 1, s.s1, out);
+    store(l, c + 2, s.s2, out);
+    store(l, c + 3, s.s3, out);
 }
 
 static void one_channel(const layer *l, const int16_t *x, uint32_t in_c, uint32_t c, int16_t *out) {

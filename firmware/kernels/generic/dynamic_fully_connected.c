@@ -1,4 +1,6 @@
 /* Fully connected on int16 rows that are brought to int8 by their own range: the specification is the operator's. */
+#pragma GCC optimize("Os") /* the products are apart, and not made small */
+
 #include "kernel.h"
 #include "product_s16.h"
 
@@ -64,7 +66,7 @@ static void quantize(const int16_t *x, uint32_t n, uint32_t range, int16_t *q) {
     }
 }
 
-static inline int16_t output(const ofr_dynamic_fully_connected_params *p, const ofr_channel_s16 *c, int32_t sum,
+static int16_t output(const ofr_dynamic_fully_connected_params *p, const ofr_channel_s16 *c, int32_t sum,
                              uint32_t range) {
     const int64_t acc = ofr_biased_s16(c, (uint64_t)((int64_t)sum * (int32_t)range));
     return (int16_t)ofr_clamp(ofr_requantize_wide(acc, c->multiplier, c->shift), p->act_min, p->act_max);

@@ -1,4 +1,6 @@
 /* Max pooling, int16. */
+#pragma GCC optimize("Os") /* all of int16 is in images for any model */
+
 #include "pool.h"
 
 static ofr_status check(const ofr_call *call) {

@@ -16,7 +16,10 @@ enum {
     OFR_TAPS_S16 = 508, /* whose products, of at most 2^22, fit an int32 sum */
 };
 
-/* One output channel; multiplier and shift for ofr_requantize_wide, or for ofr_requantize. */
+/* What sums are taken as: int32 that wrap; int64; int64 that the host has shown to fit int32. */
+enum { OFR_SUMS_INT32, OFR_SUMS_INT64, OFR_SUMS_FITTING };
+
+/* One output channel; multiplier and shift as the layer's kind of sums asks for. */
 typedef struct ofr_channel_s16 {
     uint32_t bias[2]; /* of 64 bits, the low word first */
     int32_t multiplier, shift;
@@ -29,6 +32,17 @@ static inline uint32_t ofr_padded_s16(uint32_t taps) {
 
 static inline int64_t ofr_biased_s16(const ofr_channel_s16 *c, uint64_t sum) {
     return (int64_t)(sum + ((uint64_t)c->bias[1] << 32 | c->bias[0]));
+}
+
+/* A sum with its bias, scaled. */
+static inline int32_t ofr_scaled_s16(const ofr_channel_s16 *c, uint64_t sum, uint32_t sums) {
+    const int32_t acc = (int32_t)((uint32_t)sum + c->bias[0]);
+    if (sums == OFR_SUMS_FITTING) { /* ofr_requantize_wide in 32 bits: what is below the high word does not round */
+        const uint32_t shift = (uint32_t)c->shift & 31u;
+        return ofr_wrap_add((int32_t)((int64_t)acc * c->multiplier >> 32), (int32_t)((1u << shift) >> 1)) >> shift;
+    }
+    return sums == OFR_SUMS_INT64 ? ofr_requantize_wide(ofr_biased_s16(c, sum), c->multiplier, c->shift)
+                                  : ofr_requantize(acc, c->multiplier, c->shift);
 }
 
 /* Pixel a or b, channel 0 or 1. */

@@ -20,6 +20,8 @@ from offramp.ops.work import Product
 ROUND = 4  # taps multiplied in one round
 # By fours: two half words that one instruction takes out of a word of weights.
 ORDER = (0, 2, 1, 3)
+# What sums are taken as: int32 that wrap; int64; int64 that are shown to fit int32.
+INT32, INT64, FITTING = range(3)
 
 
 def declare(fields: list[tuple[str, str]]) -> Kernel:
@@ -33,15 +35,16 @@ def declare(fields: list[tuple[str, str]]) -> Kernel:
             "conv_2d_s16",
             [
                 *fields,
-                ("wide", "u16"),  # 1: sums of 64 bits, multipliers of 16
+                ("sums", "u16"),  # INT32, INT64 or FITTING
                 ("act_min", "s16"),
                 ("act_max", "s16"),
             ],
         ),
         tables=(
-            "for each channel s32 bias[2] (64 bits), s32 multiplier, s32 shift; where wide the shift is to the right, "
-            "8 to 46; s8 weights[out_c][k], k = kernel_h * kernel_w * in_c / groups rounded up to 4 with zeros, "
-            "each four in the order 0, 2, 1, 3"
+            "for each channel s32 bias[2] (64 bits), s32 multiplier, s32 shift; with sums 0, of int32 that wrap, as "
+            "everywhere; 1, of int64: a multiplier of 16 bits, a right shift of 8 to 46; 2, of int64 that fit "
+            "int32: that multiplier times 2^16, that shift less 16, 1 to 30; s8 weights[out_c][k], "
+            "k = kernel_h * kernel_w * in_c / groups rounded up to 4 with zeros, each four in the order 0, 2, 1, 3"
         ),
         work=work,
         group="int16",
@@ -53,11 +56,21 @@ def work(n: Any) -> dict[str, int]:
     return found | {"products": found["products"] + found.pop("partial"), "rest": 0}
 
 
-def channels(r: Requantization, bias: Array) -> Array:
+def sums_of(r: Requantization, weights: Array, bias: Array) -> int:
+    """How a layer's sums are taken; weights [out_c, k]."""
+    if not r.wide:
+        return INT32
+    largest = np.abs(weights.astype(np.int64)).sum(axis=1) * (1 << 15) + np.abs(bias)
+    return FITTING if largest.max() < 1 << 31 and r.shift.max() <= -2 else INT64
+
+
+def channels(r: Requantization, bias: Array, sums: int) -> Array:
     """The table of a layer's channels: int32 [out_c, 4]."""
     multiplier, shift = (np.broadcast_to(x, bias.shape).astype(np.int64) for x in (r.multiplier, r.shift))
     if r.wide:
         multiplier, shift = reduced(multiplier), 15 - shift
+    if sums == FITTING:
+        multiplier, shift = multiplier << 16, shift - 16
     parts = [bias & 0xFFFFFFFF, bias >> 32, multiplier, shift]
     table: Array = np.stack(parts, axis=1).astype(np.uint32).view(np.int32)
     return table
@@ -74,9 +87,10 @@ def product_step(
     kernel: Kernel, op: Op, g: dict[str, int], r: Requantization, weights: Array, bias: Array, macs: int
 ) -> Step:
     """A step of the kernel, weights [out_c, k]."""
-    w = ordered(weights.reshape(len(weights), -1))
-    params = kernel.params.pack(**g, wide=int(r.wide), act_min=r.act_min, act_max=r.act_max)
+    rows = weights.reshape(len(weights), -1)
+    w, sums = ordered(rows), sums_of(r, rows, bias)
+    params = kernel.params.pack(**g, sums=sums, act_min=r.act_min, act_max=r.act_max)
     ones = all(g[n] == 1 for n in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
     direct = ones and g["in_c"] % ROUND == 0
     scratch = 0 if direct else 2 * 2 * w.shape[1]
-    return Step(kernel, (op.inputs[0],), op.outputs, block(params, channels(r, bias), w), scratch, macs)
+    return Step(kernel, (op.inputs[0],), op.outputs, block(params, channels(r, bias, sums), w), scratch, macs)

@@ -10,7 +10,7 @@ from offramp.ir import Op, Tensor
 from offramp.ops.conv_2d import GEOMETRY, gemm_step, geometry_of, padding_of
 from offramp.ops.conv_2d import PARAMS as CONV_PARAMS
 from offramp.ops.conv_2d import S16 as S16_CONV
-from offramp.ops.conv_2d_s16 import ORDER, channels, product_step
+from offramp.ops.conv_2d_s16 import ORDER, channels, product_step, sums_of
 from offramp.ops.doubled import doubled
 from offramp.ops.gemm import (
     Requantization,
@@ -52,7 +52,7 @@ PARAMS_3X3 = Params(
 
 PARAMS_S16 = Params(
     "depthwise_conv_2d_s16",
-    [*(f for f in GEOMETRY if f[0] != "groups"), ("act_min", "s16"), ("act_max", "s16")],
+    [*(f for f in GEOMETRY if f[0] != "groups"), ("sums", "u16"), ("act_min", "s16"), ("act_max", "s16")],
 )
 S16 = Kernel(
     "generic",
@@ -176,9 +176,10 @@ def step_s16(op: Op, g: dict[str, int], r: Requantization, w: Array, bias: Array
         [w[:, :n].reshape(len(w), -1, 4)[:, :, ORDER].reshape(len(w), -1), w[:, n:]], axis=1
     )
     geometry = {name: g[name] for name, _ in GEOMETRY if name != "groups"}
-    params = PARAMS_S16.pack(**geometry, act_min=r.act_min, act_max=r.act_max)
+    sums = sums_of(r, w.T, bias)
+    params = PARAMS_S16.pack(**geometry, sums=sums, act_min=r.act_min, act_max=r.act_max)
     scratch = 2 * len(w) * g["in_c"]
-    return Step(S16, (op.inputs[0],), op.outputs, block(params, channels(r, bias), laid), scratch, macs)
+    return Step(S16, (op.inputs[0],), op.outputs, block(params, channels(r, bias, sums), laid), scratch, macs)
 
 
 def as_conv(weights: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ import numpy as np
 
 from offramp.ir import Op, Tensor
 from offramp.ops import fully_connected
-from offramp.ops.conv_2d_s16 import ROUND, channels, ordered
+from offramp.ops.conv_2d_s16 import INT64, ROUND, channels, ordered
 from offramp.ops.fully_connected import FullyConnected
 from offramp.ops.gemm import Requantization, bias_of, requantization
 from offramp.ops.op import (
@@ -126,7 +126,7 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
     params = PARAMS.pack(depth=k, rows=rows, out_c=out_c, act_min=r.act_min, act_max=r.act_max)
     w = ordered(weights)
     macs = fully_connected.macs(op.attributes, inputs, outputs)
-    data = block(params, channels(r, bias), w)
+    data = block(params, channels(r, bias, INT64), w)
     return [Step(KERNEL, (op.inputs[0],), op.outputs, data, 2 * w.shape[1], macs)]
 
 
