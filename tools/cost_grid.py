@@ -10,6 +10,7 @@ import numpy as np
 
 from offramp.ir import Op, Quantization, Tensor
 from offramp.ops import OPS
+from offramp.ops.activation import LeakyRelu
 from offramp.ops.add import Add
 from offramp.ops.compressed import RUN
 from offramp.ops.conv_2d_tile import plane_bytes
@@ -17,6 +18,7 @@ from offramp.ops.fully_connected import FullyConnected
 from offramp.ops.gemm import Window
 from offramp.ops.mean import Mean
 from offramp.ops.mul import Mul
+from offramp.ops.op import NoAttributes
 from offramp.ops.pad import Pad
 from offramp.ops.pool_2d import Pool
 from offramp.ops.resize import Resize
@@ -269,6 +271,30 @@ def binary(draw: Callable[[Random], Layer]) -> Callable[[Random], Layer]:
     return signs
 
 
+def on_int16(
+    draw: Callable[[Random], Layer], kind: str = "", out_scale: float = 0
+) -> Callable[[Random], Layer]:
+    """The same layer on int16; `kind`: another op that takes the same operands."""
+
+    def wide(random: Random) -> Layer:
+        layer = draw(random)
+        inputs = tuple(widened(t) for t in layer.inputs)
+        return replace(layer, kind=kind or layer.kind, inputs=inputs, output=widened(layer.output, out_scale))
+
+    return wide
+
+
+def widened(t: Tensor, scale: float = 0) -> Tensor:
+    """An activation of int8 as int16, a bias of int32 as int64."""
+    if t.data is not None:
+        return replace(t, dtype="s64", data=t.data.astype(np.int64)) if t.dtype == "s32" else t
+    return replace(t, dtype="s16", quantization=Quantization((scale or t.quant.scale / 256,), (0,)))
+
+
+def one_value(kind: str, attributes: Any) -> Callable[[Random], Layer]:
+    return lambda random: finished(kind, attributes, (activation((1, int(random.integers(4, 2000)))),))
+
+
 def of(*choices: Any) -> Callable[[Random], Any]:
     return lambda random: choices[int(random.integers(len(choices)))]
 
@@ -340,4 +366,23 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     binary(conv(channels(1, 64), POINTWISE)),
     binary(conv(channels(1, 4, 16), SQUARE)),
     binary(conv(channels(1, 16), LONG)),
+    on_int16(conv(channels(1, 64), POINTWISE)),
+    on_int16(conv(channels(1, 16, 4), SQUARE)),
+    on_int16(conv(channels(1, 10), LONG)),
+    on_int16(conv(channels(1, 4, 8), SQUARE, groups=True)),
+    on_int16(depthwise(of(1), of((3, 3), (5, 2)))),
+    on_int16(depthwise(of(2, 4), of((3, 3)))),
+    on_int16(fully_connected(1)),
+    on_int16(fully_connected(8)),
+    on_int16(fully_connected(1), "dynamic_fully_connected"),
+    on_int16(fully_connected(8), "dynamic_fully_connected"),
+    on_int16(pool("average_pool_2d")),
+    on_int16(pool("max_pool_2d")),
+    on_int16(add(False, True)),
+    on_int16(add(False, False)),
+    on_int16(mul),
+    on_int16(mean),
+    on_int16(softmax, out_scale=1 / 32768),
+    on_int16(one_value("logistic", NoAttributes()), out_scale=1 / 32768),
+    on_int16(one_value("leaky_relu", LeakyRelu(0.1))),
 )

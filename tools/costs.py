@@ -122,7 +122,7 @@ def alone(
     ways = [
         steps
         for steps in candidates(graph, op, board.core, choose_sets("auto", board.kernels))
-        if any(fnmatch(name_of(step.kernel), pattern) for step in steps)
+        if any(fnmatch(name_of(step.kernel), p) for step in steps for p in pattern.split(","))
     ]
     names = [replace(t, name=f"{t.name}{number}.{i}") for i, t in enumerate(layer.inputs)]
     return [*names, *(replace(layer.output, name=f"y{number}.{i}") for i in range(len(ways)))], ways
@@ -224,7 +224,9 @@ def fit(board: str, rows: CostTable, samples: Sequence[Sample]) -> str:
 
 def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Renews the planner's cost table.")
-    parser.add_argument("--kernels", default="*", metavar="PATTERN", help="SET/NAME, with * and ?")
+    parser.add_argument(
+        "--kernels", default="*", metavar="PATTERN", help="SET/NAME, with * and ?; several with commas"
+    )
     parser.add_argument("boards", nargs="*", metavar="BOARD")
     wanted = parser.parse_args(args)
     by_core = {boards.load(n).core.name: n for n in reversed(boards.names()) if boards.load(n).emulator}

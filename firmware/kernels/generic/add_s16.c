@@ -1,6 +1,4 @@
 /* Addition and subtraction, int16: both inputs at a common scale with 15 bits more, then requantized. */
-#pragma GCC optimize("Os") /* all of int16 is in images for any model */
-
 #include "broadcast.h"
 #include "fixed_point.h"
 

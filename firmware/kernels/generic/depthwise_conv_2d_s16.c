@@ -1,6 +1,4 @@
 /* Depthwise convolution, int16, any channel multiplier: four channels at a time over gathered taps. */
-#pragma GCC optimize("Os") /* all of int16 is in images for any model */
-
 #include "gather.h"
 #include "kernel.h"
 #include "product_s16.h"

@@ -1,5 +1,5 @@
 /* Max pooling, int16. */
-#pragma GCC optimize("Os") /* all of int16 is in images for any model */
+#pragma GCC optimize("Os") /* a few values a run: size counts */
 
 #include "pool.h"
 

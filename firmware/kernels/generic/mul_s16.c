@@ -1,6 +1,4 @@
 /* Multiplication, int16: the product, requantized. */
-#pragma GCC optimize("Os") /* all of int16 is in images for any model */
-
 #include "broadcast.h"
 #include "fixed_point.h"
 

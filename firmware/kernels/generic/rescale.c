@@ -1,6 +1,4 @@
 /* Functions of one value that are a line below zero and one above, int8 or int16 to either. */
-#pragma GCC optimize("Os") /* all of int16 is in images for any model */
-
 #include "fixed_point.h"
 #include "kernel.h"
 
