@@ -21,6 +21,7 @@ def model(
     opset: int = 17,
     outputs: str = "y",
     more: Mapping[str, Sequence[Any]] = {},
+    dtype: int = FLOAT,
 ) -> bytes:
     """A model of input x (and `more`), constants and outputs by name; inputs of a node separated by blanks."""
     made = []
@@ -30,7 +31,7 @@ def model(
         made.append(onnx.helper.make_node(op, names, writes.split(), domain=domain, **attributes))
     port = onnx.helper.make_tensor_value_info
     held = [onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()]
-    inputs = [port("x", FLOAT, shape), *[port(name, FLOAT, s) for name, s in more.items()]]
+    inputs = [port("x", dtype, shape), *[port(name, FLOAT, s) for name, s in more.items()]]
     results = [onnx.helper.make_empty_tensor_value_info(name) for name in outputs.split()]
     graph = onnx.helper.make_graph(made, "net", inputs, results, held)
     opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("com.microsoft", 1)]

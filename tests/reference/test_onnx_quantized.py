@@ -14,7 +14,7 @@ from offramp.frontends.onnx import load
 from offramp.ir import Graph
 from offramp.pack import pack
 from offramp.reference import run_all
-from tests.onnx_models import Node, model, run
+from tests.onnx_models import UINT8, Node, model, run
 
 quantization: Any = pytest.importorskip("onnxruntime.quantization")
 R = np.random.default_rng(12)
@@ -116,3 +116,17 @@ def test_quantizer(net: str, form: str, tmp_path: Path) -> None:
     assert (apart <= 1).mean() >= 0.99
     assert apart.max() <= 3
     assert pack(graph, boards.load("mps2_an386"))[1]
+
+
+def test_integers_at_the_edges() -> None:
+    """Inputs and outputs of uint8: the graph's are int8, 128 less, and a ReLU between becomes a table."""
+    constants = {"s": np.float32(0.05), "z": np.uint8(100), "t": np.float32(0.02), "o": np.uint8(0)}
+    nodes: list[Node] = [
+        ("DequantizeLinear", "x s z", "d", {}), ("Relu", "d", "r", {}), ("QuantizeLinear", "r t o", "y", {}),
+    ]  # fmt: skip
+    data = model(nodes, (1, 256), constants, dtype=UINT8)
+    graph = load(data, "net.onnx")
+    assert graph.tensors[graph.inputs[0]].quant.zero_point == -28
+    x = np.arange(256, dtype=np.uint8)[None]
+    (found,) = run_all(graph, (x.astype(np.int16) - 128).astype(np.int8))
+    np.testing.assert_array_equal(found.astype(np.int16) + 128, run(data, x)[0])
