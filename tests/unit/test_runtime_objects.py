@@ -14,7 +14,7 @@ from offramp.errors import UserError
 
 LIBC = {"memcpy", "memset"}
 # The compiler's own: arithmetic and switches that a core has no instruction for, position independence.
-COMPILER = ("__aeabi_", "__gnu_thumb1_case_", "_GLOBAL_OFFSET_TABLE_")
+COMPILER = ("__aeabi_", "__ashldi3", "__ashrdi3", "__gnu_thumb1_case_", "_GLOBAL_OFFSET_TABLE_")
 
 
 def compiled(board: boards.Board) -> dict[Path, Source]:

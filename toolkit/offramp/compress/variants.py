@@ -228,6 +228,7 @@ def quantize_step(shop: Workshop, work: Work, step: Quantize) -> Work:
         method=step.method,
         per_group=step.per_group,
         bias_correction=step.bias_correction,
+        dynamic=step.dynamic,
         inputs=shop.inputs(work.real),
     )
     integers = quantize(work.real, shop.calibration(step.rows), options)
