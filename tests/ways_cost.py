@@ -10,8 +10,9 @@ from offramp.boards import Board
 from offramp.ir import Graph, Op
 from offramp.kernels import candidates
 from offramp.ops import Step
+from offramp.plan.family import with_constants
 from offramp.plan.options import Options
-from offramp.plan.plan import Planner
+from offramp.plan.plan import Constants, Planner
 from offramp_host.profile import profile
 from tools.cost_grid import Layer
 
@@ -46,7 +47,9 @@ def figures(board: Board, layers: Sequence[Layer], sets: tuple[str, ...]) -> lis
             keys.append((number, step))
     outputs = tuple(op.outputs[0] for op in ops)
     graph = Graph("ways", tuple(tensors), tuple(ops), tuple(inputs), outputs)
-    data = write(Planner(graph, board, Options(), served).because({}, {}).plan())
+    constants = Constants()
+    plan = Planner(graph, board, Options(), served).because({}, {}).plan(constants)
+    data = write(with_constants(plan, constants))
     found = profile(board, data, name="ways", time_limit_s=300)
     result: list[dict[str, Figure]] = [{} for _ in layers]
     for (number, step), run in zip(keys, found.steps, strict=True):

@@ -105,15 +105,26 @@ def gather_work(n: Numbers) -> dict[str, int]:
     }
 
 
-def conv_kernel(name: str, number: int, packing: int, work: Work) -> Kernel:
-    return Kernel("dsp", name, 0x0300 + number, packing, CONV_PARAMS, SAME_START, work=work)
+def conv_kernel(name: str, number: int, packing: int, work: Work, stores: str = "") -> Kernel:
+    return Kernel(
+        *("dsp", name, 0x0300 + number, packing, CONV_PARAMS, SAME_START),
+        work=work,
+        group=group_of(stores),
+        stores=stores,
+    )
 
 
-def row_kernel(name: str, number: int, taps: int = 8) -> Kernel:
+def row_kernel(name: str, number: int, taps: int = 8, stores: str = "") -> Kernel:
     return Kernel(
         *("dsp", name, 0x0300 + number, 1, FULLY_CONNECTED_PARAMS, SCRATCH_ON_INPUT),
         work=Product(1, 4, taps),
+        group=group_of(stores),
+        stores=stores,
     )
+
+
+def group_of(stores: str) -> str:
+    return "compressed" if stores else "dense"
 
 
 POINTWISE = conv_kernel("pointwise_conv_2d", 0x01, 2, tile_work)
@@ -125,10 +136,10 @@ POINTWISE_16 = conv_kernel("pointwise_conv_2d_16", 0x11, 1, tile_work)
 CONV_16 = conv_kernel("conv_2d_16", 0x12, 1, ring_work)
 GATHER_16 = conv_kernel("gather_conv_2d_16", 0x13, 1, gather_work)
 FULLY_CONNECTED_16 = row_kernel("fully_connected_16", 0x14)
-POINTWISE_4 = conv_kernel("pointwise_conv_2d_4", 0x31, 1, tile_work)
-CONV_4 = conv_kernel("conv_2d_4", 0x32, 1, ring_work)
-GATHER_4 = conv_kernel("gather_conv_2d_4", 0x33, 1, gather_work)
-FULLY_CONNECTED_4 = row_kernel("fully_connected_4", 0x34, 16)
+POINTWISE_4 = conv_kernel("pointwise_conv_2d_4", 0x31, 1, tile_work, "nibbles")
+CONV_4 = conv_kernel("conv_2d_4", 0x32, 1, ring_work, "nibbles")
+GATHER_4 = conv_kernel("gather_conv_2d_4", 0x33, 1, gather_work, "nibbles")
+FULLY_CONNECTED_4 = row_kernel("fully_connected_4", 0x34, 16, "nibbles")
 KERNELS = (
     *(POINTWISE, CONV, GATHER, FULLY_CONNECTED, NARROW),
     *(POINTWISE_16, CONV_16, GATHER_16, FULLY_CONNECTED_16),

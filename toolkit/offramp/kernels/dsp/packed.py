@@ -7,7 +7,7 @@ import numpy as np
 from offramp.kernels.dsp import sparse
 from offramp.kernels.dsp.gemm import is_int4, runs_of
 from offramp.kernels.dsp.sparse import Layer
-from offramp.ops.op import SAME_START, Array, Kernel, Step, Work, block
+from offramp.ops.op import SAME_START, Array, Step, Work, block
 from offramp.ops.work import Numbers
 
 ESCAPE = 15  # skips so many without a weight
@@ -31,16 +31,16 @@ def nibble_work(own: Work, taps: int) -> Work:
     return work
 
 
-def kernel(name: str, number: int, work: Work, taps: int, in_place: int = 0) -> Kernel:
-    return Kernel("dsp", name, number, 1, sparse.PARAMS, in_place, work=nibble_work(work, taps))
-
-
 BLOCK = sparse.BLOCK
-CONV = kernel("conv_2d_packed", 0x0339, sparse.conv_work, 1, SAME_START)
-CONV_BLOCKS = kernel("conv_2d_packed_blocks", 0x033A, sparse.conv_work, BLOCK, SAME_START)
-ROW = kernel("fully_connected_packed", 0x033B, sparse.row_work, 1)
-ROW_BLOCKS = kernel("fully_connected_packed_blocks", 0x033C, sparse.row_work, BLOCK)
-KERNELS = (CONV, CONV_BLOCKS, ROW, ROW_BLOCKS)
+CONV, CONV_BLOCKS, ROW, ROW_BLOCKS = KERNELS = tuple(
+    sparse.kernel(name, number, nibble_work(work, taps), in_place, stores="packed")
+    for name, number, work, taps, in_place in (
+        ("conv_2d_packed", 0x0339, sparse.conv_work, 1, SAME_START),
+        ("conv_2d_packed_blocks", 0x033A, sparse.conv_work, BLOCK, SAME_START),
+        ("fully_connected_packed", 0x033B, sparse.row_work, 1, 0),
+        ("fully_connected_packed_blocks", 0x033C, sparse.row_work, BLOCK, 0),
+    )
+)
 
 
 def pack(layer: Layer, taps: int) -> Step | None:

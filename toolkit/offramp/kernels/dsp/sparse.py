@@ -19,6 +19,7 @@ from offramp.ops.op import (
     Kernel,
     Params,
     Step,
+    Work,
     block,
     constant,
     elements,
@@ -98,10 +99,14 @@ def row_work(n: Numbers) -> dict[str, int]:
     return {"channels": n["out_c"], "entries": n["entries"], "depth": n["in_c"], "clamped": clamped(n)}
 
 
-CONV = Kernel("dsp", "conv_2d_sparse", 0x0335, 1, PARAMS, SAME_START, work=conv_work)
-CONV_BLOCKS = Kernel("dsp", "conv_2d_blocks", 0x0336, 1, PARAMS, SAME_START, work=conv_work)
-ROW = Kernel("dsp", "fully_connected_sparse", 0x0337, 1, PARAMS, work=row_work)
-ROW_BLOCKS = Kernel("dsp", "fully_connected_blocks", 0x0338, 1, PARAMS, work=row_work)
+def kernel(name: str, number: int, work: Work, in_place: int = 0, stores: str = "sparse") -> Kernel:
+    return Kernel("dsp", name, number, 1, PARAMS, in_place, work=work, group="compressed", stores=stores)
+
+
+CONV = kernel("conv_2d_sparse", 0x0335, conv_work, SAME_START)
+CONV_BLOCKS = kernel("conv_2d_blocks", 0x0336, conv_work, SAME_START)
+ROW = kernel("fully_connected_sparse", 0x0337, row_work)
+ROW_BLOCKS = kernel("fully_connected_blocks", 0x0338, row_work)
 KERNELS = (CONV, CONV_BLOCKS, ROW, ROW_BLOCKS)
 
 
