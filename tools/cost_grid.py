@@ -148,6 +148,16 @@ def fully_connected(rows: int, general: bool = False, most: int = 260) -> Callab
     return draw
 
 
+def fully_connected_of(low: int, high: int, multiple: int) -> Callable[[Random], Layer]:
+    """One row, the inputs a multiple."""
+
+    def draw(random: Random) -> Layer:
+        depth, out_c = int(random.integers(low, high + 1)) * multiple, int(random.integers(2, 200))
+        return weighted(random, "fully_connected", FullyConnected(), (1, depth), (out_c, depth), False)
+
+    return draw
+
+
 def pool(kind: str) -> Callable[[Random], Layer]:
     def draw(random: Random) -> Layer:
         rows, cols, c = (int(n) for n in random.integers((4, 4, 1), (17, 17, 70)))
@@ -307,6 +317,22 @@ def channels(low: int, high: int, multiple: int = 1) -> Callable[[Random], tuple
 
 
 POINTWISE, SQUARE, LONG = of((1, 1)), of((3, 3), (3, 3), (5, 5), (2, 2)), of((1, 3), (3, 1), (5, 1), (10, 4))
+WEIGHTED_FOURS = (
+    conv(channels(1, 16, 4), POINTWISE),
+    conv(channels(4, 20, 16), POINTWISE),
+    conv(channels(1, 8, 4), SQUARE),
+    conv(channels(1, 4, 16), of((3, 3))),
+    conv(channels(1, 4, 4), LONG),
+    fully_connected_of(8, 180, 4),
+    fully_connected_of(8, 180, 4),
+    fully_connected_of(40, 80, 4),
+)
+WEIGHTED = (
+    *WEIGHTED_FOURS,
+    conv(channels(1, 64), POINTWISE),
+    conv(channels(1, 10), SQUARE),
+    fully_connected(1),
+)
 DRAWN: tuple[Callable[[Random], Layer], ...] = (
     conv(channels(1, 64), POINTWISE),
     conv(channels(4, 16, 4), POINTWISE),
@@ -385,4 +411,7 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     on_int16(softmax, out_scale=1 / 32768),
     on_int16(one_value("logistic", NoAttributes()), out_scale=1 / 32768),
     on_int16(one_value("leaky_relu", LeakyRelu(0.1))),
+    *(thinned(draw, 0, 4) for draw in WEIGHTED),
+    *(thinned(draw, 0.6) for draw in WEIGHTED),
+    *(thinned(draw, 0.6, block=4) for draw in WEIGHTED_FOURS),
 )

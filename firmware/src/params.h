@@ -168,6 +168,50 @@
 #define OFR_PACKING_MVE_ROW_CONV_2D 1u
 #define OFR_KERNEL_MVE_ROW_CONV_2D_SIGNED 0x0484u
 #define OFR_PACKING_MVE_ROW_CONV_2D_SIGNED 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_4 0x0430u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_4 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_4_SIGNED 0x04b0u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_4_SIGNED 1u
+#define OFR_KERNEL_MVE_CONV_2D_4 0x0431u
+#define OFR_PACKING_MVE_CONV_2D_4 1u
+#define OFR_KERNEL_MVE_CONV_2D_4_SIGNED 0x04b1u
+#define OFR_PACKING_MVE_CONV_2D_4_SIGNED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_4 0x0432u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_4 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_4_SIGNED 0x04b2u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_4_SIGNED 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_SPARSE 0x0433u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_SPARSE 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_SPARSE_SIGNED 0x04b3u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_SPARSE_SIGNED 1u
+#define OFR_KERNEL_MVE_CONV_2D_SPARSE 0x0434u
+#define OFR_PACKING_MVE_CONV_2D_SPARSE 1u
+#define OFR_KERNEL_MVE_CONV_2D_SPARSE_SIGNED 0x04b4u
+#define OFR_PACKING_MVE_CONV_2D_SPARSE_SIGNED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_SPARSE 0x0435u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_SPARSE 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_SPARSE_SIGNED 0x04b5u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_SPARSE_SIGNED 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_BLOCKS 0x0436u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_BLOCKS 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_BLOCKS_SIGNED 0x04b6u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_BLOCKS_SIGNED 1u
+#define OFR_KERNEL_MVE_CONV_2D_BLOCKS 0x0437u
+#define OFR_PACKING_MVE_CONV_2D_BLOCKS 1u
+#define OFR_KERNEL_MVE_CONV_2D_BLOCKS_SIGNED 0x04b7u
+#define OFR_PACKING_MVE_CONV_2D_BLOCKS_SIGNED 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_BLOCKS 0x0438u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_BLOCKS 1u
+#define OFR_KERNEL_MVE_FULLY_CONNECTED_BLOCKS_SIGNED 0x04b8u
+#define OFR_PACKING_MVE_FULLY_CONNECTED_BLOCKS_SIGNED 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_LANES 0x0439u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_LANES 1u
+#define OFR_KERNEL_MVE_POINTWISE_CONV_2D_LANES_SIGNED 0x04b9u
+#define OFR_PACKING_MVE_POINTWISE_CONV_2D_LANES_SIGNED 1u
+#define OFR_KERNEL_MVE_CONV_2D_LANES 0x043au
+#define OFR_PACKING_MVE_CONV_2D_LANES 1u
+#define OFR_KERNEL_MVE_CONV_2D_LANES_SIGNED 0x04bau
+#define OFR_PACKING_MVE_CONV_2D_LANES_SIGNED 1u
 #define OFR_KERNEL_MVE_DEPTHWISE_3X3 0x0405u
 #define OFR_PACKING_MVE_DEPTHWISE_3X3 1u
 #define OFR_KERNEL_MVE_DEPTHWISE_3X3_SIGNED 0x0485u
@@ -724,6 +768,42 @@ typedef struct ofr_mve_conv_2d_params {
     uint8_t reserved[2];
 } ofr_mve_conv_2d_params;
 _Static_assert(sizeof(ofr_mve_conv_2d_params) == 36, "layout");
+
+typedef struct ofr_mve_pointwise_sparse_params {
+    uint32_t pixels;
+    uint32_t in_c;
+    uint16_t out_c;
+    uint16_t add[2];
+    uint16_t reserved;
+    uint32_t gathers;
+    uint32_t last;
+    uint32_t stream_bytes;
+} ofr_mve_pointwise_sparse_params;
+_Static_assert(sizeof(ofr_mve_pointwise_sparse_params) == 28, "layout");
+
+typedef struct ofr_mve_conv_2d_sparse_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t strip;
+    int16_t fill;
+    uint16_t add[2];
+    uint16_t reserved;
+    uint32_t gathers;
+    uint32_t last;
+    uint32_t stream_bytes;
+} ofr_mve_conv_2d_sparse_params;
+_Static_assert(sizeof(ofr_mve_conv_2d_sparse_params) == 48, "layout");
 
 typedef struct ofr_mve_depthwise_params {
     uint16_t rows;

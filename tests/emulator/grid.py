@@ -61,24 +61,29 @@ def from_graph(
     board: Board,
     kernels: str,
     rows: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
+    caller_inputs: tuple[str, ...] = (),
 ) -> GridCase:
-    """A case of a graph packed for a board and kernel set; `rows` hold inputs and expected outputs.
+    """A case of a graph packed for a board and kernel set; `rows` hold inputs and expected outputs. Inputs named by
+    `caller_inputs` lie in the caller's memory, at an odd address.
 
     Without costs, so that the set serves all that it can, also where another would be cheaper.
     """
     with without_costs():
-        plan = make_plan(graph, board, Options(kernels=kernels))
+        plan = make_plan(graph, board, Options(kernels=kernels, caller_inputs=caller_inputs))
     used = tuple(f"{s.kernel.set}/{s.kernel.name}" for s in plan.steps)
     return GridCase(
         name, write(plan), [([a.tobytes() for a in x], [a.tobytes() for a in y]) for x, y in rows], used
     )
 
 
-def from_oracle(case: Case, board: Board, kernels: str = "auto") -> GridCase:
+def from_oracle(
+    case: Case, board: Board, kernels: str = "auto", caller_inputs: tuple[str, ...] = ()
+) -> GridCase:
     """A case of the oracle, its expected outputs from TensorFlow Lite Micro."""
     graph = tflite.load(case.model, case.name)
     verify(graph, case.name)
-    return from_graph(case.name, graph, board, kernels, list(zip(case.rows, case.expected(), strict=True)))
+    rows = list(zip(case.rows, case.expected(), strict=True))
+    return from_graph(case.name, graph, board, kernels, rows, caller_inputs)
 
 
 def run_grid(

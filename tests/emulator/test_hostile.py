@@ -128,6 +128,7 @@ each_set = pytest.mark.parametrize(
         ("mps2_an386", "dsp"),
         ("mps3_an547", "generic"),
         ("mps3_an547", "cmsis_nn"),
+        ("mps3_an547", "mve"),
     ],
 )
 

@@ -65,6 +65,8 @@ SPARSE_KINDS = {
         ("packed_blocks", "blocks 80 %"),
     )
 }
+WIDE = Kind("CONV_2D", (1, 5, 4, 64), (6, 1, 1, 64))
+MVE_THIN = {"sparse": "zeros 70 %", "lanes": "zeros 70 %", "blocks": "blocks 80 %"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,13 @@ HALF, ONE, SUM_23, SUM_30, SHIFT, BESIDE, CLAMP = list(BREACHES)[1:]
 # Board, kernel, layer, activation, and the breaches that the kernel takes all the same.
 RADIX, PLANAR = {CLAMP}, {SUM_23, BESIDE, CLAMP}
 HELIUM, HELIUM_RELU = {SUM_23, SUM_30, SHIFT, BESIDE}, {SUM_23, SUM_30, SHIFT, BESIDE, HALF}
+MVE_KINDS = [
+    *((name, kind, {BESIDE}) for name, kind in INT4_KINDS.items() if not name.startswith("gather")),
+    *((f"pointwise_conv_2d_{way}", replace(WIDE, thin=thin), set[str]()) for way, thin in MVE_THIN.items()),
+    *((f"conv_2d_{way}", replace(CONV, thin=thin), set[str]()) for way, thin in MVE_THIN.items()),
+    ("fully_connected_sparse", replace(DENSE, thin="zeros 70 %"), set[str]()),
+    ("fully_connected_blocks", replace(DENSE, thin="blocks 80 %"), set[str]()),
+]
 FAST: list[tuple[str, str, Kind, int, set[str]]] = [
     ("mps2_an386", "dsp/pointwise_conv_2d", POINTWISE, NONE, RADIX),
     ("mps2_an386", "dsp/fully_connected", DENSE, RELU, RADIX),
@@ -116,6 +125,8 @@ FAST: list[tuple[str, str, Kind, int, set[str]]] = [
     ("mps3_an547", "mve/depthwise_3x3_signed", PLANES, NONE, HELIUM),
     ("mps3_an547", "mve/depthwise_3x3_stride_2", PLANES_2, RELU, HELIUM_RELU),
     ("mps3_an547", "mve/depthwise_3x3_stride_2_signed", PLANES_2, NONE, HELIUM),
+    *(("mps3_an547", f"mve/{name}", kind, RELU, HELIUM_RELU - lost) for name, kind, lost in MVE_KINDS),
+    *(("mps3_an547", f"mve/{name}_signed", kind, NONE, HELIUM - lost) for name, kind, lost in MVE_KINDS),
     ("posix", "generic/conv_2d_pair", CONV, NONE, {SUM_23, CLAMP}),
     ("posix", "generic/depthwise_conv_2d_3x3", PLANES, NONE, PLANAR),
     ("posix", "generic/fully_connected_row", DENSE_ROWS, NONE, PLANAR),

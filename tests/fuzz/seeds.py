@@ -10,6 +10,7 @@ from offramp.blob import write
 from offramp.boards import Board
 from offramp.frontends import load_model
 from offramp.kernels import dsp
+from offramp.kernels.mve import compressed as mve_compressed
 from offramp.ops import Kernel, conv_2d_tile
 from offramp.plan import Bound, Certificate, Options, Plan, make_plan
 from tests.dynamic_layers import layers
@@ -22,6 +23,7 @@ from tests.oracle.compressed import compressed
 from tests.oracle.planes import planes
 from tests.oracle.tflite_writer import Tensor
 from tests.ways import DSP_WAYS, preferring, taking
+from tests.weights import small_layers
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
@@ -68,6 +70,15 @@ def keyword_net(
     )
     scale, zero = (1 / 32768, 0) if net.grid.dtype == "int16" else (1 / 256, -128)
     net.add("SOFTMAX", [], Tensor("scores", (1, 12), net.grid.dtype, scale, zero), "SoftmaxOptions", Beta=1.0)
+    return net.model()
+
+
+def signed_net(seed: int = 3) -> bytes:
+    """Layers without activation, zero points inside int8: 3x3 over 16 channels, depthwise 3x3 at stride 2."""
+    net, none = Net(seed, (1, 6, 7, 16)), {"Padding": SAME, "FusedActivationFunction": NONE}
+    net.weighted("CONV_2D", (5, 3, 3, 16), (1, 6, 7, 5), "Conv2DOptions", **none, StrideH=1, StrideW=1)
+    options = {**none, "StrideH": 2, "StrideW": 2, "DepthMultiplier": 1}
+    net.weighted("DEPTHWISE_CONV_2D", (1, 3, 3, 5), (1, 3, 4, 5), "DepthwiseConv2DOptions", **options)
     return net.model()
 
 
@@ -144,12 +155,20 @@ def of_int16(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Pl
     yield graph.name, make_plan(graph, board, Options(kernels=kernels))
 
 
-def of_compressed_weights(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
-    """One for each kernel of the dsp set that stores weights smaller."""
-    small = list(compressed_layers.small_cases(SEED))
-    for kernel in dsp.COMPRESSED_KERNELS:
-        with taking(f"dsp/{kernel.name}"):
-            plans = (plan(case.model, board, folder, Options(kernels="dsp")) for case in small)
+# Set -> kernels that store weights smaller, and small layers of which each serves one.
+STORED_SMALLER = {
+    "dsp": (dsp.COMPRESSED_KERNELS, compressed_layers.small_cases),
+    "mve": (mve_compressed.KERNELS, small_layers),
+}
+
+
+def of_compressed_weights(board: Board, kernels: str, folder: Path) -> Iterator[tuple[str, Plan]]:
+    """One for each kernel of the set that stores weights smaller."""
+    stored_smaller, cases_of = STORED_SMALLER[kernels]
+    small = list(cases_of(SEED))
+    for kernel in stored_smaller:
+        with taking(f"{kernels}/{kernel.name}"):
+            plans = (plan(case.model, board, folder, Options(kernels=kernels)) for case in small)
             yield kernel.name, next(p for p in plans if p.steps[0].kernel is kernel)
 
 
@@ -160,8 +179,10 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     if kernels == "generic":
         seeds |= of_every_storage(board, folder)
         seeds |= of_our_own(board)
-    if kernels == "dsp":
-        seeds |= of_compressed_weights(board, folder)
+    if kernels in STORED_SMALLER:
+        seeds |= of_compressed_weights(board, kernels, folder)
+    if kernels == "mve":
+        seeds["signed"] = plan(signed_net(), board, folder, Options(kernels))
     for n, options in enumerate(
         (Options(kernels), Options(kernels, True), Options(kernels, False, ("input",)))
     ):

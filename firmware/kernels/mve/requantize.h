@@ -5,17 +5,22 @@
 #ifndef OFR_MVE_REQUANTIZE_H
 #define OFR_MVE_REQUANTIZE_H
 
-/* Sums into vectors a and b, then bias, multiplier and -exponent of both channels from the stream at r9. */
-#define OFR_MVE_COLLECT(a, b)                   \
+/* Sums of the first channel into vector a, of the second into b. */
+#define OFR_MVE_SUMS(a, b)                      \
     "vmov " a "[2], " a "[0], r0, r4\n"         \
     "vmov " a "[3], " a "[1], r2, r6\n"         \
     "vmov " b "[2], " b "[0], r8, r12\n"        \
-    "vmov " b "[3], " b "[1], r10, r14\n"       \
+    "vmov " b "[3], " b "[1], r10, r14\n"
+
+/* Bias, multiplier and -exponent of both channels from the stream at r9; the exponents stay in r8 and r10. */
+#define OFR_MVE_MULTIPLY(a, b)                  \
     "ldm r9!, {r0, r2, r4, r6, r8, r10}\n"      \
     "vadd.i32 " a ", " a ", r0\n"               \
     "vadd.i32 " b ", " b ", r2\n"               \
     "vqrdmulh.s32 " a ", " a ", r4\n"           \
     "vqrdmulh.s32 " b ", " b ", r6\n"
+
+#define OFR_MVE_COLLECT(a, b) OFR_MVE_SUMS(a, b) OFR_MVE_MULTIPLY(a, b)
 
 #define OFR_MVE_SCALE_RELU(a, b, t) \
     "vrshl.s32 " a ", r8\n"         \

@@ -35,7 +35,8 @@ typedef struct ofr_mve_layer {
 } ofr_mve_layer;
 
 /* All pairs from stream to end of all tiles, one pair's outputs behind the other's. */
-void ofr_mve_pairs(const ofr_mve_tile *tile, uint32_t is_signed);
+typedef void ofr_mve_pairs_code(const ofr_mve_tile *tile, uint32_t is_signed);
+ofr_mve_pairs_code ofr_mve_pairs;
 
 /* Bytes of a stream of `taps` products an output. */
 static inline uint32_t ofr_mve_pair_bytes(uint32_t taps) {
@@ -49,10 +50,37 @@ void ofr_mve_begin(ofr_mve_tile *t, uint32_t taps, uint32_t out_c, const uint16_
 void ofr_mve_place(ofr_mve_tile *t, uint32_t n, uint32_t out_c);
 
 /* All channels of `n` tiles, the first one's outputs from out on; t->x and x_step are set. */
-void ofr_mve_run(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, uint32_t is_signed);
+typedef void ofr_mve_runner(ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out, uint32_t n, uint32_t is_signed);
+ofr_mve_runner ofr_mve_run;
+
+/* The same by any code of pairs. */
+static inline void ofr_mve_run_pairs(ofr_mve_pairs_code *pairs, ofr_mve_tile *t, const ofr_mve_layer *l, int8_t *out,
+                                     uint32_t n, uint32_t is_signed) {
+    t->tiles = n;
+    t->out = out;
+    t->stream = l->stream;
+    t->end = l->stream + l->out_c / 2u * l->pair_bytes;
+    if (l->out_c > 1) {
+        pairs(t, is_signed);
+    }
+    if (l->out_c & 1u) {
+        t->out = l->out_c > 1 ? out + l->out_c - 2 : out;
+        t->stream = t->end;
+        t->end += l->pair_bytes;
+        pairs(t, is_signed);
+    }
+}
+
+/* Products of an output. */
+static inline uint32_t ofr_mve_taps(const ofr_mve_conv_2d_params *p) {
+    return (uint32_t)p->kernel_h * p->in_c * p->kernel_w;
+}
 
 /* What convolutions have in common: sizes, types, and that scratch has as many bytes. */
 ofr_status ofr_mve_check_conv_2d(const ofr_call *call, uint32_t scratch);
+
+/* The same where the stream takes other bytes than one of int8. */
+ofr_status ofr_mve_check_conv_2d_of(const ofr_call *call, uint32_t scratch, uint32_t stream);
 
 /* Copies bytes and returns dst, which may lie before src in one piece with it. */
 static inline void *ofr_mve_copy(void *dst, const void *src, uint32_t bytes) {

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from offramp.boards import Core
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve import depthwise, elementwise, pool, product, table
+from offramp.kernels.mve import compressed, depthwise, elementwise, pool, product, table
 from offramp.ops.op import Kernel, Step
 
 KERNELS: tuple[Kernel, ...] = (
     *product.KERNELS,
+    *compressed.KERNELS,
     *depthwise.KERNELS,
     *elementwise.KERNELS,
     *pool.KERNELS,
     *table.KERNELS,
 )
 
-LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]] = {
+Lower = Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]
+LOWER: dict[str, Lower] = {
     "add": elementwise.lower_add,
     "sub": elementwise.lower_add,
     "mul": elementwise.lower_mul,
@@ -30,6 +33,12 @@ LOWER: dict[str, Callable[[Op, list[Tensor | None], list[Tensor]], Step | None]]
     "depthwise_conv_2d": depthwise.lower_depthwise_conv_2d,
     "fully_connected": product.lower_fully_connected,
     "max_pool_2d": pool.lower_pool,
+}
+
+# Further ways where the values of the weights allow.
+COMPRESSED: dict[str, tuple[Lower, ...]] = {
+    "conv_2d": tuple(partial(product.lower_conv_2d, storage=s) for s in compressed.STORAGES),
+    "fully_connected": tuple(partial(product.lower_fully_connected, storage=s) for s in compressed.STORAGES),
 }
 
 MOVES = "0.9 to 1.7 where pixels stay whole, memcpy; 5.1 for a transposition of 8,192 values"
@@ -53,5 +62,5 @@ def candidates(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], core:
         return []
     if any(t is not None and t.dtype != "s8" for t in (inputs[0], *outputs)):
         return []
-    step = lower(op, inputs, outputs)
-    return [] if step is None else [[step]]
+    found = (way(op, inputs, outputs) for way in (lower, *COMPRESSED.get(op.kind, ())))
+    return [[step] for step in found if step is not None]

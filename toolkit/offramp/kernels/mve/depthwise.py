@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.ir import Op, Tensor
-from offramp.kernels.mve.product import EVEN_FIRST, conv_step
+from offramp.kernels.mve.product import EVEN_FIRST, INT8, Weighted, conv_step
 from offramp.kernels.mve.requantize import Scaling, kernels, scaling
 from offramp.ops import depthwise_conv_2d
 from offramp.ops.conv_2d import padding_of
@@ -189,7 +189,7 @@ def convolution(layer: Layer, a: Window) -> Step:
     del g["channels"]
     g |= {"in_c": 1, "out_c": out_c, "kernel_h": kernel_h, "kernel_w": kernel_w}
     g |= {"stride_h": a.stride_h, "stride_w": a.stride_w, "dilation_h": a.dilation_h}
-    return conv_step(layer.op, g, layer.zero, weights, layer.bias, layer.scaling, layer.macs)
+    return conv_step(Weighted(layer.op, weights, layer.bias, layer.zero, layer.scaling, layer.macs), INT8, g)
 
 
 def planes(layer: Layer, stride: int) -> Step | None:
