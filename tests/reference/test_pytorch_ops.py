@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,6 +169,27 @@ def test_refusal_names_the_culprit(name: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         pytorch.from_module(made, (example,), "net")
     assert caught.value.message.startswith("net: ") and "\n" not in caught.value.message
+
+
+class Intruder:
+    """Unpickling it would run code."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("intruder"),)
+
+
+def test_a_file_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.export.save(torch.export.export(module("conv"), (torch.zeros(IMAGE),)), "net.pt2")
+    stream = io.BytesIO()
+    torch.save(Intruder(), stream)
+    with zipfile.ZipFile("net.pt2") as whole, zipfile.ZipFile("bad.pt2", "w") as bad:
+        for name in whole.namelist():
+            bad.writestr(name, stream.getvalue() if name.endswith("model.pt") else whole.read(name))
+    assert sum(name.endswith("model.pt") for name in zipfile.ZipFile("bad.pt2").namelist()) == 1
+    with pytest.raises(UserError, match=r"damaged \.pt2 file"):
+        pytorch.load(Path("bad.pt2").read_bytes(), "bad.pt2")
+    assert not Path("intruder").exists()
 
 
 def test_damaged_files(tmp_path: Any) -> None:

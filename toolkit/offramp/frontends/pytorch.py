@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import operator
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def load(data: bytes, path: str) -> Graph:
             "write it with torch.export.save(torch.export.export(...), PATH)",
         )
     try:
-        with quiet():
+        with quiet(), tensors_alone():
             program = torch.export.load(io.BytesIO(data))
     except Exception as error:  # whatever a damaged archive makes torch raise
         told = " ".join(str(error).split())[:200]
@@ -121,6 +122,21 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def tensors_alone() -> Iterator[None]:
+    """torch.load refuses pickles of anything but tensors, which would run code of the file's."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def from_program(program: Any, name: str, path: str, metadata: dict[str, str]) -> Graph:
