@@ -99,15 +99,15 @@ class Reader:
             PurePath(self.path).stem,
             inputs,
             outputs,
-            {"source": PurePath(self.path).name, "source_bytes": str(self.size)},
+            {
+                "source": PurePath(self.path).name,
+                "source_bytes": str(self.size),
+                "outputs": ",".join(port.name for port in g.output),
+            },
         )
-        built = self.named(built, [port.name for port in g.output])
         if any(t.quantization for t in built.tensors):
             return integers(built, self.path)
         return canonical(built, channels_first=True)
-
-    def named(self, graph: Graph, outputs: list[str]) -> Graph:
-        return Graph(**{**vars(graph), "metadata": {**graph.metadata, "outputs": ",".join(outputs)}})
 
     def opset_of(self) -> int:
         found = [entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")]
@@ -178,9 +178,6 @@ class Reader:
             results = [found] if isinstance(found, int) else found
         for name, value in zip(proto.output, results, strict=False):
             self.values[name] = value
-        lost = [name for name in proto.output[len(results) :] if name]
-        if lost:
-            b.where += f": output {lost[0]}"
 
     def known(self, node: Node) -> list[int] | None:
         """The results of a node that constants and shapes alone decide."""

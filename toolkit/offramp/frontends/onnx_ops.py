@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,8 +104,6 @@ def gemm_of(n: Node, x: int, weights: int, bias: int | None) -> int:
 
 def swapped(n: Node, weights: int) -> int:
     """Weights [in, out] as [out, in]."""
-    from dataclasses import replace
-
     w = n.b.tensors[weights]
     n.b.real(weights, "weights")
     if len(w.shape) != 2:

@@ -135,8 +135,9 @@ def hoist_above_reshape(graph: Graph, at: int) -> Graph | None:
         else:
             return None
     e = Edit(graph, at)
-    if op.kind in BINARY and e.tensors[operands[1]].data is not None:
-        operands[1] = e.constant(graph.tensors[operands[1]].data.reshape(-1), operands[1])  # type: ignore[union-attr]
+    data = e.tensors[operands[-1]].data
+    if data is not None:
+        operands[-1] = e.constant(data.reshape(-1), operands[-1])
     inner = e.emit(op.kind, op.attributes, operands, op.outputs[0])
     e.reshaped(inner, graph.tensors[op.outputs[0]].shape, op.outputs[0])
     return e.done()
