@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from offramp.frontends import tflite
+from offramp.ir import Graph, Op, Quantization, Tensor
+from offramp.ops import OPS
+from offramp.ops.conv_2d_s16 import FITTING, INT64
+from offramp.ops.fully_connected import FullyConnected
 from offramp.ops.verify import verify
 from offramp.reference import Reference
 from tests.kernel_call import KernelRunner
@@ -79,6 +83,39 @@ def test_hostile_parameters_stay_inside(op: str) -> None:
 @each_op
 def test_hostile_parameters_stay_inside_in_full(op: str) -> None:
     stay_inside(op, loaded(int16.OPS[op](SEED)))
+
+
+# Taps of -128, bias, kind of sums: |sum| at most 2^31 - 1 or 2^31, over one block of int32 and over several.
+EDGES = (
+    (508, (1 << 31) - 1 - (508 << 22), FITTING),
+    (508, (1 << 31) - (508 << 22), INT64),
+    (508, -((1 << 31) - 1 - (508 << 22)), FITTING),
+    (1024, 0, INT64),
+    (4096, 1 << 44, INT64),
+    (65532, -(1 << 44), INT64),
+)
+
+
+@pytest.mark.parametrize(("taps", "bias", "sums"), EDGES)
+@pytest.mark.parametrize("value", [-32768, 32767])
+def test_sums_at_the_edge_of_int32(taps: int, bias: int, sums: int, value: int) -> None:
+    weights = np.full((2, taps), -128, np.int8)
+    unit = Quantization((1.0,), (0,))
+    tensors = (
+        Tensor("x", (1, taps), "s16", unit),
+        Tensor("w", weights.shape, "s8", unit, weights),
+        Tensor("b", (2,), "s64", None, np.array([bias, -bias], np.int64)),
+        Tensor("y", (1, 2), "s16", Quantization((2.0 ** (30 if abs(bias) > 1 << 40 else 20),), (0,))),
+    )
+    op = Op("fully_connected", "edge", (0, 1, 2), (3,), FullyConnected())
+    graph = Graph("edge", tensors, (op,), (0,), (3,))
+    [step] = OPS[op.kind].steps(op, list(tensors[:3]), [tensors[3]]) or []
+    assert step.kernel.params.unpack(step.params)["sums"] == sums
+    x = np.full((1, taps), value, np.int16)
+    exact = -128 * value * taps + np.array([[bias, -bias]])
+    right = np.floor(exact / tensors[3].quant.scale + 0.5)
+    np.testing.assert_array_equal(KernelRunner(graph).run([x])[0], right)
+    np.testing.assert_array_equal(Reference(graph).run([x])[0], right)
 
 
 def test_grids_are_large_enough() -> None:

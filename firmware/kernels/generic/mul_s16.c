@@ -1,4 +1,6 @@
 /* Multiplication, int16: the product, requantized. */
+#pragma GCC optimize("O2") /* not a loop for each stride */
+
 #include "broadcast.h"
 #include "fixed_point.h"
 

@@ -27,7 +27,8 @@ static int32_t look_up(const int16_t *table, int32_t x) {
     return (int16_t)(at[0] + (((at[1] - at[0]) * (x & 127) + 64) >> 7));
 }
 
-static int32_t max_of(const int16_t *x, uint32_t n) {
+/* Apart, so that all is in registers: a maximum on the stack would be stored only where it grows. */
+static __attribute__((noinline)) int32_t max_of(const int16_t *x, uint32_t n) {
     int32_t max = INT16_MIN;
     for (uint32_t i = 0; i < n; i++) {
         max = x[i] > max ? x[i] : max;
