@@ -133,7 +133,9 @@ static void run(const ofr_call *call) {
         }
         for (uint32_t g = 0; g < p->groups; g++) {
             gather(p, &taps, i, g * group_in, group_in, row_a);
-            gather(p, &taps, j, g * group_in, group_in, row_b);
+            if (j != i) {
+                gather(p, &taps, j, g * group_in, group_in, row_b);
+            }
             two_pixels(&l, row_a, row_b, g * group_out, (g + 1) * group_out, out_a, out_b);
         }
     }

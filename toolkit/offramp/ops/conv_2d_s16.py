@@ -15,7 +15,7 @@ from offramp.ops.conv_2d_pair import padded
 from offramp.ops.fixed_point import reduced
 from offramp.ops.gemm import Requantization
 from offramp.ops.op import Array, Kernel, Params, Step, block
-from offramp.ops.work import Product
+from offramp.ops.work import Product, up
 
 ROUND = 4  # taps multiplied in one round
 # By fours: two half words that one instruction takes out of a word of weights.
@@ -52,8 +52,18 @@ def declare(fields: list[tuple[str, str]]) -> Kernel:
 
 
 def work(n: Any) -> dict[str, int]:
+    """Pixels in pairs by channels in pairs; a last pixel alone is another loop."""
     found = Product(2, 2, ROUND, direct=n["in_c"] % ROUND == 0)(n)
-    return found | {"products": found["products"] + found.pop("partial"), "rest": 0}
+    pairs, alone = divmod(n["out_rows"] * n["out_cols"], 2)
+    rounds = up(n["kernel_h"] * n["kernel_w"] * n["in_c"] // n["groups"], ROUND)
+    blocks = n["groups"] * up(n["out_c"] // n["groups"], 2)
+    return {name: found[name] for name in ("tiles", "outputs", "gathered", "runs", "beside")} | {
+        "blocks": pairs * blocks,
+        "products": pairs * blocks * rounds,
+        "blocks_alone": alone * blocks,
+        "products_alone": alone * blocks * rounds,
+        "wide": found["outputs"] * (n["sums"] != FITTING),
+    }
 
 
 def sums_of(r: Requantization, weights: Array, bias: Array) -> int:
