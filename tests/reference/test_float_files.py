@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from offramp.ir import Graph
 from offramp.ops.op import Array
 from offramp.reference import run_all
 
-DATA = Path("/work/shared/data")
+DATA = Path(os.environ.get("OFFRAMP_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FLOAT_TFLITE = (
     *("mlonmcu_io/magic_wand/magic_wand.tflite", "mlonmcu_io/sine_model/sine_model.tflite"),
     *(

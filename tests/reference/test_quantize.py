@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from tests.float_layers import LAYERS, FloatNet, one_layer, random_float_net, ro
 from tests.pipeline import differing, outputs_on, pack_and_build, shaped
 
 MODEL = root() / "models/fashion_mnist"
-DATA = Path("/work/shared/data")
+DATA = Path(os.environ.get("OFFRAMP_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 # LSB of the output that a convolution and one layer may be off. The weights' own rounding is some 2 of them.
 MOST_OFF = 6
 OFF_FIXED = {"tanh": 12, "logistic": 8, "softmax": 8}  # their scale is not of their range

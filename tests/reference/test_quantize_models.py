@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.resources import root
 
-DATA = Path("/work/shared/data")
+DATA = Path(os.environ.get("OFFRAMP_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian: dataset-fashion-mnist
 WAND = DATA / "wand_imu/model.tflite"
 LOST = 0.003  # of accuracy, at most, beside one paired standard error

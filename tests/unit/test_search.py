@@ -18,6 +18,7 @@ from offramp.search.space import OBJECTIVES, Range, space_of, steps_of
 from offramp.search.study import Params, Study, Values
 
 pytest.importorskip("optuna")
+BOTH = ("accuracy", "blob_bytes")
 SEARCH = Search(
     trials=24,
     population=6,
@@ -116,11 +117,12 @@ def test_no_scheduler() -> None:
 @pytest.mark.parametrize(
     ("space", "objectives", "message"),
     [
-        ({"bit": [4, 8]}, ("accuracy",), "unknown key bit"),
-        ({"bits": 4}, ("accuracy",), "bits is 4"),
-        ({"width": [0.9, 0.1]}, ("accuracy",), "from 0.9 to 0.1"),
-        ({}, ("accuracy",), "empty"),
+        ({"bit": [4, 8]}, BOTH, "unknown key bit"),
+        ({"bits": 4}, BOTH, "bits is 4"),
+        ({"width": [0.9, 0.1]}, BOTH, "from 0.9 to 0.1"),
+        ({}, BOTH, "empty"),
         ({"bits": [4, 8]}, ("acuracy",), "acuracy"),
+        ({"bits": [4, 8]}, ("accuracy",), "objectives accuracy"),
     ],
 )
 def test_refusals(space: dict[str, Any], objectives: tuple[str, ...], message: str) -> None:

@@ -63,13 +63,20 @@ def card_row(
     plan, blob = pack(graph, boards[0], options)
     counts = {board.name: instructions(graph, board, options) for board in boards}
     equal = equal_rows(boards[0], blob, given[:emulated], outputs[:emulated])
-    weight_bytes = sum(step.params_bytes for step in weighted(plan))
+    weight_bytes = bytes_of_weights(plan)
     return CardRow(name, accuracy, error, len(x), weight_bytes, len(blob), plan.macs, counts, equal)
 
 
-def weighted(plan: Plan) -> list[Any]:
-    """The steps of layers with weights."""
-    return [step for step in plan.steps if step.macs]
+def bytes_of_weights(plan: Plan) -> int:
+    """Of all plans, what is shared counted once: parameter blocks, and planes that are operands."""
+    places = {}
+    for each in plan.every:
+        for step in each.steps:
+            if step.macs:
+                places[step.params] = step.params_bytes
+                tensors = [each.tensors[i] for i in step.inputs if each.tensors[i].memory == "constant"]
+                places |= {t.offset: t.tensor.bytes for t in tensors}
+    return sum(places.values())
 
 
 def instructions(graph: Graph, board: Board, options: Options) -> int:

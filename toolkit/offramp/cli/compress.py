@@ -124,6 +124,12 @@ def compress(
     check_output(out or Path("out"), model) if out is None or out.suffix == ".ofg" else None
     steps = steps_of(parameters, zeros, pattern, bits, epochs)
     recipe = load_recipe(model) if model.suffix == ".toml" else recipe_of(model, data, divide, steps)
+    if model.suffix == ".toml":
+        refuse_options(
+            data=data, divide=divide, parameters=parameters, zeros=zeros or None, epochs=epochs or None
+        )
+    if not search:
+        refuse_options("--search", study=study, dask=dask)
     if search:
         search_recipe(recipe, out or Path(f"{recipe.name}-search"), study, dask, as_json)
         return
@@ -148,6 +154,13 @@ def judge(shop: Workshop, graph: Graph) -> str | None:
         return None
     part = "test" if shop.data.test is not None else "validation"
     return f"{accuracy(graph, shop.data.judged.x, shop.data.judged.y)} {part} rows"
+
+
+def refuse_options(needs: str = "a model file", **given: Any) -> None:
+    """What is given but would do nothing here."""
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if named:
+        raise UserError(f"{', '.join(named)} goes with {needs}", "a recipe says it itself: docs/recipe.md")
 
 
 def steps_of(

@@ -19,8 +19,8 @@ from offramp.errors import UserError
 class Training:
     """How a step trains; with 0 epochs it does not. The defaults suit weights that are trained already."""
 
-    epochs: float = 0.0
-    optimizer: str = "adamw"  # or sgd
+    epochs: float = 0.0  # passes over the training rows
+    optimizer: str = "adamw"  # sgd or adamw
     rate: float = 1e-3  # the highest of the one-cycle schedule
     batch: int = 128
     weight_decay: float = 1e-4
@@ -38,7 +38,7 @@ class Training:
 class Train(Training):
     """Trains the float network as it stands, with batch normalization; zeros that `sparsify` made stay."""
 
-    optimizer: str = "sgd"
+    optimizer: str = "sgd"  # sgd or adamw
     rate: float = 0.03
 
 
@@ -49,8 +49,8 @@ class Student(Training):
     With teachers it is trained a second time without them, for the same epochs, and both are reported.
     """
 
-    width: float = 0.5
-    optimizer: str = "sgd"
+    width: float = 0.5  # 1: as wide as the model
+    optimizer: str = "sgd"  # sgd or adamw
     rate: float = 0.1
 
 
@@ -58,11 +58,11 @@ class Student(Training):
 class Prune(Training):
     """Removes whole channels until this share of the parameters or of the MACs is left."""
 
-    parameters: float | None = None
-    macs: float | None = None
+    parameters: float | None = None  # share that is left; this or macs
+    macs: float | None = None  # share that is left
     rounds: int = 4  # each with a training of its own
     round_to: int = 4  # channels that are left of a layer are a multiple of this
-    optimizer: str = "sgd"
+    optimizer: str = "sgd"  # sgd or adamw
     rate: float = 0.03
 
 
@@ -70,9 +70,9 @@ class Prune(Training):
 class Sparsify(Training):
     """Sets weights to zero, gradually while training."""
 
-    zeros: float = 0.9
+    zeros: float = 0.9  # share of the weights; N:M says it by itself
     pattern: str = "unstructured"  # 1x4, or N:M such as 2:4
-    optimizer: str = "sgd"
+    optimizer: str = "sgd"  # sgd or adamw
     rate: float = 0.03
 
 
@@ -81,7 +81,7 @@ class Binary(Training):
     """Weights and activations of one bit in these hidden convolutions."""
 
     layers: tuple[str, ...] = ()  # by name, as `offramp inspect` prints them
-    optimizer: str = "adamw"
+    weight_decay: float = 0.0
     rate: float = 5e-3
 
 
@@ -99,11 +99,11 @@ class Quantize(Training):
 
 
 @dataclass(frozen=True)
-class Mixed(Training):
-    """The cheapest bits for each layer under a floor or a ceiling."""
+class Mixed:
+    """The cheapest bits for each layer under a floor of accuracy, a ceiling of bytes, or both."""
 
     lost_points: float | None = None  # of accuracy on the validation rows, against float
-    flash_bytes: int | None = None
+    weight_bytes: int | None = None  # most bytes of weights and biases
     choices: tuple[int, ...] = (4, 8)  # and 16
     rows: int = 500
 
@@ -112,21 +112,21 @@ class Mixed(Training):
 class Nested:
     """Two plans over one set of weights: four bits first, eight where the answer is unsure."""
 
-    lost_points: float = 0.3
+    lost_points: float = 0.3  # on the validation rows, against eight bits
 
 
 @dataclass(frozen=True)
 class Family:
     """This variant with others of the recipe as members, in one blob."""
 
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # variants before this one
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """This variant and others run together, their outputs averaged."""
 
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # variants before this one
 
 
 Step = Train | Student | Prune | Sparsify | Binary | Quantize | Mixed | Nested | Family | Ensemble
@@ -160,7 +160,7 @@ class Search:
     epochs: float = 1.0  # of each step that trains
     augment: tuple[str, ...] = ()
     teachers: tuple[str, ...] = ()
-    space: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, Any] = field(default_factory=dict)  # below
 
 
 @dataclass(frozen=True)
@@ -224,10 +224,12 @@ def step_of(entry: Any, where: str) -> Any:
 
 
 def check_references(recipe: Recipe, name: str, variant: Variant, path: Path) -> None:
-    """Members must be variants that stand before this one."""
+    """Members, and models and teachers that are variants, must stand before this one."""
     before = list(recipe.variants)[: list(recipe.variants).index(name)]
+    others = [variant.model] + [t for step in variant.steps for t in getattr(step, "teachers", ())]
+    named = [other for other in others if other in recipe.variants]
     for step in variant.steps:
-        for member in getattr(step, "members", ()):
+        for member in [*named, *getattr(step, "members", ())]:
             if member not in before:
                 raise UserError(
                     f"{path}: variant {name} names {member}, which does not stand before it",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from offramp.compress.accuracy import Accuracy, accuracy
 from offramp.compress.data import Data, load_data
 from offramp.compress.dequantize import dequantize
@@ -32,6 +34,7 @@ from offramp.compress.recipe import (
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph, Quantization
+from offramp.ops.op import constant
 
 # (what is done, how much of it, how much there is)
 Told = Callable[[str, int, int], None]
@@ -146,7 +149,16 @@ class Workshop:
         return {"progress": lambda done, total, loss: self.told(f"{what}, loss {loss:.3f}", done, total)}
 
 
+def must_train(work: Work, step: Training) -> None:
+    if step.epochs <= 0:
+        raise UserError(
+            f"{work.name}: {type(step).__name__.lower()} with {step.epochs:g} epochs",
+            "say how long: epochs = 10",
+        )
+
+
 def train(shop: Workshop, work: Work, step: Train) -> Work:
+    must_train(work, step)
     from offramp.compress.train import fit, module, sparsify
 
     x, y = shop.data.train.labelled("training")
@@ -165,6 +177,7 @@ def judged(shop: Workshop, graph: Graph) -> str:
 
 def student(shop: Workshop, work: Work, step: Student) -> Work:
     """Distilled where there are teachers; then the plainly trained one is reported beside it."""
+    must_train(work, step)
     from offramp.compress.train import distill, fit, module
     from offramp.compress.train.width import narrowed
 
@@ -185,6 +198,7 @@ def student(shop: Workshop, work: Work, step: Student) -> Work:
 
 
 def prune(shop: Workshop, work: Work, step: Prune) -> Work:
+    must_train(work, step)
     from offramp.compress.train.prune import prune as pruned
 
     chosen = [(of, share) for of in ("parameters", "macs") if (share := getattr(step, of)) is not None]
@@ -208,6 +222,7 @@ def prune(shop: Workshop, work: Work, step: Prune) -> Work:
 
 
 def sparsify(shop: Workshop, work: Work, step: Sparsify) -> Work:
+    must_train(work, step)
     from offramp.compress.train.sparsify import sparsify as made_sparse
 
     x, y = shop.data.train.labelled("setting weights to zero")
@@ -217,8 +232,15 @@ def sparsify(shop: Workshop, work: Work, step: Sparsify) -> Work:
         loss=shop.loss(work, step),
         **shop.hooks(f"{work.name}: zeros"),
     )
-    told = f"{step.zeros:.0%} of the weights set to zero, {step.pattern}{judged(shop, real)}"
+    told = f"{zero_share(real):.0%} of the weights are zero, {step.pattern}{judged(shop, real)}"
     return replace(work, real=real, graph=None, sparse=True).noted(told)
+
+
+def zero_share(graph: Graph) -> float:
+    """Of the weights of convolutions and dense layers."""
+    layers = [op for op in graph.ops if op.kind in ("conv_2d", "fully_connected")]
+    weights = [constant(graph.tensors[op.inputs[1]]) for op in layers]
+    return 1 - sum(int(np.count_nonzero(w)) for w in weights) / max(1, sum(w.size for w in weights))
 
 
 def quantize_step(shop: Workshop, work: Work, step: Quantize) -> Work:
@@ -253,6 +275,8 @@ def bits_of(step: Quantize) -> str:
 
 
 def mixed(shop: Workshop, work: Work, step: Mixed) -> Work:
+    if step.lost_points is None and step.weight_bytes is None:
+        raise UserError(f"{work.name}: mixed has no limit", "give lost_points or weight_bytes")
     rows = shop.data.validation
     x, y = rows.labelled("mixed precision")
     floor = None
@@ -262,7 +286,7 @@ def mixed(shop: Workshop, work: Work, step: Mixed) -> Work:
     found = mixed_precision(
         *(work.real, shop.calibration(step.rows), x, y),
         floor=floor,
-        ceiling=step.flash_bytes,
+        ceiling=step.weight_bytes,
         choices=step.choices,
         options=options,
     )
@@ -310,6 +334,7 @@ def ensemble_step(shop: Workshop, work: Work, step: Ensemble) -> Work:
 
 
 def binary(shop: Workshop, work: Work, step: Binary) -> Work:
+    must_train(work, step)
     from offramp.compress.train.binary import binarize
 
     x, y = shop.data.train.labelled("training of one bit")

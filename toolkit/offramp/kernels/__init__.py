@@ -50,7 +50,7 @@ def refuse_float(graph: Graph) -> None:
                 raise UserError(
                     f"{graph.name}: {op.kind} ({op.name}): tensor {graph.tensors[i].name} is float32, kernels compute "
                     "with integers",
-                    "quantize the model: `offramp compress MODEL --calibrate DATA -o OUT.ofg`",
+                    "quantize the model: `offramp compress MODEL --data DATA -o OUT.ofg`",
                 )
 
 

@@ -46,6 +46,11 @@ def space_of(search: Search) -> dict[str, Range | Choices]:
             raise UserError(
                 f"search: objective {name} is unknown", f"did you mean {nearest(name, OBJECTIVES)}?"
             )
+    if "accuracy" not in search.objectives or len(search.objectives) < 2:
+        raise UserError(
+            f"search: objectives {', '.join(search.objectives)}",
+            "accuracy and a cost are needed, such as blob_bytes",
+        )
     if not search.space:
         raise UserError("search: the space is empty", "add [search.space] with " + ", ".join(KEYS))
     return {key: entry_of(key, value) for key, value in sorted(search.space.items())}
@@ -56,7 +61,8 @@ def entry_of(key: str, value: Any) -> Range | Choices:
         raise UserError(f"search.space: unknown key {key}", f"did you mean {nearest(key, KEYS)}?")
     if not isinstance(value, list) or not value:
         raise UserError(f"search.space: {key} is {value!r}", "two numbers [low, high] or a list of choices")
-    if len(value) == 2 and all(isinstance(v, float) for v in value):
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    if len(value) == 2 and numbers and any(isinstance(v, float) for v in value):
         if not value[0] < value[1]:
             raise UserError(f"search.space: {key} goes from {value[0]} to {value[1]}", "the lower end first")
         return Range(value[0], value[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,7 @@ class Study:
 
     def check_same(self, path: Path | None) -> None:
         """A study goes on only under the search that it was begun with."""
-        now = repr(
-            (self.search.seed, self.search.population, self.search.objectives, sorted(self.search.space))
-        )
+        now = repr(sorted((asdict(self.search) | {"trials": 0}).items()))
         before = self.study.user_attrs.setdefault("search", now)
         if before != now:
             raise UserError(
