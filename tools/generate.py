@@ -6,6 +6,7 @@ Needs flatc (Debian: flatbuffers-compiler).
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import flatbuffers
 from flatbuffers import number_types
 
 from offramp import boards
+from offramp.cli.card import CardRow, as_markdown
 from offramp.kernels import ALL_KERNELS, LEFT_TO
 from offramp.ops import Params
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
@@ -27,6 +29,7 @@ from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
 from tools.recipe_reference import page as recipe_page
 
+ZOO = root() / "models" / "fashion_mnist"
 C_TYPES = {
     "u8": "uint8_t",
     "s8": "int8_t",
@@ -246,12 +249,29 @@ def figure(row: Row | None) -> str:
     return f"{count / 1e6:.2f} M, {total_flash(row) / 1024:.0f} K, {ram / 1024:.1f} K"
 
 
+ZOO_COLUMNS = ("mps2_an386",)  # boards in README.md's table of compressed models
+
+
+def zoo_card() -> list[CardRow]:
+    return [CardRow(**row) for row in json.loads((ZOO / "card.json").read_text())]
+
+
 def readme() -> str:
-    """README.md with the generated table between its marks."""
+    """README.md with the generated tables between their marks."""
     text = (root() / "README.md").read_text()
-    start, end = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
+    text = between(text, "<!-- figures: make bench -->\n", "<!-- end of figures -->", figures_table())
+    return between(text, "<!-- card -->\n", "<!-- end of card -->", as_markdown(zoo_card(), ZOO_COLUMNS))
+
+
+def zoo_page() -> str:
+    """The model's own page with the whole card."""
+    text = (ZOO / "README.md").read_text()
+    return between(text, "<!-- card -->\n", "<!-- end of card -->", as_markdown(zoo_card()))
+
+
+def between(text: str, start: str, end: str, table: str) -> str:
     before, rest = text.split(start)
-    return before + start + figures_table() + "\n" + end + rest.split(end)[1]
+    return before + start + table.rstrip("\n") + "\n" + end + rest.split(end)[1]
 
 
 def generated() -> dict[Path, str]:
@@ -272,6 +292,7 @@ def generated() -> dict[Path, str]:
         root() / "docs" / "benchmarks.md": benchmarks_page(),
         root() / "docs" / "recipe.md": recipe_page(),
         root() / "README.md": readme(),
+        ZOO / "README.md": zoo_page(),
     }
 
 

@@ -18,6 +18,9 @@ from offramp.passes import optimize
 from offramp.plan import Options, Plan, make_plan
 
 LONGEST_NAME = 40
+GRAPH_ONLY = (
+    "steps",
+)  # metadata that stay in the graph: flash is dear, and what made a model is in its .ofg
 
 
 def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tuple[Plan, bytes]:  # noqa: B008
@@ -114,7 +117,8 @@ def with_short_names(graph: Graph) -> Graph:
         keep = tensor.name in ports or name in ports
         tensors.append(tensor if keep else replace(tensor, name=name))
     ops = tuple(replace(op, name=short_name(op.name)) for op in graph.ops)
-    return replace(graph, tensors=tuple(tensors), ops=ops)
+    told = {key: text for key, text in graph.metadata.items() if key not in GRAPH_ONLY}
+    return replace(graph, tensors=tuple(tensors), ops=ops, metadata=told)
 
 
 def short_name(name: str) -> str:
