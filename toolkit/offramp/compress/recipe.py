@@ -91,7 +91,7 @@ class Quantize(Training):
 
     bits: int = 8  # 8, 4 (weights, activations at 8) or 16 (activations, weights at 8)
     layers: Mapping[str, int] = field(default_factory=dict)  # bits of single layers by name
-    per_group: bool = True  # at 4 bits: a factor for each 32 weights
+    per_group: bool = False  # at 4 bits: a factor for each 32 weights; generic kernels alone take it
     method: str = "mse"  # of calibration: minmax, percentile, mse
     rows: int = 500  # for calibration
     bias_correction: bool = True
