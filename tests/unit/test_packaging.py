@@ -120,6 +120,10 @@ def test_pins_lie_in_the_ranges_of_the_distribution(python: str) -> None:
                 assert specifier.operator == "==", line
                 pins[canonicalize_name(pin.name)] = specifier.version
     for need in map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]):
+        if need.marker is not None and not need.marker.evaluate(
+            {"python_version": python, "platform_machine": "x86_64"}
+        ):
+            continue
         assert need.specifier.contains(pins[canonicalize_name(need.name)], prereleases=True), need
 
 
@@ -150,8 +154,11 @@ def test_posix_only_calls_stay_in_named_modules() -> None:
 
 
 def test_no_module_imports_another_runtime() -> None:
+    """But what trains, and the adapter for accuracy sweeps: extras, which nothing else imports at its head."""
+    extras = (ROOT / "toolkit/offramp/compress/train", ROOT / "toolkit/offramp/frontends")
     for path in python_files():
-        assert not {module for module, _ in names_used(path)} & FOREIGN_RUNTIMES, path
+        found = {module for module, _ in names_used(path)} & FOREIGN_RUNTIMES
+        assert not found or any(path.is_relative_to(extra) for extra in extras), path
 
 
 AS_ON_WINDOWS = """
@@ -170,8 +177,9 @@ def no_main_program(name):
     raise TypeError("LoadLibrary() argument 1 must be str, not None")
 ctypes.CDLL = no_main_program
 for package, path in paths.items():
-    for found in pkgutil.walk_packages(path, package + "."):
-        importlib.import_module(found.name)
+    for found in pkgutil.walk_packages(path, package + ".", onerror=lambda name: None):
+        if ".compress.train" not in found.name:  # PyTorch for another system is not here
+            importlib.import_module(found.name)
 """
 
 

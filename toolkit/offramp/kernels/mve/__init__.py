@@ -52,6 +52,14 @@ LEFT_TO: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("pad", "concatenation", "split", "strided_slice", "transpose"), ("generic", MOVES)),
     "resize_nearest_neighbor": ("generic", "1.6 at 32 channels: memcpy of pixels"),
     "resize_bilinear": ("generic", "33.7 at 32 channels; no model measured has one"),
+    "binary_conv_2d": (
+        "generic",
+        "words of 32 bits by exclusive or and a count; no model of the 12 measured has one",
+    ),
+    "dynamic_fully_connected": (
+        "generic",
+        "int16 rows to int8 by their own range; no model of the 12 measured has one",
+    ),
 }
 
 
