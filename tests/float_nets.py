@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,19 @@ def digits_net(width: int = 8, seed: int = 0, flat: bool = False) -> Graph:
     return net.graph(net.softmax(scores))
 
 
+@lru_cache
+def trained_digits(width: int, flat: bool = False) -> Graph:
+    """`digits_net` after ten epochs in floating point, the same in every test of a process; needs PyTorch."""
+    from offramp.compress.train.fit import Training, fit
+    from offramp.compress.train.module import initialize, to_graph, to_module
+
+    x, y, _, _ = digits()
+    module = to_module(initialize(digits_net(width, flat=flat), 1), with_batch_norm=True)
+    fit(module, x, y, Training(epochs=10, batch=32, threads=1))
+    return to_graph(module)
+
+
+@lru_cache
 def digits() -> tuple[Any, Any, Any, Any]:
     """scikit-learn's digits, 1347 rows to train on and 450 to test: x [n, 8, 8, 1] in 0..1, y; x, y."""
     from sklearn.datasets import load_digits

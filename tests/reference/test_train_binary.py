@@ -26,7 +26,7 @@ from offramp.ops.gemm import Window
 from offramp.reference import run_all, run_rows
 from tests.float_nets import FloatNet, digits, digits_net
 
-QUICK = Training(**{**vars(BINARY_TRAINING), "epochs": 8, "batch": 32, "threads": 1})
+QUICK = Training(**{**vars(BINARY_TRAINING), "epochs": 6, "batch": 32, "threads": 1})
 LAYERS = ("conv_2d1", "conv_2d2", "conv_2d6")
 
 
@@ -40,7 +40,7 @@ def right(graph: Graph) -> float:
 @pytest.fixture(scope="module")
 def trained() -> Graph:
     x, y, _, _ = digits()
-    return binarize(digits_net(16), LAYERS, x, y, QUICK)[0]
+    return binarize(digits_net(12), LAYERS, x, y, QUICK)[0]
 
 
 def small() -> Graph:
@@ -115,22 +115,24 @@ def test_digits_with_binary_layers(trained: Graph) -> None:
     integers = quantize(trained, x[:200])
     tuning = Training(**{**vars(TUNING), "epochs": 2, "batch": 32, "threads": 1})
     tuned, _, _ = train_quantized(trained, integers, QuantizeOptions(), x, y, tuning)
-    dense = quantize(digits_net(16), x[:200])
+    dense = quantize(digits_net(12), x[:200])
     print(
         f"digits, {len(LAYERS)} binary layers: float {right(trained):.4f}, integers {right(integers):.4f}, "
         f"trained {right(tuned):.4f}; {weight_bytes(tuned)} bytes of weights, int8 {weight_bytes(dense)}"
     )
-    assert right(trained) > 0.9 and right(tuned) > 0.9
+    assert right(trained) > 0.85 and right(tuned) > 0.85
     assert weight_bytes(tuned) < 0.5 * weight_bytes(dense)
 
 
 def test_channels_of_binary_layers_stay() -> None:
     graph = with_binary(digits_net(16), ["conv_2d1"])
-    assert {graph.ops[i].name for i in fixed_layers(graph)} >= {"conv_2d0", "conv_2d1", "conv_2d2"}
+    assert {graph.ops[i].name for i in fixed_layers(graph)} >= {"conv_2d0", "conv_2d1"}
     found = remove_channels(graph, 0.9)
     channels = [found.tensors[op.outputs[0]].shape[-1] for op in found.ops]
-    assert channels[:4] == [16] * 4 and min(channels[4:7]) < 32
+    assert channels[:5] == [16] * 5 and min(channels[5:7]) < 32
     assert run_all(found, digits()[0][:2])[0].shape == (2, 10)
+    with pytest.raises(UserError, match="100% of the macs"):
+        remove_channels(small(), 0.9, round_to=1)
 
 
 def test_what_cannot_be_binary_is_named() -> None:

@@ -75,6 +75,11 @@ def test_augmentations_move_pixels() -> None:
         padded = np.pad(before.numpy()[..., 0], 1)
         windows = [padded[i : i + 5, j : j + 6] for i in range(3) for j in range(3)]
         assert any(np.array_equal(row.numpy()[..., 0], window) for window in windows)
+    ones = torch.ones(400, 9, 11, 3)
+    erased = augmentation(["erase:4"], 4)(ones, generator)
+    count = (erased == 0).all(dim=3).sum(dim=(1, 2))
+    assert set(erased.unique().tolist()) == {0.0, 1.0} and count.max() == 16
+    assert 0.4 < (count > 0).float().mean() < 0.6
     with pytest.raises(UserError, match="blur is unknown"):
         augmentation(["blur"], 4)
     with pytest.raises(UserError, match="is for images"):

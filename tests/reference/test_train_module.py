@@ -81,6 +81,8 @@ OPERATORS = [
     ("average_pool_2d", Pool(3, 2, 2, 1, "same", "relu")),
     ("average_pool_2d", Pool(2, 3, 2, 2)),
     ("max_pool_2d", Pool(3, 2, 2, 2, "same")),
+    ("max_pool_2d", Pool(3, 2, 1, 2, "explicit", "none", (1, 0, 2, 1))),
+    ("average_pool_2d", Pool(3, 3, 2, 1, "explicit", "none", (0, 1, 1, 2))),
     ("mean", Mean((1,))),
     ("mean", Mean((2, 3), keep_dims=True)),
     ("mean", Mean((3,))),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +14,19 @@ pytest.importorskip("torch_pruning")
 torch.set_num_threads(1)
 
 from offramp.compress.dequantize import dequantize
-from offramp.compress.train.fit import Training, fit
-from offramp.compress.train.module import initialize, to_graph, to_module
+from offramp.compress.train.fit import Training
+from offramp.compress.train.module import to_module
 from offramp.compress.train.prune import COSTS, parameters, prune, remove_channels
 from offramp.errors import UserError
+from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.ops.concatenation import Concatenation
 from offramp.ops.mul import Mul
 from offramp.ops.pool_2d import Pool
 from offramp.passes.rewrite import macs
 from offramp.reference import run_all
-from tests.float_nets import FloatNet, digits, digits_net
+from offramp.resources import root
+from tests.float_nets import FloatNet, digits, digits_net, trained_digits
 from tests.random_nets import random_net
 
 
@@ -97,15 +100,13 @@ def test_random_nets_stay_whole(seed: int) -> None:
     assert [v.shape[1:] for v in values] == [graph.tensors[i].shape[1:] for i in graph.outputs]
 
 
-QUICK = Training(epochs=4, batch=32, threads=1, rate=0.03)
+QUICK = Training(epochs=3, batch=32, threads=1, rate=0.03)
 
 
 @pytest.mark.parametrize("importance", ["taylor", "magnitude"])
 def test_half_the_macs_of_a_digits_net(importance: str) -> None:
     x, y, test_x, test_y = digits()
-    module = to_module(initialize(digits_net(16), 1), with_batch_norm=True)
-    fit(module, x, y, Training(epochs=10, batch=32, threads=1))
-    graph = to_graph(module)
+    graph = trained_digits(16)
     found, _ = prune(graph, x, y, 0.5, importance=importance, rounds=2, training=QUICK)
     before, after = (float((run_all(g, test_x)[0].argmax(axis=1) == test_y).mean()) for g in (graph, found))
     sizes = [f"{macs(g)} MACs, {parameters(g)} parameters" for g in (graph, found)]
@@ -116,6 +117,14 @@ def test_half_the_macs_of_a_digits_net(importance: str) -> None:
     assert after >= before - 0.04
     channels = [found.tensors[op.outputs[0]].shape[-1] for op in found.ops[:-2]]
     assert all(n % 4 == 0 for n in channels)
+
+
+def test_channels_of_an_int8_model_go() -> None:
+    folder = Path(root() / "models/fashion_mnist")
+    graph = dequantize(load_model(folder / "fashion_mnist_int8.tflite"))
+    found = remove_channels(graph, 0.5)
+    assert macs(found) <= 0.5 * macs(graph)
+    assert len(found.ops) == len(graph.ops)
 
 
 def test_wrong_requests_are_named() -> None:

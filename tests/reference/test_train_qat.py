@@ -17,7 +17,7 @@ from offramp.compress.dequantize import dequantize
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
 from offramp.compress.rounding import nearest
-from offramp.compress.train.fit import TUNING, Training, fit
+from offramp.compress.train.fit import TUNING, Training
 from offramp.compress.train.functions import channels_first, channels_last
 from offramp.compress.train.grid import grid_of
 from offramp.compress.train.module import initialize, to_graph, to_module
@@ -30,7 +30,7 @@ from offramp.ops.pool_2d import Pool
 from offramp.ops.resize import Resize
 from offramp.ops.softmax import Softmax
 from offramp.reference import run_all, run_rows
-from tests.float_nets import FloatNet, digits, digits_net
+from tests.float_nets import FloatNet, digits, trained_digits
 from tests.pipeline import differing, outputs_on, pack_and_build, shaped
 from tests.random_nets import random_net
 
@@ -38,7 +38,7 @@ QUICK = Training(epochs=8, batch=32, threads=1)
 OPTIONS = {
     "int8": QuantizeOptions(),
     "int4": QuantizeOptions(bits=4, per_group=False),
-    "groups": QuantizeOptions(bits=4),
+    "groups": QuantizeOptions(bits=4, per_group=True),
     "one scale": QuantizeOptions(per_channel_dense=False),
     "int16": QuantizeOptions(bits=16),
 }
@@ -79,10 +79,12 @@ def assert_equal_integers(module: Any, rows: int = 20) -> set[int]:
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("seed", (0, 2, 3, 6))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_nets_give_the_references_integers(seed: int, options: str) -> None:
     real = initialize(dequantize(random_net(seed)), seed)
-    module = to_integer_module(real, quantize(real, rows_of(real, 20), OPTIONS[options]), OPTIONS[options])
+    integers = quantize(real, rows_of(real, 20), OPTIONS[options])
+    module = to_integer_module(real, integers, OPTIONS[options])
+    assert ofg.dump(to_integers(module)) == ofg.dump(integers)
     assert_equal_integers(module)
     shaken(module)
     assert len(assert_equal_integers(module)) > 20
@@ -98,6 +100,7 @@ def test_operators_give_the_references_integers(options: str) -> None:
     outputs = [net.op(kind, (a,), NoAttributes()) for kind in POINTWISE]
     outputs += [net.op("average_pool_2d", (a,), Pool(3, 2, 2, 1, "same", "relu"))]
     outputs += [net.op("max_pool_2d", (a,), Pool(3, 3, 2, 2, "same", "relu6"))]
+    outputs += [net.op("average_pool_2d", (a,), Pool(3, 3, 2, 1, "explicit", "none", (0, 1, 1, 2)))]
     outputs += [net.op("softmax", (a,), Softmax()), net.op("resize_bilinear", (a,), Resize(5, 11))]
     outputs += [net.op("mul", (a, outputs[3]), net.ops[0].attributes)]
     real = net.graph(*outputs)
@@ -129,11 +132,7 @@ def test_sums_beyond_float32_stay_exact() -> None:
 
 @pytest.fixture(scope="module")
 def trained() -> Graph:
-    """digits in floating point."""
-    x, y, _, _ = digits()
-    module = to_module(initialize(digits_net(6, flat=True), 1), with_batch_norm=True)
-    fit(module, x, y, Training(epochs=10, batch=32, threads=1))
-    return to_graph(module)
+    return trained_digits(8, flat=True)
 
 
 def right(graph: Graph, x: Any, y: Any) -> float:
@@ -144,22 +143,27 @@ def right(graph: Graph, x: Any, y: Any) -> float:
 
 @pytest.fixture(scope="module")
 def int4(trained: Graph) -> tuple[Graph, Graph]:
-    """Quantized to int4 without and with training."""
+    """With weights disturbed, quantized to int4 without and with training."""
     x, y, _, _ = digits()
-    options = OPTIONS["int4"]
-    plain = quantize(trained, x[:300], options)
-    return plain, train_quantized(trained, plain, options, x, y, QUICK_TUNING)[0]
+    module, generator, options = to_module(trained), torch.Generator().manual_seed(1), OPTIONS["int4"]
+    with torch.no_grad():
+        for _, layer in module.weighted():
+            weight = layer.core.weight
+            weight += 0.6 * weight.std() * torch.randn(weight.shape, generator=generator)
+    disturbed = to_graph(module)
+    plain = quantize(disturbed, x[:300], options)
+    return plain, train_quantized(disturbed, plain, options, x, y, QUICK_TUNING)[0]
 
 
-QUICK_TUNING = Training(**{**vars(TUNING), "epochs": 6, "batch": 32, "threads": 1, "rate": 2e-3})
+QUICK_TUNING = Training(**{**vars(TUNING), "epochs": 4, "batch": 32, "threads": 1, "rate": 2e-3})
 
 
 def test_int4_is_mended(trained: Graph, int4: tuple[Graph, Graph]) -> None:
     _, _, x, y = digits()
     floating, plain, tuned = (right(graph, x, y) for graph in (trained, *int4))
-    print(f"digits: float {floating:.4f}, int4 {plain:.4f}, int4 trained {tuned:.4f} of {len(y)}")
-    assert tuned >= plain
-    assert tuned >= floating - 0.01
+    print(f"digits: float {floating:.4f}; disturbed, int4 {plain:.4f}, trained {tuned:.4f}; of {len(y)}")
+    assert tuned >= plain + 0.02
+    assert tuned >= floating - 0.02
 
 
 def test_the_blob_gives_the_trained_modules_integers(int4: tuple[Graph, Graph], tmp_path: Path) -> None:

@@ -15,24 +15,21 @@ from offramp import ofg
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
 from offramp.compress.rounding import nearest
-from offramp.compress.train.fit import TUNING, Training, fit
-from offramp.compress.train.module import initialize, to_graph, to_module
+from offramp.compress.train.fit import TUNING, Training
+from offramp.compress.train.module import to_graph, to_module
 from offramp.compress.train.qat import train_quantized
 from offramp.compress.train.sparsify import KINDS, Masks, share_of_zeros, sparsify
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.reference import run_all
-from tests.float_nets import digits, digits_net
+from tests.float_nets import digits, digits_net, trained_digits
 
-QUICK = Training(epochs=5, batch=32, threads=1, rate=0.05)
+QUICK = Training(epochs=4, batch=32, threads=1, rate=0.05)
 
 
 @pytest.fixture(scope="module")
 def trained() -> Graph:
-    x, y, _, _ = digits()
-    module = to_module(initialize(digits_net(16, flat=True), 1), with_batch_norm=True)
-    fit(module, x, y, Training(epochs=6, batch=32, threads=1))
-    return to_graph(module)
+    return trained_digits(8, flat=True)
 
 
 def right(graph: Graph) -> float:
@@ -90,7 +87,7 @@ def test_small_weights_go_first() -> None:
         assert gone.max() <= kept.min() and np.array_equal(old[new != 0], new[new != 0])
 
 
-@pytest.mark.parametrize(("pattern", "zeros"), [("unstructured", 0.9), ("1x4", 0.75), ("2:4", 0.5)])
+@pytest.mark.parametrize(("pattern", "zeros"), [("unstructured", 0.8), ("1x4", 0.6), ("2:4", 0.5)])
 def test_digits_keep_their_accuracy(trained: Graph, pattern: str, zeros: float) -> None:
     x, y, _, _ = digits()
     found, _ = sparsify(trained, x, y, zeros, pattern, training=QUICK)
@@ -103,7 +100,7 @@ def test_digits_keep_their_accuracy(trained: Graph, pattern: str, zeros: float) 
 
 def test_zeros_stay_at_four_bits(trained: Graph) -> None:
     x, y, _, _ = digits()
-    sparse, _ = sparsify(trained, x, y, 0.9, training=QUICK)
+    sparse, _ = sparsify(trained, x, y, 0.85, training=QUICK)
     options = QuantizeOptions(bits=4, per_group=False)
     integers = quantize(sparse, x[:200], options)
     tuning = Training(**{**vars(TUNING), "epochs": 2, "batch": 32, "threads": 1, "rate": 2e-3})
@@ -112,7 +109,7 @@ def test_zeros_stay_at_four_bits(trained: Graph) -> None:
         assert np.array_equal(a == 0, b == 0) and not (c[a == 0]).any() and c.min() >= -8 and c.max() <= 7
         assert not np.array_equal(a, b)
     print(
-        f"digits, 10 % at 4 bits: {right(integers):.4f}, trained {right(found):.4f}, float {right(sparse):.4f}"
+        f"digits, 15 % at 4 bits: {right(integers):.4f}, trained {right(found):.4f}, float {right(sparse):.4f}"
     )
     assert right(found) >= right(sparse) - 0.02
     assert min(share_of_zeros(found).values()) > 0.3

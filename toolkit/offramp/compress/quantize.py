@@ -202,5 +202,8 @@ def constant_operand(tensor: Tensor, dtype: str, q: Quantization | None) -> Tens
     """A constant that an op without weights reads, over the range of its values where no scale is given."""
     assert tensor.data is not None
     low, high = constant_span(tensor.data)
-    q = q or tensor.quantization or of_range(low, high if high > low else 1.0, dtype)
+    kept = tensor.quantization
+    if kept is not None and dtype == "s16" and any(kept.zero_points):
+        kept = None  # it was an int8 tensor's
+    q = q or kept or of_range(low, high if high > low else 1.0, dtype)
     return replace(tensor, dtype=dtype, quantization=q, data=nearest(tensor.data, q, dtype))

@@ -86,22 +86,23 @@ def grouped(w: Array, least: Array) -> tuple[Array, Array]:
     q, scale = np.zeros(parts.shape, np.int8), np.ones(channels, np.float32)
     for ratio in RATIOS[::3]:
         tried = at_least(whole * ratio, least)
-        found, error = with_factors(parts / tried[:, None, None])
+        found, _, error = with_factors(parts / tried[:, None, None])
         error *= tried.astype(np.float64) ** 2
         better = error < best
         q[better], scale[better], best[better] = found[better], tried[better], error[better]
     return q.reshape(channels, -1)[:, :taps], scale
 
 
-def with_factors(x: Array) -> tuple[Array, Array]:
-    """Integers nearest to x [channels, groups, GROUP] and the squared error of each channel."""
+def with_factors(x: Array) -> tuple[Array, Array, Array]:
+    """Integers nearest to x [channels, groups, GROUP], factors [channels, groups], each channel's squared error."""
     best, q = np.full(x.shape[:2], np.inf), np.zeros(x.shape, np.int8)
+    factors = np.ones(x.shape[:2], np.int64)
     for m in range(1, MOST_FACTOR + 1):
         found = m * np.clip(np.rint(x / m), -8, 7)
         error = ((found - x) ** 2).sum(axis=2)
         better = error < best
-        q[better], best[better] = found[better], error[better]
-    return q, best.sum(axis=1)
+        q[better], best[better], factors[better] = found[better], error[better], m
+    return q, factors, best.sum(axis=1)
 
 
 def integer_bias(bias: Tensor, x: Tensor, scales: Sequence[float] | Array) -> Tensor:
@@ -134,7 +135,7 @@ def fits(q: Array, bits: int, per_group: bool) -> bool:
         return True
     if bits != 4 or not per_group:
         return bits != 4 and q.min(initial=0) == -128  # as some converters write
-    return not with_factors(in_groups(q.astype(np.float64)))[1].any()
+    return not with_factors(in_groups(q.astype(np.float64)))[2].any()
 
 
 def in_groups(w: Array) -> Array:

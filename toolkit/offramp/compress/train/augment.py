@@ -29,6 +29,19 @@ def mirror(x: Value, share: float, generator: Any) -> Value:
     return torch.where(chosen.view(-1, 1, 1, 1), x.flip(2), x)
 
 
+def erase(x: Value, side: float, generator: Any) -> Value:
+    """A square of zeros somewhere in half of the images [n, h, w, c], partly beyond an edge at times."""
+    n, h, w, _ = x.shape
+    at = torch.rand(3, n, 1, generator=generator)
+
+    def inside(length: int, place: Value) -> Value:
+        first = place * length - side / 2
+        return (torch.arange(length) >= first) & (torch.arange(length) < first + side)
+
+    gone = inside(h, at[0])[:, :, None] & inside(w, at[1])[:, None, :] & (at[2] < 0.5)[:, :, None]
+    return x.masked_fill(gone[..., None], 0.0)
+
+
 def noise(x: Value, deviation: float, generator: Any) -> Value:
     """Gaussian noise of this standard deviation on every value."""
     return x + deviation * torch.randn(x.shape, generator=generator)
@@ -44,6 +57,7 @@ class Augmentation:
 AUGMENTATIONS = {
     "shift": Augmentation(shift, 2, 4),
     "mirror": Augmentation(mirror, 0.5, 4),
+    "erase": Augmentation(erase, 8, 4),
     "noise": Augmentation(noise, 0.05, 0),
 }
 

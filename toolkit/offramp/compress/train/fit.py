@@ -40,7 +40,7 @@ class Training:
     rate: float = 0.1  # the highest learning rate; rises to it and falls along half cosines
     weight_decay: float = 2e-4  # not of biases and normalization
     label_smoothing: float = 0.05
-    augment: tuple[str, ...] = ()  # "shift", "mirror:0.5", "noise:0.1"
+    augment: tuple[str, ...] = ()  # "shift:2", "mirror", "erase:8", "noise:0.1"
     validation: float = 0.1  # share of the rows that is held out, to watch only
     clip: float = 5.0  # of the gradient's norm
     seed: int = 0

@@ -6,7 +6,7 @@ stand as in the graph. The first axis is the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -177,7 +177,3 @@ FUNCTIONS: dict[str, Callable[..., list[Value]]] = {
     "resize_nearest_neighbor": one(resize_nearest),
     "resize_bilinear": one(resize_bilinear),
 }
-
-
-def compute(kind: str, attributes: Any, values: Sequence[Value]) -> list[Value]:
-    return FUNCTIONS[kind](attributes, *values)

@@ -6,8 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.compress.weights import GROUP, LIMIT, MOST_FACTOR, quantize_binary, quantize_rows
-from offramp.ops.op import Array
+from offramp.compress import compensation
+from offramp.compress.weights import (
+    GROUP,
+    LIMIT,
+    channel_axis,
+    quantize_binary,
+    quantize_rows,
+    rows_of,
+    with_factors,
+)
+from offramp.ir import Graph, Op
+from offramp.ops.op import Array, constant
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,21 @@ def grid_of(
     return Grid(scales, factors_of(rows / scales[:, None]) if grouped else None, low, high)
 
 
+def grid_from(graph: Graph, op: Op, bits: int) -> Grid:
+    """The grid on which a layer's integers lie."""
+    weights = graph.tensors[op.inputs[1]]
+    q = rows_of(constant(weights), channel_axis(op.kind))
+    low, high = (-1, 1) if bits == 1 else LIMIT[bits]
+    factors = None
+    if bits == 4 and (q.min() < low or q.max() > high):
+        factors = np.repeat(compensation.factors_of(q), GROUP, axis=1)[:, : q.shape[1]]
+    if bits != 4:
+        low, high = min(low, int(q.min())), max(high, int(q.max()))
+    return Grid(np.array(weights.quant.scales, np.float32), factors, low, high)
+
+
 def factors_of(x: Array) -> Array:
     """The factor of each run of GROUP values in a row that gives the least squared error, one a value."""
     channels, taps = x.shape
     parts = np.pad(x.astype(np.float64), ((0, 0), (0, -taps % GROUP))).reshape(channels, -1, GROUP)
-    factors = np.arange(1, MOST_FACTOR + 1)
-    errors = [((m * np.clip(np.rint(parts / m), -8, 7) - parts) ** 2).sum(axis=2) for m in factors]
-    best = factors[np.argmin(errors, axis=0)]
-    return np.repeat(best, GROUP, axis=1)[:, :taps]
+    return np.repeat(with_factors(parts)[1], GROUP, axis=1)[:, :taps]

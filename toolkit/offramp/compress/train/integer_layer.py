@@ -18,20 +18,20 @@ from offramp.compress.train.exact import (
     through,
 )
 from offramp.compress.train.functions import Value, channels_first, channels_last
-from offramp.compress.train.grid import Grid, grid_of
+from offramp.compress.train.grid import Grid, grid_from, grid_of
 from offramp.compress.train.layer import WEIGHT_REACH, Layer, of_graph, signs
-from offramp.compress.weights import channel_axis, integer_bias
+from offramp.compress.weights import channel_axis, integer_bias, rows_of
 from offramp.ir import Graph, Op, Quantization, Tensor
 from offramp.ops.gemm import requantization
-from offramp.ops.op import constant
+from offramp.ops.op import Array, constant
 
-REFRESH = (
-    100  # training steps between searches for better scales of 4 bits, which take long; at 8 bits every step
-)
+INSIDE = 0.49  # of a step: what is no farther is rounded to the nearest
+# Training steps between searches for better scales of 4 bits, which take long; at 8 bits scales follow every step.
+REFRESH = 100
 
 
 class IntegerLayer(nn.Module):  # type: ignore[misc]
-    """conv_2d, depthwise_conv_2d, fully_connected or binary_conv_2d; values are integers in floats."""
+    """A convolution or dense layer of any kind; values are integers in floats."""
 
     def __init__(self, real: Layer, graph: Graph, op: Op, bits: int, per_group: bool) -> None:
         super().__init__()
@@ -39,19 +39,33 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
         self.x, self.weights, self.out = (graph.tensors[i] for i in (*op.inputs[:2], *op.outputs))
         self.bias = graph.tensors[op.inputs[2]] if real.core.bias is not None else None
         self.steps = 0
-        self.known: Grid | None = None
+        self.known = grid_from(graph, op, bits)
+        if bits != 1:
+            self.begin(constant(self.weights))
         if self.bias is not None:  # the integers' bias may have been corrected
             unit = float(self.x.quant.scale) * np.array(self.weights.quant.scales, np.float64)
             with torch.no_grad():
                 real.core.bias.copy_(torch.from_numpy(constant(self.bias).reshape(-1) * unit))
+
+    def begin(self, integers: Array) -> None:
+        """Moves the real weights as little as makes them these integers."""
+        grid, axis = self.known, channel_axis(self.op.kind)
+        factors = 1.0 if grid.factors is None else grid.factors
+        step, wanted = grid.scales[:, None] * factors, np.rint(rows_of(integers, axis) / factors)
+        low = np.where(wanted <= grid.low, -np.inf, wanted - INSIDE)
+        high = np.where(wanted >= grid.high, np.inf, wanted + INSIDE)
+        weight, real = self.real.core.weight, self.rows().detach().double().numpy()
+        moved = np.where(np.abs(real / step - wanted) > INSIDE, np.clip(real / step, low, high) * step, real)
+        with torch.no_grad():
+            weight.copy_(native_order(torch.from_numpy(moved), weight))
 
     def rows(self) -> Value:
         """The real weights as [channels, taps in the graph's order]."""
         return channels_last(self.real.core.weight).flatten(1)
 
     def grid(self) -> Grid:
-        """What the weights are rounded to now."""
-        if self.known is None or self.bits != 4 or (self.training and self.steps % REFRESH == 0):
+        """What the weights are rounded to now; while training it follows them."""
+        if self.training and (self.bits != 4 or (self.steps and self.steps % REFRESH == 0)):
             rows = self.rows().detach().numpy()
             least = np.zeros(len(rows))
             if self.real.core.bias is not None:

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from offramp.compress.options import BINARY
+from offramp.compress.options import BINARY, DYNAMIC, LAYERS
 from offramp.compress.train.functions import Value, activated, channels_first, channels_last, pads_of
 from offramp.ir import Op, Tensor
 from offramp.ops.op import Array, constant
 
-WEIGHTED = ("conv_2d", "depthwise_conv_2d", "fully_connected", BINARY)
+WEIGHTED = LAYERS
+DENSE = ("fully_connected", DYNAMIC)
 NORM_EPSILON = 1e-3
 NO_PADS = (0, 0, 0, 0)
 WEIGHT_REACH = 3.0  # a binary weight beyond so many times the mean magnitude is left as it is
@@ -60,13 +61,13 @@ def of_graph(kind: str, weights: Array) -> Array:
         weights = weights.transpose(1, 2, 3, 0)
     elif weights.ndim == 4:
         weights = weights.transpose(0, 2, 3, 1)
-    if kind == "fully_connected":
+    if kind in DENSE:
         weights = weights.reshape(len(weights), -1)
     return np.ascontiguousarray(weights)
 
 
 class Layer(nn.Module):  # type: ignore[misc]
-    """conv_2d, depthwise_conv_2d, fully_connected or binary_conv_2d."""
+    """A convolution or dense layer of any kind."""
 
     def __init__(
         self, op: Op, x: Tensor, weights: Tensor, bias: Tensor | None, norm: bool, over_map: bool
@@ -75,7 +76,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         super().__init__()
         a = op.attributes
         self.kind, self.activation = op.kind, a.activation
-        self.over_map, self.keeps_rank = over_map, op.kind != "fully_connected" or a.keep_num_dims
+        self.over_map, self.keeps_rank = over_map, op.kind not in DENSE or a.keep_num_dims
         self.pads = NO_PADS
         self.norm: Any = None
         map_shape = ((1, 1) if self.keeps_rank else x.shape[1:3]) + x.shape[3:] if over_map else None
@@ -88,13 +89,13 @@ class Layer(nn.Module):  # type: ignore[misc]
             self.core.weight.copy_(values)
             if bias is not None:
                 self.core.bias.copy_(torch.from_numpy(constant(bias).reshape(-1)))
-        if norm and op.kind != "fully_connected":
+        if norm and op.kind not in DENSE:
             self.add_norm()
 
     def convolution(self, a: Any, x: Tensor, values: Value, biased: bool) -> Any:
         out_c, group_c, *kernel = values.shape
         window = {}
-        if self.kind != "fully_connected":
+        if self.kind not in DENSE:
             self.pads = pads_of(a, (x.shape[1], x.shape[2]), (kernel[0], kernel[1]))
             window = {"stride": (a.stride_h, a.stride_w), "dilation": (a.dilation_h, a.dilation_w)}
             left, right, top, bottom = self.pads

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from offramp.compress.train.functions import FUNCTIONS, Value, channels_first, channels_last
-from offramp.compress.train.layer import WEIGHTED, Layer
+from offramp.compress.train.layer import DENSE, WEIGHTED, Layer
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import OPS
@@ -191,7 +191,7 @@ def prepared(graph: Graph, with_batch_norm: bool) -> Graph:
                 tensors.append(replace(tensors[i], name=f"{tensors[i].name}/{op.name}"))
                 inputs[at] = len(tensors) - 1
             seen.add(i)
-        if with_batch_norm and op.kind in WEIGHTED and op.kind != "fully_connected" and not has_bias(op):
+        if with_batch_norm and op.kind in WEIGHTED and op.kind not in DENSE and not has_bias(op):
             out_c = tensors[op.outputs[0]].shape[-1]
             tensors.append(Tensor(f"{op.name}/bias", (out_c,), "f32", data=np.zeros(out_c, np.float32)))
             inputs = [*inputs[:2], len(tensors) - 1]
@@ -205,7 +205,7 @@ def has_bias(op: Op) -> bool:
 
 def whole_map(graph: Graph, op: Op) -> int | None:
     """The map [1, h, w, c] that a dense layer reads flattened; None: it reads none, or the op is no dense layer."""
-    if op.kind != "fully_connected":
+    if op.kind not in DENSE:
         return None
     producers, source = graph.producers(), op.inputs[0]
     while len(graph.tensors[source].shape) != 4:

@@ -21,7 +21,7 @@ from offramp.compress.train.fit import (
     deterministic,
     fit,
 )
-from offramp.compress.train.layer import WEIGHTED
+from offramp.compress.train.layer import DENSE, WEIGHTED
 from offramp.compress.train.module import SETTLED, GraphModule, settle, to_graph, to_module
 from offramp.errors import UserError
 from offramp.ir import Graph, Op
@@ -213,7 +213,7 @@ def fixed_layers(graph: Graph) -> set[int]:
         op = graph.ops[maker]
         if op.kind in WEIGHTED:
             found.add(maker)
-        if op.kind not in ("conv_2d", "fully_connected"):
+        if op.kind not in ("conv_2d", *DENSE):
             seen += [i for i in op.inputs if i >= 0]
         elif grouped(graph, op):
             seen.append(op.inputs[0])
@@ -264,4 +264,4 @@ def readers(graph: Graph, tensor: int) -> list[Op | None]:
 
 def reads_flat(graph: Graph, op: Op | None) -> bool:
     """Whether a reader of a flattened map is a dense layer, which is then a convolution over the map."""
-    return op is not None and op.kind == "fully_connected" and len(graph.tensors[op.inputs[0]].shape) == 2
+    return op is not None and op.kind in DENSE and len(graph.tensors[op.inputs[0]].shape) == 2

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from offramp.compress.options import QuantizeOptions, layer_bits
+from offramp.compress.options import BINARY, QuantizeOptions, layer_bits
 from offramp.compress.train.exact import (
     by_reference,
     by_table,
@@ -33,7 +33,7 @@ from offramp.compress.train.functions import (
     pool_pads,
 )
 from offramp.compress.train.integer_layer import IntegerLayer
-from offramp.compress.train.layer import WEIGHTED
+from offramp.compress.train.layer import DENSE, WEIGHTED
 from offramp.compress.train.module import broadcast_constants, logits_of, to_graph, to_module
 from offramp.compress.train.sparsify import keep_zeros
 from offramp.errors import UserError
@@ -73,15 +73,20 @@ def train_quantized(
 def to_integer_module(real: Graph, integers: Graph, options: QuantizeOptions) -> IntegerModule:
     """A module whose values are those of `integers` to the bit, trainable by the weights of `real`.
 
+    Weights that `integers` rounded otherwise than to the nearest begin as near to `real` as gives the same integers.
     `options` are those that made `integers` of `real`. UserError where the two differ in their layers.
     """
-    kinds = [[op.kind for op in g.ops if op.kind in WEIGHTED] for g in (real, integers)]
+    kinds = [[family(op.kind) for op in g.ops if op.kind in WEIGHTED] for g in (real, integers)]
     if kinds[0] != kinds[1]:
         raise UserError(
             f"{integers.name} has {len(kinds[1])} layers with weights, its float graph {len(kinds[0])}",
             "quantize this very float graph",
         )
     return IntegerModule(real, integers, options)
+
+
+def family(kind: str) -> str:
+    return "dense" if kind in DENSE else kind
 
 
 def to_integers(module: IntegerModule) -> Graph:
@@ -106,7 +111,7 @@ class IntegerModule(nn.Module):  # type: ignore[misc]
         self.graph = integers
         self.real = to_module(real)
         of_op = layer_bits(real, options)
-        bits = [of_op.get(i, 1) for i, op in enumerate(real.ops) if op.kind in WEIGHTED]
+        bits = [1 if op.kind == BINARY else of_op[i] for i, op in enumerate(real.ops) if op.kind in WEIGHTED]
         ops = [op for op in integers.ops if op.kind in WEIGHTED]
         layers = [layer for _, layer in self.real.weighted()]
         self.layers = nn.ModuleList(
