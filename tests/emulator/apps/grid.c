@@ -10,7 +10,6 @@
 #include "port.h"
 
 #define GUARD 64u
-#define CALLER 8192u /* bytes for an input in the caller's memory */
 #define FILL 0xA5
 
 typedef struct test_case {
@@ -79,16 +78,16 @@ static int guard_is_whole(const uint8_t *end) {
     return 1;
 }
 
-/* Inputs in the caller's memory lie at an odd address. */
-static ofr_status feed(ofr_model *model, unsigned index, const uint8_t *data, uint32_t *bytes) {
-    static _Alignas(16) uint8_t caller[CALLER + 1];
+/* Inputs in the caller's memory lie at an odd address, in `room` bytes behind the arena. */
+static ofr_status feed(ofr_model *model, unsigned index, const uint8_t *data, uint32_t *bytes, uint8_t *caller,
+                       uint64_t room) {
     const ofr_buffer input = ofr_input(model, index);
     *bytes = input.bytes;
     if (input.data != NULL) {
         memcpy(input.data, data, input.bytes);
         return OFR_OK;
     }
-    if (input.bytes > CALLER) {
+    if ((uint64_t)input.bytes + 1 > room) {
         return OFR_E_ARENA;
     }
     memcpy(caller + 1, data, input.bytes);
@@ -114,7 +113,8 @@ static void run_case(const test_case *c, int32_t number, struct port_memory memo
         memset(arena, FILL, need.arena_bytes + GUARD); /* a read of what nobody wrote gives other bits */
         for (unsigned i = 0; status >= 0 && i < need.n_inputs; i++) {
             uint32_t bytes;
-            status = feed(&model, i, data, &bytes);
+            uint8_t *caller = arena + padded(need.arena_bytes) + GUARD;
+            status = feed(&model, i, data, &bytes, caller, (uint64_t)(memory.base + memory.size - caller));
             data += padded(bytes);
         }
         const uint32_t before = port_ticks();
