@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offramp.compress.weights import GROUP, LIMIT, MOST_FACTOR
+from offramp.compress.weights import GROUP, LIMIT
 from offramp.ir import Graph, Op
+from offramp.ops.compressed import grouped
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import im2col
 
@@ -58,14 +59,10 @@ def compensated(w: Array, q: Array, scale: Array, moment: Array) -> Array:
 
 
 def factors_of(q: Array) -> Array:
-    """The least factor [channels, runs] of each run of taps."""
-    runs = np.pad(q.astype(np.int64), ((0, 0), (0, -q.shape[1] % GROUP))).reshape(len(q), -1, GROUP)
-    common = np.gcd.reduce(runs, axis=2)
-    need = np.maximum(-(-runs.max(axis=2) // 7), -(runs.min(axis=2) // 8))
-    found = np.ones(common.shape, np.int64)
-    for m in range(MOST_FACTOR, 0, -1):
-        found = np.where((common % m == 0) & (need <= m), m, found)
-    return found
+    """The least factor [channels, runs] of each run of taps of int4 weights."""
+    parts = grouped(q)
+    assert parts is not None, "weights of 4 bits"
+    return parts.multipliers.astype(np.int64)
 
 
 def spreading(moment: Array) -> Array:

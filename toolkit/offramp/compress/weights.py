@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.ir import DTYPES, Quantization, Tensor
+from offramp.ops import compressed
+from offramp.ops.compressed import MOST_MULTIPLIER, RUN, fits_nibbles
 
 Array = NDArray[Any]
 
-GROUP = 32  # taps that share a factor
-MOST_FACTOR = 15
+GROUP, MOST_FACTOR = RUN, MOST_MULTIPLIER  # taps that share a factor, which is 1 to this
 MOST_BIAS = (1 << 31) - 1
 LIMIT = {8: (-127, 127), 16: (-127, 127), 4: (-8, 7)}  # by a layer's bits; int8 is narrow by specification
 RATIOS = np.linspace(0.4, 1.15, 76)  # of a scale without clipping, tried at 4 bits
@@ -130,12 +131,9 @@ def remembered(weights: Tensor, axis: int) -> tuple[Array, Array] | None:
 
 def fits(q: Array, bits: int, per_group: bool) -> bool:
     """Whether int8 weights [channels, taps] are ones that a layer of so many bits may have."""
-    low, high = LIMIT[bits]
-    if q.min(initial=0) >= low and q.max(initial=0) <= high:
-        return True
-    if bits != 4 or not per_group:
-        return bits != 4 and q.min(initial=0) == -128  # as some converters write
-    return not with_factors(in_groups(q.astype(np.float64)))[2].any()
+    if bits != 4:
+        return True  # -128 too: some converters write it
+    return fits_nibbles(q) or (per_group and compressed.grouped(q) is not None)
 
 
 def in_groups(w: Array) -> Array:
