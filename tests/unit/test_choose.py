@@ -82,9 +82,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_kernel_that_a_board_can_choose_has_costs(name: str) -> None:
     board = boards.load(name)
     known = cost_table(board.core.name).kernels
-    # Operators on int16 have one way each: nothing is chosen by what they cost.
-    compared = [k for k in kernels_on(board) if k.group != "int16"]
-    wanted = {name_of(k) for k in compared} - NEVER["mve" in board.core.features]
+    wanted = {name_of(k) for k in kernels_on(board)} - NEVER["mve" in board.core.features]
     assert wanted - set(known) == set(), "make costs"
     for row in known.values():
         assert row["prices"] and row["code"][""] > 0

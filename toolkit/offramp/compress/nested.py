@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from offramp.compress.accuracy import input_rows
 from offramp.compress.correction import corrected
 from offramp.compress.data import Rows
+from offramp.compress.options import STORED_AT_4
 from offramp.errors import UserError
-from offramp.ir import Graph
+from offramp.ir import CASCADE_MARGIN, IN_PLANES, Graph
+from offramp.ops.compressed import LEAST_IN_PLANES, MOST_IN_PLANES, planes
 from offramp.reference import run_all
 
 Array = NDArray[Any]
-PLANES = "planes"
-CASCADE_MARGIN = "cascade_margin"  # metadata entry that the blob takes its margin from
-LIMITS = (-128, 119)  # of weights whose high nibble fits: 16 * 7 + 7
-LAYERS = ("conv_2d", "fully_connected")
 MARGINS = range(256)
 
 
@@ -46,7 +44,7 @@ def nested(graph: Graph, calibration: Array, validation: Rows, lost_points: floa
     UserError where no margin keeps the loss within `lost_points` of accuracy.
     """
     x, y = validation.labelled("nested precision")
-    whole = in_planes(graph, LIMITS)
+    whole = in_planes(graph)
     short = corrected(whole, replace(high_only(whole), name=f"{graph.name}_4"), [calibration])
     given = input_rows(whole, x)[0]
     full, quick = (run_all(g, given)[0].reshape(len(x), -1).astype(np.int64) for g in (whole, short))
@@ -70,21 +68,23 @@ def nested(graph: Graph, calibration: Array, validation: Rows, lost_points: floa
     )
 
 
-def in_planes(graph: Graph, limits: tuple[int, int]) -> Graph:
+def in_planes(graph: Graph) -> Graph:
     """The graph with the weights of its layers held in planes, those whose high nibble would not fit clipped."""
-    chosen = {op.inputs[1] for op in graph.ops if op.kind in LAYERS}
+    chosen = {op.inputs[1] for op in graph.ops if op.kind in STORED_AT_4}
     tensors = list(graph.tensors)
     for i in chosen:
         data = tensors[i].data
         assert data is not None
-        tensors[i] = replace(tensors[i], data=np.clip(data, *limits).astype(np.int8), storage=PLANES)
+        tensors[i] = replace(
+            tensors[i], data=np.clip(data, LEAST_IN_PLANES, MOST_IN_PLANES).astype(np.int8), storage=IN_PLANES
+        )
     return replace(graph, tensors=tuple(tensors))
 
 
 def high_only(graph: Graph) -> Graph:
     """The four-bit graph: of each weight in planes the part that the high plane holds."""
     tensors = tuple(
-        replace(t, data=high_part(t.data)) if t.storage == PLANES and t.data is not None else t
+        replace(t, data=high_part(t.data)) if t.storage == IN_PLANES and t.data is not None else t
         for t in graph.tensors
     )
     return replace(graph, tensors=tensors)
@@ -92,5 +92,6 @@ def high_only(graph: Graph) -> Graph:
 
 def high_part(weights: Array) -> Array:
     """16 * high."""
-    found: Array = (((weights.astype(np.int16) + 8) >> 4) << 4).astype(np.int8)
-    return found
+    found = planes(weights)
+    assert found is not None  # in_planes has clipped
+    return np.asarray(16 * found[0].astype(np.int16), np.int8)

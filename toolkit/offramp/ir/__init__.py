@@ -1,5 +1,5 @@
 """The graph: what every frontend yields and every later stage reads."""
 
-from offramp.ir.graph import DTYPES, Graph, Op, Quantization, Tensor, Variable
+from offramp.ir.graph import CASCADE_MARGIN, DTYPES, IN_PLANES, Graph, Op, Quantization, Tensor, Variable
 
-__all__ = ["DTYPES", "Graph", "Op", "Quantization", "Tensor", "Variable"]
+__all__ = ["CASCADE_MARGIN", "DTYPES", "IN_PLANES", "Graph", "Op", "Quantization", "Tensor", "Variable"]

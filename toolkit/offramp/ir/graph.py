@@ -21,6 +21,10 @@ DTYPES: dict[str, type[np.generic]] = {
 }
 
 
+IN_PLANES = "planes"  # Tensor.storage of weights that the blob is to hold as two planes of nibbles
+CASCADE_MARGIN = "cascade_margin"  # Graph.metadata entry: the margin below which a member's answer is unsure
+
+
 @dataclass(frozen=True)
 class Quantization:
     """real = scale * (q - zero_point); one scale a tensor, or one for each index of `axis`."""
@@ -47,7 +51,7 @@ class Tensor:
     dtype: str
     quantization: Quantization | None = None
     data: NDArray[Any] | None = None
-    storage: str = ""  # of weights: how the blob is to hold them; "planes": two planes of nibbles
+    storage: str = ""  # of weights: how the blob is to hold them: IN_PLANES, or as it likes
 
     @property
     def bytes(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from offramp.boards import Core
 from offramp.errors import UserError
-from offramp.ir import Graph, Op, Tensor
+from offramp.ir import IN_PLANES, Graph, Op, Tensor
 from offramp.kernels import cmsis_nn, dsp, esp_nn, mve
 from offramp.ops import GENERIC, OPS, Kernel, Step
 from offramp.ops.conv_2d_tile import compressed_ways
@@ -63,7 +63,7 @@ def candidates(
     """
     inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
     outputs = [graph.tensors[i] for i in op.outputs]
-    if any(t is not None and t.storage == "planes" for t in inputs[1:2]):
+    if any(t is not None and t.storage == IN_PLANES for t in inputs[1:2]):
         yield from ([step] for step in compressed_ways(op, inputs, outputs))
         return
     for name in sets:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from offramp.ir import Op, Tensor
+from offramp.ir import IN_PLANES, Op, Tensor
 from offramp.ops import conv_2d, fully_connected
 from offramp.ops.compressed import (
     BLOCK,
@@ -323,7 +323,7 @@ def layer_of(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Laye
 
 def compressed_ways(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step]:
     """The op's ways with weights stored compressed; none where its accumulators may not be doubled."""
-    if op.kind in GEMMS and present(inputs[1]).storage == "planes":
+    if op.kind in GEMMS and present(inputs[1]).storage == IN_PLANES:
         return [plane_step(op, inputs, outputs)]
     if op.kind not in GEMMS or any(t is None or t.dtype != "s8" for t in (*inputs[:2], *outputs)):
         return []

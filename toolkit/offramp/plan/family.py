@@ -7,13 +7,10 @@ from dataclasses import replace
 
 from offramp.boards import Board
 from offramp.errors import UserError
-from offramp.ir import Graph, Tensor
+from offramp.ir import CASCADE_MARGIN, Graph, Tensor
 from offramp.plan.arena import NOWHERE, aligned
 from offramp.plan.options import Options
 from offramp.plan.plan import Constants, Plan, Planner, planner_for
-
-MARGIN = "cascade_margin"
-"""The graph's metadata entry that becomes Plan.margin."""
 
 
 def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:  # noqa: B008
@@ -89,10 +86,10 @@ def state_bytes(graph: Graph) -> int:
 
 
 def margin(graph: Graph) -> int:
-    text = graph.metadata.get(MARGIN, "0")
+    text = graph.metadata.get(CASCADE_MARGIN, "0")
     if not text.isdecimal() or int(text) > 255:
         raise UserError(
-            f"{graph.name}: the metadata entry {MARGIN} is {text!r}, it must be a whole number from 0 to 255",
+            f"{graph.name}: the metadata entry {CASCADE_MARGIN} is {text!r}, it must be a whole number from 0 to 255",
             "it is a difference of two int8 values of output 0",
         )
     return int(text)

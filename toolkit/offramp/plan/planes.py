@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from offramp.errors import UserError
-from offramp.ir import Graph, Op, Tensor
+from offramp.ir import IN_PLANES, Graph, Op, Tensor
 from offramp.ops import ShapeError
 from offramp.ops.conv_2d_tile import BEHIND_BIAS, GEMMS, plane_bytes
 
@@ -18,7 +18,7 @@ def with_planes(graph: Graph) -> Graph:
     tensors, ops = list(graph.tensors), []
     for op in graph.ops:
         w = graph.tensors[op.inputs[1]] if len(op.inputs) > 1 and op.inputs[1] >= 0 else None
-        if w is None or w.storage != "planes":
+        if w is None or w.storage != IN_PLANES:
             ops.append(op)
             continue
         stored = planes_of(graph, op, w)

@@ -54,11 +54,11 @@ LEFT_TO: dict[str, tuple[str, str]] = {
     "resize_bilinear": ("generic", "33.7 at 32 channels; no model measured has one"),
     "binary_conv_2d": (
         "generic",
-        "words of 32 bits by exclusive or and a count; no model of the 12 measured has one",
+        "words of 32 bits by exclusive or and a count; none of the 11 models of the benchmarks has one",
     ),
     "dynamic_fully_connected": (
         "generic",
-        "int16 rows to int8 by their own range; no model of the 12 measured has one",
+        "int16 rows to int8 by their own range; none of the 11 models of the benchmarks has one",
     ),
 }
 
