@@ -208,10 +208,13 @@ static ofr_status open_plan(ofr_model *m, span s, uint32_t index, plan_rest *res
         return OFR_E_STRUCTURE;
     }
     for (uint32_t i = 0; i < VECTORS; i++) {
-        if (!get_vector(&plan, i, elements[i].size, elements[i].align, &of[i]) ||
-            (of[i].count > UINT16_MAX && i != OFR_FB_PLAN_DIMS && i != OFR_FB_PLAN_SEGMENTS)) {
+        if (!get_vector(&plan, i, elements[i].size, elements[i].align, &of[i])) {
             return OFR_E_STRUCTURE;
         }
+    }
+    if ((of[OFR_FB_PLAN_TENSORS].count | of[OFR_FB_PLAN_OPERANDS].count | of[OFR_FB_PLAN_STEPS].count |
+         of[OFR_FB_PLAN_INPUTS].count | of[OFR_FB_PLAN_OUTPUTS].count | of[OFR_FB_PLAN_INITIAL].count) > UINT16_MAX) {
+        return OFR_E_STRUCTURE;
     }
     rest->segments = of[OFR_FB_PLAN_SEGMENTS];
     m->plan = (uint8_t)index;
