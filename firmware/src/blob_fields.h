@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#define OFR_FB_CONFIDENCE_MARGIN 0u
+#define OFR_FB_CONFIDENCE_MAXIMUM 1u
+#define OFR_FB_CONFIDENCE_ENTROPY 2u
+#define OFR_FB_CONFIDENCE_ERROR 3u
 #define OFR_FB_MEMORY_CONSTANT 0u
 #define OFR_FB_MEMORY_CONSTANT_FETCHED 1u
 #define OFR_FB_MEMORY_ARENA 2u
@@ -33,6 +37,17 @@ typedef struct ofr_fb_blob_tensor {
     uint8_t reserved;
 } ofr_fb_blob_tensor;
 _Static_assert(sizeof(ofr_fb_blob_tensor) == 16, "layout");
+typedef struct ofr_fb_exit {
+    uint16_t answer;
+    uint16_t estimate;
+    uint16_t head;
+    uint16_t threshold;
+    uint32_t instructions;
+    uint8_t confidence;
+    uint8_t reserved;
+    uint16_t reserved_too;
+} ofr_fb_exit;
+_Static_assert(sizeof(ofr_fb_exit) == 16, "layout");
 #define OFR_FB_PLAN_DIMS 0u
 #define OFR_FB_PLAN_TENSORS 1u
 #define OFR_FB_PLAN_OPERANDS 2u
@@ -51,6 +66,8 @@ _Static_assert(sizeof(ofr_fb_blob_tensor) == 16, "layout");
 #define OFR_FB_PLAN_NAME 15u
 #define OFR_FB_PLAN_INSTRUCTIONS 16u
 #define OFR_FB_PLAN_METADATA 17u
+#define OFR_FB_PLAN_EXITS 18u
+#define OFR_FB_PLAN_EXIT_PORTS 19u
 typedef struct ofr_fb_segment {
     uint16_t first_step;
     uint16_t n_steps;

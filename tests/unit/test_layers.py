@@ -18,6 +18,7 @@ LAYERS = [
     "ir",
     "ops",
     "reference",
+    "exits",
     "ofg",
     "passes",
     "frontends",

@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 
 from offramp.errors import UserError
-from offramp.ir import DTYPES, Graph, Op, Quantization, Tensor, Variable
+from offramp.ir import CONFIDENCES, DTYPES, Exit, Graph, Op, Quantization, Tensor, Variable
 from offramp.ops import OPS
 from offramp.schema import aligned_bytes, fb, vector
 
@@ -31,6 +31,7 @@ def dump(graph: Graph) -> bytes:
 
 def dump_graph(b: Any, graph: Graph) -> int:
     members = vector(b, [dump_graph(b, member) for member in graph.members]) if graph.members else 0
+    exits = vector(b, [dump_exit(b, e) for e in graph.exits]) if graph.exits else 0
     tensors = vector(b, [dump_tensor(b, t) for t in graph.tensors])
     ops = vector(b, [dump_op(b, op) for op in graph.ops])
     variables = vector(b, [dump_variable(b, v) for v in graph.variables])
@@ -49,6 +50,8 @@ def dump_graph(b: Any, graph: Graph) -> int:
     fb.GraphAddLabels(b, labels)
     if members:
         fb.GraphAddMembers(b, members)
+    if exits:
+        fb.GraphAddExits(b, exits)
     return int(fb.GraphEnd(b))
 
 
@@ -87,6 +90,7 @@ def load_graph(g: Any, path: str) -> Graph:
         tuple(text(g.Labels(i)) for i in range(g.LabelsLength())),
         {text(g.Metadata(i).Key()): text(g.Metadata(i).Value()) for i in range(g.MetadataLength())},
         tuple(load_graph(g.Members(i), path) for i in range(g.MembersLength())),
+        tuple(load_exit(g.Exits(i)) for i in range(g.ExitsLength())),
     )
 
 
@@ -219,3 +223,18 @@ def dump_variable(b: Any, v: Variable) -> int:
     fb.GraphVariableAddName(b, name)
     fb.GraphVariableAddTensor(b, v.initial)
     return int(fb.GraphVariableEnd(b))
+
+
+def dump_exit(b: Any, e: Exit) -> int:
+    name = b.CreateString(e.name)
+    fb.GraphExitStart(b)
+    fb.GraphExitAddName(b, name)
+    fb.GraphExitAddAnswer(b, e.answer)
+    fb.GraphExitAddEstimate(b, e.estimate)
+    fb.GraphExitAddConfidence(b, CONFIDENCES.index(e.confidence))
+    fb.GraphExitAddThreshold(b, e.threshold)
+    return int(fb.GraphExitEnd(b))
+
+
+def load_exit(e: Any) -> Exit:
+    return Exit(text(e.Name()), e.Answer(), e.Estimate(), CONFIDENCES[e.Confidence()], int(e.Threshold()))

@@ -1,5 +1,29 @@
 """The graph: what every frontend yields and every later stage reads."""
 
-from offramp.ir.graph import CASCADE_MARGIN, DTYPES, IN_PLANES, Graph, Op, Quantization, Tensor, Variable
+from offramp.ir.graph import (
+    CASCADE_MARGIN,
+    CONFIDENCES,
+    DTYPES,
+    IN_PLANES,
+    MAX_EXITS,
+    Exit,
+    Graph,
+    Op,
+    Quantization,
+    Tensor,
+    Variable,
+)
 
-__all__ = ["CASCADE_MARGIN", "DTYPES", "IN_PLANES", "Graph", "Op", "Quantization", "Tensor", "Variable"]
+__all__ = [
+    "CASCADE_MARGIN",
+    "CONFIDENCES",
+    "DTYPES",
+    "IN_PLANES",
+    "MAX_EXITS",
+    "Exit",
+    "Graph",
+    "Op",
+    "Quantization",
+    "Tensor",
+    "Variable",
+]

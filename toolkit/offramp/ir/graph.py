@@ -83,6 +83,21 @@ class Variable:
     initial: int
 
 
+CONFIDENCES = ("margin", "maximum", "entropy", "error")  # codes of `Confidence` in firmware/offramp.fbs
+MAX_EXITS = 8  # OFR_MAX_EXITS of offramp.h
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A way out before the last layer. `answer` and `estimate` are places in Graph.outputs, behind the graph's own."""
+
+    name: str  # of the layer behind which its head begins
+    answer: int  # what the exit gives in place of output 0
+    estimate: int  # what its confidence is read from: s8 or u8; mostly the answer itself
+    confidence: str  # one of CONFIDENCES, see offramp.exits
+    threshold: int  # 0..65535: an input leaves where the confidence is at least this
+
+
 @dataclass(frozen=True)
 class Graph:
     name: str
@@ -95,6 +110,14 @@ class Graph:
     metadata: dict[str, str] = field(default_factory=dict)
     # Alternatives with equal inputs and outputs, each with its own accuracy and cost; they have no members.
     members: tuple[Graph, ...] = ()
+    # In the order in which a run reaches them. What they give stands in `outputs` behind the graph's own.
+    exits: tuple[Exit, ...] = ()
+
+    @property
+    def own_outputs(self) -> tuple[int, ...]:
+        """Outputs of a run that goes to its end: without those of exits."""
+        of_exits = {i for e in self.exits for i in (e.answer, e.estimate)}
+        return tuple(t for i, t in enumerate(self.outputs) if i not in of_exits)
 
     def with_ops(self, ops: tuple[Op, ...]) -> Graph:
         return replace(self, ops=ops)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from offramp.errors import UserError
-from offramp.ir import Graph, Op, Tensor
+from offramp.ir import CONFIDENCES, MAX_EXITS, Graph, Op, Tensor
 from offramp.ops import OPS, ShapeError
 
 
@@ -45,6 +45,32 @@ def verify(graph: Graph, where: str) -> None:
         if index not in known:
             raise UserError(
                 f"{where}: output {graph.tensors[index].name} is never computed", "export it again"
+            )
+    check_exits(graph, where)
+
+
+def check_exits(graph: Graph, where: str) -> None:
+    """Places of exits in the outputs, behind the graph's own; a quantized graph's estimates are bytes."""
+    if len(graph.exits) > MAX_EXITS:
+        raise UserError(
+            f"{where}: {len(graph.exits)} exits, a plan holds {MAX_EXITS} at most", "leave out some"
+        )
+    places = [i for e in graph.exits for i in dict.fromkeys((e.answer, e.estimate))]
+    own = len(graph.outputs) - len(places)
+    if sorted(places) != list(range(own, len(graph.outputs))) or (graph.exits and own < 1):
+        raise UserError(
+            f"{where}: exits refer to the outputs {places} of {len(graph.outputs)}", "make the file again"
+        )
+    for e in graph.exits:
+        dtype = graph.tensors[graph.outputs[e.estimate]].dtype
+        if (
+            e.confidence not in CONFIDENCES
+            or not 0 <= e.threshold <= 0xFFFF
+            or dtype not in ("s8", "u8", "f32")
+        ):
+            raise UserError(
+                f"{where}: exit {e.name} compares the {e.confidence} of a tensor of type {dtype} with {e.threshold}",
+                f"{', '.join(CONFIDENCES)} of s8 or u8, with a threshold from 0 to 65535",
             )
 
 

@@ -32,6 +32,13 @@ class Terminator(object):
     select = 3
 
 
+class Confidence(object):
+    margin = 0
+    maximum = 1
+    entropy = 2
+    error = 3
+
+
 class BlobTensor(object):
     __slots__ = ['_tab']
 
@@ -152,6 +159,47 @@ def CreateSegment(builder, firstStep, nSteps, terminator, reserved, operand, arg
     builder.PrependUint8(terminator)
     builder.PrependUint16(nSteps)
     builder.PrependUint16(firstStep)
+    return builder.Offset()
+
+
+class Exit(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def SizeOf(cls):
+        return 16
+
+    # Exit
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # Exit
+    def Answer(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(0))
+    # Exit
+    def Estimate(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(2))
+    # Exit
+    def Head(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(4))
+    # Exit
+    def Threshold(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(6))
+    # Exit
+    def Instructions(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(8))
+    # Exit
+    def Confidence(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(12))
+    # Exit
+    def Reserved(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(13))
+    # Exit
+    def ReservedToo(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(14))
+
+def CreateExit(builder, answer, estimate, head, threshold, instructions, confidence, reserved, reservedToo):
+    builder.Prep(4, 16)
+    builder.PrependUint16(reservedToo)
+    builder.PrependUint8(reserved)
+    builder.PrependUint8(confidence)
+    builder.PrependUint32(instructions)
+    builder.PrependUint16(threshold)
+    builder.PrependUint16(head)
+    builder.PrependUint16(estimate)
+    builder.PrependUint16(answer)
     return builder.Offset()
 
 
@@ -744,7 +792,54 @@ class Plan(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(38))
         return o == 0
 
-def PlanStart(builder): builder.StartObject(18)
+    # Plan
+    def Exits(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(40))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 16
+            obj = Exit()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Plan
+    def ExitsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(40))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Plan
+    def ExitsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(40))
+        return o == 0
+
+    # Plan
+    def ExitPorts(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(42))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = Port()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Plan
+    def ExitPortsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(42))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Plan
+    def ExitPortsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(42))
+        return o == 0
+
+def PlanStart(builder): builder.StartObject(20)
 def PlanAddDims(builder, dims): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(dims), 0)
 def PlanStartDimsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def PlanAddTensors(builder, tensors): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(tensors), 0)
@@ -776,6 +871,10 @@ def PlanAddName(builder, name): builder.PrependUOffsetTRelativeSlot(15, flatbuff
 def PlanAddInstructions(builder, instructions): builder.PrependUint32Slot(16, instructions, 0)
 def PlanAddMetadata(builder, metadata): builder.PrependUOffsetTRelativeSlot(17, flatbuffers.number_types.UOffsetTFlags.py_type(metadata), 0)
 def PlanStartMetadataVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def PlanAddExits(builder, exits): builder.PrependUOffsetTRelativeSlot(18, flatbuffers.number_types.UOffsetTFlags.py_type(exits), 0)
+def PlanStartExitsVector(builder, numElems): return builder.StartVector(16, numElems, 4)
+def PlanAddExitPorts(builder, exitPorts): builder.PrependUOffsetTRelativeSlot(19, flatbuffers.number_types.UOffsetTFlags.py_type(exitPorts), 0)
+def PlanStartExitPortsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def PlanEnd(builder): return builder.EndObject()
 
 
@@ -1354,6 +1453,68 @@ def GraphOpStartAttributesVector(builder, numElems): return builder.StartVector(
 def GraphOpEnd(builder): return builder.EndObject()
 
 
+class GraphExit(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = GraphExit()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsGraphExit(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    # GraphExit
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # GraphExit
+    def Name(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+    # GraphExit
+    def Answer(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Int32Flags, o + self._tab.Pos)
+        return 0
+
+    # GraphExit
+    def Estimate(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Int32Flags, o + self._tab.Pos)
+        return 0
+
+    # GraphExit
+    def Confidence(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, o + self._tab.Pos)
+        return 0
+
+    # GraphExit
+    def Threshold(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint16Flags, o + self._tab.Pos)
+        return 0
+
+def GraphExitStart(builder): builder.StartObject(5)
+def GraphExitAddName(builder, name): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
+def GraphExitAddAnswer(builder, answer): builder.PrependInt32Slot(1, answer, 0)
+def GraphExitAddEstimate(builder, estimate): builder.PrependInt32Slot(2, estimate, 0)
+def GraphExitAddConfidence(builder, confidence): builder.PrependUint8Slot(3, confidence, 0)
+def GraphExitAddThreshold(builder, threshold): builder.PrependUint16Slot(4, threshold, 0)
+def GraphExitEnd(builder): return builder.EndObject()
+
+
 class GraphVariable(object):
     __slots__ = ['_tab']
 
@@ -1611,7 +1772,31 @@ class Graph(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
         return o == 0
 
-def GraphStart(builder): builder.StartObject(9)
+    # Graph
+    def Exits(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(22))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = GraphExit()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Graph
+    def ExitsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(22))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Graph
+    def ExitsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(22))
+        return o == 0
+
+def GraphStart(builder): builder.StartObject(10)
 def GraphAddName(builder, name): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
 def GraphAddTensors(builder, tensors): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(tensors), 0)
 def GraphStartTensorsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1629,6 +1814,8 @@ def GraphAddLabels(builder, labels): builder.PrependUOffsetTRelativeSlot(7, flat
 def GraphStartLabelsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def GraphAddMembers(builder, members): builder.PrependUOffsetTRelativeSlot(8, flatbuffers.number_types.UOffsetTFlags.py_type(members), 0)
 def GraphStartMembersVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def GraphAddExits(builder, exits): builder.PrependUOffsetTRelativeSlot(9, flatbuffers.number_types.UOffsetTFlags.py_type(exits), 0)
+def GraphStartExitsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def GraphEnd(builder): return builder.EndObject()
 
 
