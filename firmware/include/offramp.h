@@ -27,6 +27,11 @@
  * as large as the largest asks for, and picking a plan is picking its instance. Each has a state of its own. Their
  * inputs lie at one place of the arena, so that they are written once for whichever plan runs next.
  *
+ * Exits. A model with exits may end a run early. ofr_run leaves by the first exit whose confidence reaches its
+ * threshold and then returns OFR_EXIT in place of OFR_DONE; ofr_result gives that exit's answer as output 0. Whoever
+ * steps decides for himself: ofr_step returns OFR_EXIT where a way out is reached, its answer can be read there, and the
+ * next ofr_step goes on. offramp_policy.h holds policies (budgets, streams) made of this.
+ *
  * Threads and interrupts. No function blocks, waits or calls back. Instances share nothing but the blob and
  * the kernel table, both read-only: two threads, or a thread and an interrupt handler, may each run an
  * instance of their own at the same time with arenas of their own. One instance is one thread's at a time. Every
@@ -43,6 +48,7 @@
 #ifndef OFFRAMP_H
 #define OFFRAMP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,12 +57,19 @@ extern "C" {
 #endif
 
 #define OFR_API_MAJOR 0 /* SemVer of this header; the blob format and the link have versions of their own */
-#define OFR_API_MINOR 2
+#define OFR_API_MINOR 3
 #define OFR_FORMAT_MAJOR 1 /* blobs of this major version run; a newer minor may be refused by name */
-#define OFR_FORMAT_MINOR 1
+#define OFR_FORMAT_MINOR 2
 
 #define OFR_ALIGN 16u            /* bytes: blob, arena and state */
 #define OFR_MAX_CALLER_INPUTS 4u /* inputs that may stay in the caller's memory */
+#define OFR_MAX_EXITS 8u
+#define OFR_NO_EXIT 0xFFu /* in place of an exit's number: the end of the model, or no way out yet */
+
+/* 0: the runtime without the code of exits: blobs that have some are refused, and the functions for them are missing. */
+#ifndef OFR_EXITS
+#define OFR_EXITS 1
+#endif
 
 #if defined(__GNUC__)
 #define OFR_CHECKED __attribute__((warn_unused_result))
@@ -69,6 +82,7 @@ extern "C" {
     X(OFR_OK, 0, "done", "")                                                                                           \
     X(OFR_MORE, 1, "a step ran, more follow", "Call ofr_step again.")                                                  \
     X(OFR_DONE, 2, "the last step ran, outputs are valid", "Read the outputs with ofr_result.")                        \
+    X(OFR_EXIT, 3, "an exit is reached, its answer is valid", "Read it with ofr_result, or go on with ofr_step.")       \
     X(OFR_E_ARGUMENT, -1, "a null pointer or an index out of range", "Check the call against offramp.h.")              \
     X(OFR_E_ALIGN, -2, "blob, arena or state is not 16-byte aligned", "Align the buffer with _Alignas(16).")           \
     X(OFR_E_TRUNCATED, -3, "the blob is shorter than it says", "Transfer the file again, whole.")                      \
@@ -95,7 +109,8 @@ extern "C" {
     X(OFR_E_ARENA, -23, "the arena is smaller than the model needs", "Give ofr_peek's arena_bytes.")                   \
     X(OFR_E_STATE, -24, "the state area is smaller than the model needs", "Give ofr_peek's state_bytes.")              \
     X(OFR_E_UNBOUND, -25, "an input in the caller's memory is not bound", "Call ofr_bind_input first.")                \
-    X(OFR_E_ORDER, -26, "called out of order", "ofr_load, ofr_begin, ofr_step until OFR_DONE, ofr_result.")
+    X(OFR_E_ORDER, -26, "called out of order", "ofr_load, ofr_begin, ofr_step until OFR_DONE, ofr_result.")            \
+    X(OFR_E_EXIT, -27, "an exit's head, answer or threshold is outside its range", "Pack again, or give 0 to 65535.")
 
 typedef enum ofr_status {
 #define OFR_STATUS_ENUM(name, value, text, remedy) name = value,
@@ -158,6 +173,12 @@ typedef struct ofr_model {
     uint16_t n_tensors, n_steps, n_operands, n_initial, n_inputs, n_outputs;
     uint16_t next_step;
     uint8_t phase, plan;
+    uint8_t n_exits;
+    uint8_t stage; /* of the run under way: exits that lie behind it */
+    uint16_t halt; /* the step before which ofr_step looks for a head to skip, a way out or the end */
+    uint8_t used;  /* bit i: exit i is a way out */
+    const uint8_t *exits, *segments;
+    uint16_t thresholds[OFR_MAX_EXITS];
 } ofr_model;
 
 /* Reads what a plan of the blob needs, checking header and offsets on the way. `plan` counts from 0, 255 is the last
@@ -186,17 +207,18 @@ OFR_CHECKED ofr_status ofr_bind_input(ofr_model *model, unsigned index, const vo
 /* Starts a run; a run under way is dropped (state changes it made remain, as after ofr_cancel). */
 OFR_CHECKED ofr_status ofr_begin(ofr_model *model);
 
-/* Runs one step: OFR_MORE, or OFR_DONE after the last. Between steps the caller may do anything that leaves
+/* Runs one step: OFR_MORE, OFR_EXIT after the last before a way out, or OFR_DONE after the last of all. Between steps the caller may do anything that leaves
  * arena, state and blob alone: poll links, kick a watchdog, run another instance. */
 OFR_CHECKED ofr_status ofr_step(ofr_model *model);
 
-/* ofr_begin, then ofr_step until done: OFR_DONE or an error. */
+/* ofr_begin, then ofr_step until an exit that is sure, or the end: OFR_EXIT, OFR_DONE or an error. */
 OFR_CHECKED ofr_status ofr_run(ofr_model *model);
 
-/* Output `index` as ofr_input describes inputs; its data mean something only after OFR_DONE. */
+/* Output `index` as ofr_input describes inputs; its data mean something only after OFR_DONE. At an exit output 0 is the
+ * exit's answer, and there are no others. */
 ofr_buffer ofr_output(const ofr_model *model, unsigned index);
 
-/* Output `index` of a finished run; points into the arena, valid until the next ofr_begin or input write. */
+/* Output `index` of a run that is done or stands at an exit; points into the arena, valid until the next ofr_begin or input write. */
 OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output);
 
 /* The model's name as UTF-8, not ended by a zero byte: `*bytes` of it, inside the blob. NULL and 0 if it has none or
@@ -213,6 +235,43 @@ typedef struct ofr_plan {
 
 /* Writes `info` on OFR_OK only. Takes a few hundred instructions. */
 OFR_CHECKED ofr_status ofr_plan_info(const ofr_model *model, ofr_plan *info);
+
+/* ---- exits ---- */
+
+/* A stage: the steps up to a way out, or behind the last one up to the end. Its last steps are the exit's head. */
+typedef struct ofr_stage {
+    uint16_t first_step, n_steps;
+    uint16_t head_steps;        /* of n_steps; 0 in the last stage */
+    uint16_t threshold;         /* as it is set now; 0 in the last stage */
+    uint32_t instructions;      /* most that the stage takes, head and decision included, as proved for one image; 0:
+                                   unknown */
+    uint32_t head_instructions; /* of them what goes when the head is skipped */
+    uint8_t confidence;         /* margin, maximum, entropy, error: BLOB.md */
+    bool is_exit;               /* false: it ends the model */
+} ofr_stage;
+
+/* How many exits the model has; its stages are one more. */
+unsigned ofr_exits(const ofr_model *model);
+
+/* Writes `info` of stage 0 to ofr_exits(model) on OFR_OK only; stage i ends with exit i. */
+OFR_CHECKED ofr_status ofr_stage_info(const ofr_model *model, unsigned stage, ofr_stage *info);
+
+/* The exit at which the run stands; OFR_NO_EXIT elsewhere, as after OFR_DONE. */
+unsigned ofr_exit(const ofr_model *model);
+
+/* How sure the answer at that exit is: 0 to 65535, larger is surer; 0 where the run stands at none. Takes about 10
+ * instructions a class, 15 with entropy. */
+uint32_t ofr_confidence(const ofr_model *model);
+
+/* Whether that exit's confidence reaches its threshold. */
+bool ofr_is_sure(const ofr_model *model);
+
+/* From which confidence on ofr_run leaves by the exit: 0 always, 65535 hardly ever. A load sets what the blob says. */
+OFR_CHECKED ofr_status ofr_set_threshold(ofr_model *model, unsigned exit, unsigned threshold);
+
+/* Bit i: exit i is a way out. Heads of the others that have not begun are not run and cost nothing. Holds until it is
+ * set anew; a load sets all. */
+void ofr_use_exits(ofr_model *model, unsigned exits);
 
 /* Number of steps done in the run under way, and of the step ofr_step would run next. */
 unsigned ofr_position(const ofr_model *model);

@@ -19,7 +19,7 @@ typedef struct ofr_header { /* the first 64 bytes of a blob */
 } ofr_header;
 _Static_assert(sizeof(ofr_header) == 64, "header");
 
-enum { OFR_PHASE_NONE, OFR_PHASE_IDLE, OFR_PHASE_RUNNING, OFR_PHASE_DONE };
+enum { OFR_PHASE_NONE, OFR_PHASE_IDLE, OFR_PHASE_RUNNING, OFR_PHASE_DONE, OFR_PHASE_EXIT };
 
 static inline const ofr_fb_blob_tensor *ofr_tensor_at(const ofr_model *m, uint32_t i) {
     const ofr_fb_blob_tensor *t = (const ofr_fb_blob_tensor *)(const void *)m->tensors + i;
@@ -33,6 +33,19 @@ static inline const ofr_fb_step *ofr_step_at(const ofr_model *m, uint32_t i) {
 
 static inline const ofr_fb_state_init *ofr_initial_at(const ofr_model *m, uint32_t i) {
     return (const ofr_fb_state_init *)(const void *)m->initial + i;
+}
+
+static inline const ofr_fb_exit *ofr_exit_at(const ofr_model *m, uint32_t i) {
+    return (const ofr_fb_exit *)(const void *)m->exits + i;
+}
+
+static inline const ofr_fb_segment *ofr_segment_at(const ofr_model *m, uint32_t i) {
+    return (const ofr_fb_segment *)(const void *)m->segments + i;
+}
+
+/* The exit at which the run stands; OFR_PHASE_EXIT is given. */
+static inline const ofr_fb_exit *ofr_this_exit(const ofr_model *m) {
+    return ofr_exit_at(m, m->stage - 1u);
 }
 
 /* Where in ofr_model.memory a tensor's memory stands; the load has checked kind and slot. */

@@ -182,6 +182,21 @@ static inline __attribute__((always_inline)) ofr_status find_plan(span s, uint32
     return open_table(s, at + get_u32(s, at), plan) ? OFR_OK : OFR_E_STRUCTURE;
 }
 
+static inline ofr_status open_exits(ofr_model *m, const table *plan, const uint8_t *segments) {
+#if OFR_EXITS
+    vector exits;
+    if (!get_vector(plan, OFR_FB_PLAN_EXITS, sizeof(ofr_fb_exit), 4, &exits)) {
+        return OFR_E_STRUCTURE;
+    }
+    m->segments = segments;
+    m->exits = exits.at;
+    m->n_exits = (uint8_t)(exits.count > OFR_MAX_EXITS ? UINT8_MAX : exits.count);
+#else
+    (void)m, (void)plan, (void)segments;
+#endif
+    return OFR_OK;
+}
+
 /* Opens a plan: fills the model's pointers and sizes. */
 static ofr_status open_plan(ofr_model *m, span s, uint32_t index, plan_rest *rest) {
     static const struct {
@@ -234,7 +249,7 @@ static ofr_status open_plan(ofr_model *m, span s, uint32_t index, plan_rest *res
     m->n_inputs = (uint16_t)of[OFR_FB_PLAN_INPUTS].count;
     m->n_outputs = (uint16_t)of[OFR_FB_PLAN_OUTPUTS].count;
     m->n_initial = (uint16_t)of[OFR_FB_PLAN_INITIAL].count;
-    return OFR_OK;
+    return open_exits(m, &plan, of[OFR_FB_PLAN_SEGMENTS].at);
 }
 
 ofr_status ofr_peek(const void *blob, size_t blob_bytes, unsigned plan, ofr_requirements *need) {
@@ -389,7 +404,64 @@ static ofr_status check_initial(const ofr_model *m, ofr_fault *fault) {
     return OFR_OK;
 }
 
-/* One segment holds all steps and ends with `end`; more, and other terminators, belong to runtimes that serve them. */
+#if OFR_EXITS
+static ofr_status check_exit(const ofr_model *m, uint32_t index, ofr_fault *fault) {
+    const ofr_fb_exit *e = ofr_exit_at(m, index);
+    const ofr_fb_segment *s = ofr_segment_at(m, index);
+    const uint16_t tensors[] = {e->answer, e->estimate};
+    if (e->head <= s->first_step || e->head >= s->first_step + s->n_steps) {
+        return ofr_blame(fault, OFR_E_EXIT, e->head, s->first_step + s->n_steps);
+    }
+    if (e->confidence > OFR_FB_CONFIDENCE_ERROR) {
+        return ofr_blame(fault, OFR_E_EXIT, e->confidence, OFR_FB_CONFIDENCE_ERROR);
+    }
+    ofr_status status = check_ports(m, tensors, 2, fault);
+    for (uint32_t i = 0; status == OFR_OK && i < 2; i++) {
+        fault->tensor = tensors[i];
+        if (ofr_tensor_at(m, tensors[i])->memory != OFR_FB_MEMORY_ARENA) {
+            status = ofr_blame(fault, OFR_E_MEMORY_KIND, ofr_tensor_at(m, tensors[i])->memory, OFR_FB_MEMORY_ARENA);
+        }
+    }
+    if (status == OFR_OK) {
+        status = check_shapes(m, tensors, 2, fault);
+    }
+    const ofr_fb_blob_tensor *estimate = ofr_tensor_at(m, e->estimate);
+    if (status == OFR_OK && (estimate->dtype > OFR_U8 || estimate->bytes == 0)) {
+        status = ofr_blame(fault, OFR_E_DTYPE, estimate->dtype, OFR_U8);
+    }
+    fault->tensor = status == OFR_OK ? -1 : fault->tensor;
+    return status;
+}
+
+/* Segments cover the steps in order; each but the last ends with the exit of its number. */
+static ofr_status check_segments(ofr_model *m, uint32_t count, ofr_fault *fault) {
+    if (m->n_exits > OFR_MAX_EXITS || count != m->n_exits + 1u) {
+        return ofr_blame(fault, OFR_E_SEGMENT, count, m->n_exits > OFR_MAX_EXITS ? OFR_MAX_EXITS : m->n_exits + 1u);
+    }
+    uint32_t step = 0, i = 0;
+    do {
+        const ofr_fb_segment *s = ofr_segment_at(m, i);
+        const uint32_t terminator = i < m->n_exits ? OFR_FB_TERMINATOR_EXIT : OFR_FB_TERMINATOR_END;
+        if (s->terminator != terminator) {
+            return ofr_blame(fault, OFR_E_TERMINATOR, s->terminator, terminator);
+        }
+        if (s->first_step != step || s->n_steps > m->n_steps - step) {
+            return ofr_blame(fault, OFR_E_SEGMENT, s->first_step + s->n_steps, m->n_steps);
+        }
+        if (i < m->n_exits) {
+            const ofr_status status = check_exit(m, i, fault);
+            if (status != OFR_OK) {
+                return status;
+            }
+            m->thresholds[i] = ofr_exit_at(m, i)->threshold;
+        }
+        step += s->n_steps;
+    } while (i++ < m->n_exits);
+    m->used = UINT8_MAX;
+    return step == m->n_steps ? OFR_OK : ofr_blame(fault, OFR_E_SEGMENT, step, m->n_steps);
+}
+#else
+/* One segment holds all steps and ends with `end`; more, and other terminators, belong to images that serve them. */
 static ofr_status check_segments(const ofr_model *m, const void *segments, uint32_t count, ofr_fault *fault) {
     const ofr_fb_segment *s = segments;
     if (count == 0) {
@@ -403,6 +475,7 @@ static ofr_status check_segments(const ofr_model *m, const void *segments, uint3
     }
     return OFR_OK;
 }
+#endif
 
 static inline __attribute__((always_inline)) int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
     return a <= b ? b - a < a_bytes && b_bytes != 0 : a - b < b_bytes && a_bytes != 0;
@@ -566,7 +639,11 @@ static ofr_status check_blob(ofr_model *m, size_t blob_bytes, unsigned plan, siz
         status = check_initial(m, fault);
     }
     if (status == OFR_OK) {
+#if OFR_EXITS
+        status = check_segments(m, rest.segments.count, fault);
+#else
         status = check_segments(m, rest.segments.at, rest.segments.count, fault);
+#endif
     }
     if (status == OFR_OK) {
         status = check_steps(m, fault);

@@ -36,6 +36,11 @@ ofr_buffer ofr_output(const ofr_model *model, unsigned index) {
     if (model == NULL || model->phase == OFR_PHASE_NONE || index >= model->n_outputs) {
         return (ofr_buffer){NULL, 0, NULL, 0, 0};
     }
+#if OFR_EXITS
+    if (model->phase == OFR_PHASE_EXIT && index == 0) {
+        return buffer(model, ofr_this_exit(model)->answer);
+    }
+#endif
     return buffer(model, model->outputs[index]);
 }
 
@@ -50,6 +55,40 @@ ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data) {
     model->memory[ofr_memory_of(t)] = (uint8_t *)(uintptr_t)data; /* never written */
     return OFR_OK;
 }
+
+/* The step at which a stage's run next needs a look: the exit's head, or the end of all. */
+static inline void begin_stage(ofr_model *model, uint32_t stage) {
+#if OFR_EXITS
+    model->stage = (uint8_t)stage;
+    model->halt = stage < model->n_exits ? ofr_exit_at(model, stage)->head : model->n_steps;
+#else
+    (void)model, (void)stage;
+#endif
+}
+
+#if OFR_EXITS
+/* At model->halt: before a head, which may be skipped, behind one, or at the end. */
+static __attribute__((noinline)) ofr_status look(ofr_model *model) {
+    const uint32_t stage = model->stage;
+    if (stage == model->n_exits) {
+        model->phase = OFR_PHASE_DONE;
+        return OFR_DONE;
+    }
+    const ofr_fb_segment *segment = ofr_segment_at(model, stage);
+    const uint16_t end = (uint16_t)(segment->first_step + segment->n_steps);
+    if (model->next_step == end) {
+        begin_stage(model, stage + 1);
+        model->phase = OFR_PHASE_EXIT;
+        return OFR_EXIT;
+    }
+    model->halt = end;
+    if ((model->used >> stage & 1) == 0) {
+        model->next_step = end;
+        begin_stage(model, stage + 1);
+    }
+    return OFR_MORE;
+}
+#endif
 
 ofr_status ofr_begin(ofr_model *model) {
     if (model == NULL) {
@@ -66,6 +105,7 @@ ofr_status ofr_begin(ofr_model *model) {
     }
     model->next_step = 0;
     model->phase = OFR_PHASE_RUNNING;
+    begin_stage(model, 0);
     return OFR_OK;
 }
 
@@ -73,6 +113,11 @@ ofr_status ofr_step(ofr_model *model) {
     if (model == NULL) {
         return OFR_E_ARGUMENT;
     }
+#if OFR_EXITS
+    if (model->phase == OFR_PHASE_EXIT) {
+        model->phase = OFR_PHASE_RUNNING;
+    }
+#endif
     if (model->phase != OFR_PHASE_RUNNING) {
         return OFR_E_ORDER;
     }
@@ -88,11 +133,24 @@ ofr_status ofr_step(ofr_model *model) {
         ofr_find_kernel(model->kernels, step->kernel)->run(&call);
         model->next_step++;
     }
+#if OFR_EXITS
+    return model->next_step == model->halt ? look(model) : OFR_MORE;
+#else
     if (model->next_step < model->n_steps) {
         return OFR_MORE;
     }
     model->phase = OFR_PHASE_DONE;
     return OFR_DONE;
+#endif
+}
+
+static inline bool goes_on(const ofr_model *model, ofr_status status) {
+#if OFR_EXITS
+    return status == OFR_MORE || (status == OFR_EXIT && !ofr_is_sure(model));
+#else
+    (void)model;
+    return status == OFR_MORE;
+#endif
 }
 
 ofr_status ofr_run(ofr_model *model) {
@@ -100,7 +158,7 @@ ofr_status ofr_run(ofr_model *model) {
     if (status == OFR_OK) {
         do {
             status = ofr_step(model);
-        } while (status == OFR_MORE);
+        } while (goes_on(model, status));
     }
     return status;
 }
@@ -109,10 +167,13 @@ ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output
     if (model == NULL || output == NULL || index >= model->n_outputs) {
         return OFR_E_ARGUMENT;
     }
-    if (model->phase != OFR_PHASE_DONE) {
+    if (model->phase < OFR_PHASE_DONE) {
         return OFR_E_ORDER;
     }
-    *output = buffer(model, model->outputs[index]);
+    if (model->phase == OFR_PHASE_EXIT && index != 0) {
+        return OFR_E_ARGUMENT;
+    }
+    *output = ofr_output(model, index);
     return OFR_OK;
 }
 
