@@ -7,9 +7,9 @@ import zlib
 from dataclasses import dataclass
 
 MAGIC = b"OFR1"
-FORMAT_MAJOR, FORMAT_MINOR = 1, 1
-MINOR_OF_ONE_PLAN = 0
-"""A blob with one plan has nothing of a later minor: firmware from 1.0 on runs it."""
+FORMAT_MAJOR, FORMAT_MINOR = 1, 2
+PLAIN, FAMILIES, EXITS = 0, 1, 2
+"""The minor version that a blob needs: firmware of an older one runs what has nothing of a newer."""
 LAYOUT = struct.Struct("<4sHHIIIB39xI")
 # Core code in a header: 0 runs anywhere. Codes are never reused.
 CORES = {

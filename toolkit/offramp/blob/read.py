@@ -11,6 +11,7 @@ from typing import Any
 
 from offramp.blob import header
 from offramp.errors import UserError
+from offramp.ir import CONFIDENCES
 from offramp.kernels import ALL_KERNELS
 from offramp.ofg import DTYPE_NAMES, text
 from offramp.plan import Bound, Certificate
@@ -47,6 +48,26 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class StageRecord:
+    """Steps up to an exit, its head last, or up to the end. Instructions are proved upper bounds; 0: unknown."""
+
+    first_step: int
+    n_steps: int
+    head_steps: int
+    instructions: int
+    head_instructions: int
+
+
+@dataclass(frozen=True)
+class ExitRecord:
+    """`port`: what the exit gives in place of output 0; its name is the exit's."""
+
+    port: Port
+    confidence: str
+    threshold: int
+
+
+@dataclass(frozen=True)
 class PlanRecord:
     """One plan. Of the constants it refers to, `own_bytes` are its alone, `shared_bytes` other plans' too."""
 
@@ -62,6 +83,9 @@ class PlanRecord:
     steps: tuple[StepRecord, ...]
     certificate: Certificate | None
     metadata: dict[str, str]
+    exits: tuple[ExitRecord, ...]
+    stages: tuple[StageRecord, ...]
+    """One more than there are exits."""
 
     @property
     def macs(self) -> int:
@@ -185,7 +209,22 @@ def plan_record(root: Any, plan: Any, index: int, users: Mapping[int, int]) -> P
         tuple(step(plan, i) for i in range(plan.StepsLength())),
         certificate(plan),
         entries(plan if index else root),
+        tuple(exit_record(plan, i) for i in range(plan.ExitsLength())),
+        tuple(stage_record(plan, i) for i in range(plan.SegmentsLength())),
     )
+
+
+def exit_record(plan: Any, i: int) -> ExitRecord:
+    e = plan.Exits(i)
+    return ExitRecord(port(plan, e.Answer(), plan.ExitPorts(i)), CONFIDENCES[e.Confidence()], e.Threshold())
+
+
+def stage_record(plan: Any, i: int) -> StageRecord:
+    s, head, head_instructions = plan.Segments(i), 0, 0
+    if i < plan.ExitsLength():
+        e = plan.Exits(i)
+        head, head_instructions = s.FirstStep() + s.NSteps() - e.Head(), e.Instructions()
+    return StageRecord(s.FirstStep(), s.NSteps(), head, s.Argument(), head_instructions)
 
 
 def pieces(plan: Any) -> dict[int, int]:

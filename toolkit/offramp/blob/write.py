@@ -8,6 +8,7 @@ import flatbuffers
 import numpy as np
 
 from offramp.blob import header
+from offramp.ir import CONFIDENCES
 from offramp.ofg import DTYPE_CODES, entry
 from offramp.plan import Certificate, Plan, PlannedStep, PlannedTensor
 from offramp.schema import aligned_bytes, fb, vector
@@ -32,7 +33,9 @@ def write(plan: Plan) -> bytes:
     fb.BlobAddMargin(b, plan.margin)
     b.Finish(fb.BlobEnd(b))
     generic = all(s.kernel.set == "generic" for p in plan.every for s in p.steps)
-    minor = header.FORMAT_MINOR if plan.members else header.MINOR_OF_ONE_PLAN
+    minor = header.FAMILIES if plan.members else header.PLAIN
+    if any(p.exits for p in plan.every):
+        minor = header.EXITS
     return header.with_header(bytes(b.Output()), "any" if generic else plan.core, minor)
 
 
@@ -53,7 +56,7 @@ def write_plan(b: Any, plan: Plan, is_first: bool) -> int:
         "Tensors": write_tensors(b, plan.tensors, starts),
         "Operands": u16(b, operands),
         "Steps": write_steps(b, plan.steps, step_operands),
-        "Segments": write_segment(b, len(plan.steps)),
+        "Segments": write_segments(b, plan),
         "Inputs": u16(b, plan.inputs),
         "Outputs": u16(b, plan.outputs),
         "Initial": write_initial(b, plan),
@@ -66,6 +69,9 @@ def write_plan(b: Any, plan: Plan, is_first: bool) -> int:
             "Bounds": write_bounds(b, plan.certificate),
             "Certificate": write_certificate(b, plan.certificate),
         }
+    if plan.exits:
+        vectors["Exits"] = write_exits(b, plan)
+        vectors["ExitPorts"] = vector(b, [port(b, plan.tensors[e.answer], e.name) for e in plan.exits])
     if of_family:
         vectors["Name"] = b.CreateString(plan.name)
     if not is_first:
@@ -127,9 +133,23 @@ def write_steps(b: Any, steps: tuple[PlannedStep, ...], operands: list[int]) -> 
     return int(b.EndVector())
 
 
-def write_segment(b: Any, n_steps: int) -> int:
-    fb.PlanStartSegmentsVector(b, 1)
-    fb.CreateSegment(b, 0, n_steps, fb.Terminator.end, 0, 0, 0)
+def write_segments(b: Any, plan: Plan) -> int:
+    fb.PlanStartSegmentsVector(b, len(plan.stages))
+    for i, stage in reversed(list(enumerate(plan.stages))):
+        terminator = fb.Terminator.exit if i < len(plan.exits) else fb.Terminator.end
+        most, _ = stage.proved(plan.certificate) if plan.exits else (0, 0)
+        fb.CreateSegment(
+            *(b, stage.first_step, stage.n_steps, terminator, 0, i if i < len(plan.exits) else 0, most)
+        )
+    return int(b.EndVector())
+
+
+def write_exits(b: Any, plan: Plan) -> int:
+    fb.PlanStartExitsVector(b, len(plan.exits))
+    for e, stage in reversed(list(zip(plan.exits, plan.stages, strict=False))):
+        _, most = stage.proved(plan.certificate)
+        kind = CONFIDENCES.index(e.confidence)
+        fb.CreateExit(b, e.answer, e.estimate, stage.head, e.threshold, most, kind, 0, 0)
     return int(b.EndVector())
 
 
@@ -160,8 +180,8 @@ def write_initial(b: Any, plan: Plan) -> int:
     return int(b.EndVector())
 
 
-def port(b: Any, t: PlannedTensor) -> int:
-    name = b.CreateString(t.tensor.name)
+def port(b: Any, t: PlannedTensor, called: str = "") -> int:
+    name = b.CreateString(called or t.tensor.name)
     fb.PortStart(b)
     fb.PortAddName(b, name)
     if t.tensor.quantization is not None:

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from offramp.boards import Board
 from offramp.errors import UserError
-from offramp.ir import Graph, Op, Tensor
+from offramp.ir import Exit, Graph, Op, Tensor
 from offramp.ops import OPS, Kernel, Step
 from offramp.ops.op import elements
 from offramp.ops.strided_copy import copy_step
@@ -23,6 +23,7 @@ from offramp.plan.options import Options
 from offramp.plan.order import order, users_of
 from offramp.plan.planes import with_planes
 from offramp.plan.share import Overlap, Places, Sharer, Sharing, parts_of
+from offramp.plan.stages import PlannedExit, Stage, by_stage, cuts, decision
 
 MAX_SHARINGS = 100  # ways of sharing memory that are tried
 MAX_CALLER_INPUTS = 4  # OFR_MAX_CALLER_INPUTS of offramp.h
@@ -71,6 +72,7 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    """Of a run that goes to its end."""
     initial: tuple[StateInit, ...]
     constants: bytes
     arena_bytes: int
@@ -80,6 +82,9 @@ class Plan:
     certificate: Certificate | None = None
     instructions: int = 0
     """Of one inference, estimated; 0: the core's cost table lacks a kernel."""
+    exits: tuple[PlannedExit, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    """One more than there are exits."""
     members: tuple[Plan, ...] = ()
     """Of a family: plans of the graph's members. They have the same constants, and their inputs lie where these lie."""
     margin: int = 0
@@ -144,7 +149,8 @@ def planner_for(graph: Graph, board: Board, options: Options, inputs_at: tuple[i
         return served(chosen).because(found, chosen)
 
     graph = with_planes(graph)
-    planner = planner_of(graph.with_ops(tuple(graph.ops[i] for i in order(graph)))).refined()
+    ordered = by_stage(graph, order(graph))
+    planner = planner_of(graph.with_ops(tuple(graph.ops[i] for i in ordered))).refined()
     if options.ram_limit is not None:
         planner = within(options.ram_limit, planner, planner_of)
     return planner
@@ -297,12 +303,20 @@ class Planner:
         for i, (_, step) in enumerate(self.steps):
             for t in (*step.inputs, *step.outputs):
                 last[self.place_of(t)] = i
-        for t in self.graph.outputs:
-            last[self.place_of(t)] = len(self.steps)
+        for t, end in self.read_behind():
+            last[self.place_of(t)] = end
         if self.options.keep_inputs:
             for t in self.graph.inputs:
                 last[self.place_of(t)] = len(self.steps)
         return last
+
+    def read_behind(self) -> list[tuple[int, int]]:
+        """(output, the last step after which it is read): its exit's last, or past the end."""
+        found = [(t, len(self.steps)) for t in self.graph.own_outputs]
+        ends = [end for _, end in cuts(self.graph, [op for op, _ in self.steps])]
+        for exit_, end in zip(self.graph.exits, ends, strict=False):
+            found += [(self.graph.outputs[i], end - 1) for i in {exit_.answer, exit_.estimate}]
+        return found
 
     def better(self, best: Sharing, tries: int) -> tuple[Sharing, int] | None:
         """A sharing with one overlap less that is smaller, and how many were tried."""
@@ -367,7 +381,7 @@ class Planner:
         ends: dict[int, dict[int, int]] = {}
         touches = [(0, t) for t in self.graph.inputs]
         touches += [(i, t) for i, (_, s) in enumerate(self.steps) for t in (*s.inputs, *s.outputs)]
-        touches += [(len(self.steps), t) for t in self.graph.outputs]
+        touches += [(step, t) for t, step in self.read_behind()]
         for i, t in touches:
             if self.in_arena(self.place_of(t)):
                 found = ends.setdefault(self.place_of(t), {})
@@ -428,7 +442,8 @@ class Planner:
         self.tensors: list[PlannedTensor] = []
         steps = tuple(self.planned_step(i, op, step) for i, (op, step) in enumerate(self.steps))
         inputs = tuple(self.tensor_index(t) for t in self.graph.inputs)
-        outputs = tuple(self.tensor_index(t) for t in self.graph.outputs)
+        outputs = tuple(self.tensor_index(t) for t in self.graph.own_outputs)
+        exits = tuple(self.planned_exit(e) for e in self.graph.exits)
         return Plan(
             self.graph.name,
             self.board.core.name,
@@ -442,17 +457,43 @@ class Planner:
             self.state_bytes,
             self.graph.labels,
             dict(self.graph.metadata),
-            instructions=self.instructions(),
+            instructions=self.instructions(0, len(self.steps)),
+            exits=exits,
+            stages=self.stages(),
             buffers=arena_buffers,
             candidates=self.candidates,
             chosen=self.chosen,
         )
 
-    def instructions(self) -> int:
-        """Of all steps, by the core's cost table; 0 where it lacks one."""
+    def planned_exit(self, e: Exit) -> PlannedExit:
+        answer, estimate = (self.tensor_index(self.graph.outputs[i]) for i in (e.answer, e.estimate))
+        return PlannedExit(e.name, answer, estimate, e.confidence, e.threshold)
+
+    def stages(self) -> tuple[Stage, ...]:
+        found: list[Stage] = []
+        begin = 0
+        for i, (head, end) in enumerate(cuts(self.graph, [op for op, _ in self.steps])):
+            until = [self.offsets[key] + b.bytes for key, b in self.keyed if b.first < max(end, 1)]
+            found.append(
+                Stage(
+                    begin,
+                    end - begin,
+                    end - head,
+                    aligned(max(until, default=0)),
+                    self.instructions(begin, end),
+                    self.instructions(head, end),
+                    decision(self.graph, i) if i < len(self.graph.exits) else 0,
+                )
+            )
+            begin = end
+        return tuple(found)
+
+    def instructions(self, first: int, end: int) -> int:
+        """Of these steps, by the core's cost table; 0 where it lacks one."""
         table = cost_table(self.board.core.name)
         costs = [
-            table.cost(step, elements(self.graph.tensors[step.outputs[0]].shape)) for _, step in self.steps
+            table.cost(step, elements(self.graph.tensors[step.outputs[0]].shape))
+            for _, step in self.steps[first:end]
         ]
         return sum(round(cost.instructions) if cost else 0 for cost in costs) if all(costs) else 0
 
