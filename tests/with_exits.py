@@ -41,7 +41,9 @@ def with_exits(graph: Graph, at: Sequence[int], kinds: Sequence[str] = ("margin"
         bias = rng.integers(-2000, 2000, units).astype(np.int32)
         b = tensor(f"{name}_b", bias.shape, Quantization((0.02 * q.scale,), (0,)), bias, "s32")
         logits = tensor(f"{name}_logits", (1, units), Quantization((0.1,), (-3,)))
-        ops.append(Op("fully_connected", f"{name}_fc", (pooled, w, b), (logits,), FullyConnected("none", False)))
+        ops.append(
+            Op("fully_connected", f"{name}_fc", (pooled, w, b), (logits,), FullyConnected("none", False))
+        )
         answer = logits
         if kind != "error":
             answer = tensor(f"{name}_softmax", (1, units), PROBABILITY)
@@ -49,8 +51,6 @@ def with_exits(graph: Graph, at: Sequence[int], kinds: Sequence[str] = ("margin"
         outputs.append(answer)
         threshold = {"margin": 100, "maximum": 128, "entropy": 60_000, "error": 128}[kind]
         exits.append(Exit(name, len(outputs) - 1, len(outputs) - 1, kind, threshold))
-    found = replace(
-        graph, tensors=tuple(tensors), ops=tuple(ops), outputs=tuple(outputs), exits=tuple(exits)
-    )
+    found = replace(graph, tensors=tuple(tensors), ops=tuple(ops), outputs=tuple(outputs), exits=tuple(exits))
     verify(found, "with_exits")
     return found

@@ -46,7 +46,38 @@ static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, co
     return OFR_OK;
 }
 
-/* OFR_DONE, or the refusal. `hash` is of all outputs' bytes and shapes, of both runs. */
+/* Of what can be read where the run stands: all outputs, or an exit's answer. */
+static inline ofr_status hash_outputs(const ofr_model *model, const ofr_requirements *need, uint32_t *hash) {
+    const unsigned exit = ofr_exit(model), count = exit == OFR_NO_EXIT ? need->n_outputs : 1;
+    const uint32_t seen[] = {exit, ofr_confidence(model), ofr_is_sure(model)};
+    if (ofr_exits(model) > 0) {
+        *hash = hash_bytes(*hash, (const uint8_t *)seen, sizeof seen);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        ofr_buffer output;
+        const ofr_status got = ofr_result(model, i, &output);
+        if (got != OFR_OK) {
+            return got;
+        }
+        *hash = hash_bytes(*hash, output.data, output.bytes);
+        *hash = hash_bytes(*hash, (const uint8_t *)output.dims, 4u * output.rank);
+    }
+    return OFR_DONE;
+}
+
+/* Past every way out. */
+static inline ofr_status run_through(ofr_model *model, const ofr_requirements *need, uint32_t *hash) {
+    ofr_status status = ofr_begin(model);
+    while (status >= 0 && status != OFR_DONE) {
+        status = ofr_step(model);
+        if (status == OFR_EXIT && hash_outputs(model, need, hash) < 0) {
+            return OFR_E_ORDER;
+        }
+    }
+    return status;
+}
+
+/* OFR_DONE, or the refusal. The first run leaves where it is sure, the second goes through. `hash` is of all outputs' bytes and shapes, of both runs. */
 static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, unsigned plan, const ofr_kernels *kernels,
                                   const ofr_requirements *need, const memory *m, uint32_t *hash) {
     ofr_model model;
@@ -58,16 +89,10 @@ static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, unsigne
     for (int run = 0; run < 2 && status >= 0; run++) {
         status = feed(&model, need, m);
         if (status == OFR_OK) {
-            status = ofr_run(&model);
+            status = run == 0 ? ofr_run(&model) : run_through(&model, need, hash);
         }
-        for (unsigned i = 0; i < need->n_outputs && status >= 0; i++) {
-            ofr_buffer output;
-            const ofr_status got = ofr_result(&model, i, &output);
-            if (got != OFR_OK) {
-                return got;
-            }
-            *hash = hash_bytes(*hash, output.data, output.bytes);
-            *hash = hash_bytes(*hash, (const uint8_t *)output.dims, 4u * output.rank);
+        if (status >= 0) {
+            status = hash_outputs(&model, need, hash);
         }
         const uint32_t bound = ofr_step_bound(&model, (unsigned)run);
         *hash = hash_bytes(*hash, (const uint8_t *)&bound, sizeof bound);

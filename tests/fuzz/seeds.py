@@ -9,10 +9,13 @@ from pathlib import Path
 from offramp.blob import write
 from offramp.boards import Board
 from offramp.frontends import load_model
+from offramp.ir import CONFIDENCES, Graph
 from offramp.kernels import dsp
 from offramp.kernels.mve import compressed as mve_compressed
 from offramp.ops import Kernel, conv_2d_tile
+from offramp.ops.mean import Mean
 from offramp.plan import Bound, Certificate, Options, Plan, make_plan
+from tests import random_nets
 from tests.dynamic_layers import layers
 from tests.families import family
 from tests.net import Net
@@ -24,6 +27,7 @@ from tests.oracle.planes import planes
 from tests.oracle.tflite_writer import Tensor
 from tests.ways import DSP_WAYS, preferring, taking
 from tests.weights import small_layers
+from tests.with_exits import with_exits
 
 SEED = 2
 MAX_BLOB_BYTES = 6000
@@ -85,6 +89,17 @@ def signed_net(seed: int = 3) -> bytes:
 def streaming_net(seed: int = 1) -> bytes:
     """The largest of the oracle's models with variables: two rings of frames."""
     return max((case.model for case in cases.OPS["VARIABLES"](seed)), key=len)
+
+
+def exits_net() -> Graph:
+    """A net with exits on all of its convolutions, a confidence of each kind among them."""
+    net = random_nets.Net(5)
+    first = x = net.input(1, 9, 9, 1)
+    for channels in (4, 8, 12, 16):
+        x = net.conv(x, channels, 3, padding="same")
+    pooled = net.op("mean", [x], Mean((1, 2), False))
+    graph = net.graph([first], [net.dense(pooled, 7)])
+    return with_exits(graph, [op.outputs[0] for op in graph.ops if op.kind == "conv_2d"], CONFIDENCES)
 
 
 def of_every_storage(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
@@ -190,6 +205,7 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
         seeds[f"keyword{n}"] = plan(net, board, folder, options)
     seeds["keyword_int16"] = plan(keyword_net(new=int16.S16), board, folder, Options(kernels))
     seeds["family"] = make_plan(family(("medium", "small")), board, Options(kernels))
+    seeds["exits"] = make_plan(exits_net(), board, Options(kernels))
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():
         assert shared is not None

@@ -41,8 +41,8 @@ static void run_planes(const ofr_call *call, uint32_t planes) {
                     const uint32_t *w = (const uint32_t *)(const void *)call->in[i].data;
                     ofr_generic_multiply_nibbles(&sums, x, pitch, t.n, w + at, l.taps, NULL);
                     if (i == 1) {
-                        for (uint32_t *sum = sums.of[0]; sum != sums.of[0] + 2 * TILE; sum++) {
-                            *sum *= 16;
+                        for (uint32_t sum = 0; sum < 2 * TILE; sum++) {
+                            sums.of[sum / TILE][sum % TILE] *= 16;
                         }
                     }
                 }
