@@ -142,6 +142,8 @@ static int set_cascade(uint32_t wanted, ofr_fault *fault) {
     ofr_plan info;
     const int status = ofr_plan_info(&active.plans[0], &info);
     if (status < 0) return status;
+    *fault = (ofr_fault){-1, -1, info.margin, UINT8_MAX};
+    if (wanted == MARGIN_OF_THE_BLOB && info.margin == 0) return LINK_E_MARGIN;
     margin = wanted == MARGIN_OF_THE_BLOB ? info.margin : wanted;
     first = order[0];
     start = 0;

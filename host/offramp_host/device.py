@@ -282,7 +282,7 @@ class Device:
 
         "plan": the plan `value`; "budget": the dearest within so many instructions; "cascade": the cheapest, and the
         next on the same inputs while the two largest values of output 0 differ by less than `value`, which is the
-        blob's own if None.
+        blob's own if None (RefusedError where the blob states none).
         """
         plan = self._plan_index(0 if value is None else value) if kind == "plan" else 0
         number = _MARGIN_OF_THE_BLOB if value is None else value

@@ -219,6 +219,19 @@ def test_cascade_with_the_input_in_the_callers_memory(tmp_path: Path) -> None:
         assert bench.device.statistics().memory_bytes == before == bench.plan.arena_bytes + 144
 
 
+def test_cascade_without_a_margin_is_refused(tmp_path: Path) -> None:
+    """Else 0, which stands for none, would let the cheapest plan answer always; a host's own 0 does so knowingly."""
+    plan, data = pack(family(margin=0), boards.load("posix"))
+    for bench in loaded(plan, "posix", tmp_path):
+        bench.device.load_model(data)
+        with pytest.raises(RefusedError, match=r"LINK_E_MARGIN.*found 0.*allowed 255") as refused:
+            bench.device.set_policy("cascade")
+        assert refused.value.hint == "Give one of 1 to 255: cascade:MARGIN."
+        assert bench.device.run(image_inputs(1)[0]).plan == 0, "the policy before holds"
+        for margin in (0, 14):
+            assert bench.device.set_policy("cascade", margin).margin == margin
+
+
 def test_profile_of_each_plan(bench: Bench, device: Device) -> None:
     row = image_inputs(1)[0]
     for i, plan in enumerate(bench.plan.every):
