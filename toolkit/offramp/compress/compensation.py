@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offramp.compress.weights import GROUP, LIMIT
+from offramp.compress.weights import LIMIT, factors_of
 from offramp.ir import Graph, Op
-from offramp.ops.compressed import grouped
 from offramp.ops.conv_2d import padding_of
 from offramp.ops.gemm import im2col
 
@@ -51,18 +50,11 @@ def compensated(w: Array, q: Array, scale: Array, moment: Array) -> Array:
     factors = factors_of(q)
     spread = spreading(moment)
     for k in range(w.shape[1]):
-        m = factors[:, k // GROUP]
+        m = factors[:, k]
         found[:, k] = m * np.clip(np.rint(rest[:, k] / m), *LIMIT[4])
         error = (rest[:, k] - found[:, k]) / spread[k, k]
         rest[:, k + 1 :] -= error[:, None] * spread[k, k + 1 :]
     return found
-
-
-def factors_of(q: Array) -> Array:
-    """The least factor [channels, runs] of each run of taps of int4 weights."""
-    parts = grouped(q)
-    assert parts is not None, "weights of 4 bits"
-    return parts.multipliers.astype(np.int64)
 
 
 def spreading(moment: Array) -> Array:

@@ -87,23 +87,32 @@ def grouped(w: Array, least: Array) -> tuple[Array, Array]:
     q, scale = np.zeros(parts.shape, np.int8), np.ones(channels, np.float32)
     for ratio in RATIOS[::3]:
         tried = at_least(whole * ratio, least)
-        found, _, error = with_factors(parts / tried[:, None, None])
+        found, error = with_factors(parts / tried[:, None, None])
         error *= tried.astype(np.float64) ** 2
         better = error < best
         q[better], scale[better], best[better] = found[better], tried[better], error[better]
     return q.reshape(channels, -1)[:, :taps], scale
 
 
-def with_factors(x: Array) -> tuple[Array, Array, Array]:
-    """Integers nearest to x [channels, groups, GROUP], factors [channels, groups], each channel's squared error."""
+def with_factors(x: Array) -> tuple[Array, Array]:
+    """Integers nearest to x [channels, groups, GROUP], each group with a factor; each channel's squared error.
+
+    Of equally good factors the least is taken, so that `factors_of` finds it again.
+    """
     best, q = np.full(x.shape[:2], np.inf), np.zeros(x.shape, np.int8)
-    factors = np.ones(x.shape[:2], np.int64)
     for m in range(1, MOST_FACTOR + 1):
         found = m * np.clip(np.rint(x / m), -8, 7)
         error = ((found - x) ** 2).sum(axis=2)
         better = error < best
-        q[better], best[better], factors[better] = found[better], error[better], m
-    return q, factors, best.sum(axis=1)
+        q[better], best[better] = found[better], error[better]
+    return q, best.sum(axis=1)
+
+
+def factors_of(q: Array) -> Array:
+    """The factor of each int4 weight, int64 [channels, taps]: the least that its run of taps can have."""
+    parts = compressed.grouped(q)
+    assert parts is not None, "weights of 4 bits"
+    return parts.of_taps()
 
 
 def integer_bias(bias: Tensor, x: Tensor, scales: Sequence[float] | Array) -> Tensor:

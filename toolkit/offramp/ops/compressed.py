@@ -44,9 +44,12 @@ class Grouped:
     values: Array  # int8 [out_c, taps], in [-8, 7]
     multipliers: Array  # uint8 [out_c, runs], in 1..15
 
+    def of_taps(self) -> Array:
+        """Each tap's multiplier, int64 [out_c, taps]."""
+        return np.repeat(self.multipliers.astype(np.int64), RUN, axis=1)[:, : self.values.shape[1]]
+
     def weights(self) -> Array:
-        spread = np.repeat(self.multipliers.astype(np.int64), RUN, axis=1)[:, : self.values.shape[1]]
-        return np.asarray(self.values * spread, np.int8)
+        return np.asarray(self.values * self.of_taps(), np.int8)
 
 
 def grouped(weights: Array) -> Grouped | None:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.compress import compensation
 from offramp.compress.weights import (
     GROUP,
     LIMIT,
     channel_axis,
+    factors_of,
     quantize_binary,
     quantize_rows,
     rows_of,
-    with_factors,
 )
 from offramp.ir import Graph, Op
 from offramp.ops.op import Array, constant
@@ -42,9 +41,9 @@ def grid_of(
     low, high = LIMIT[bits]
     if one_scale:
         return Grid(quantize_rows(rows.reshape(1, -1), bits, least.max(keepdims=True))[1], None, low, high)
-    scales = quantize_rows(rows, bits, least, per_group)[1]
+    q, scales = quantize_rows(rows, bits, least, per_group)
     grouped = bits == 4 and per_group and rows.shape[1] > GROUP
-    return Grid(scales, factors_of(rows / scales[:, None]) if grouped else None, low, high)
+    return Grid(scales, factors_of(q) if grouped else None, low, high)
 
 
 def grid_from(graph: Graph, op: Op, bits: int) -> Grid:
@@ -54,14 +53,7 @@ def grid_from(graph: Graph, op: Op, bits: int) -> Grid:
     low, high = (-1, 1) if bits == 1 else LIMIT[bits]
     factors = None
     if bits == 4 and (q.min() < low or q.max() > high):
-        factors = np.repeat(compensation.factors_of(q), GROUP, axis=1)[:, : q.shape[1]]
+        factors = factors_of(q)
     if bits != 4:
         low, high = min(low, int(q.min())), max(high, int(q.max()))
     return Grid(np.array(weights.quant.scales, np.float32), factors, low, high)
-
-
-def factors_of(x: Array) -> Array:
-    """The factor of each run of GROUP values in a row that gives the least squared error, one a value."""
-    channels, taps = x.shape
-    parts = np.pad(x.astype(np.float64), ((0, 0), (0, -taps % GROUP))).reshape(channels, -1, GROUP)
-    return np.repeat(with_factors(parts)[1], GROUP, axis=1)[:, :taps]
