@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Iterator
+from typing import get_type_hints
 
 from offramp.compress import recipe
 from offramp.compress.data import Source
@@ -43,11 +45,11 @@ def page() -> str:
     parts += section("`[input]`: scale and zero point, where they are known", recipe.InputQuantization, ())
     parts += section("`[variant.NAME]`", recipe.Variant, ())
     parts.append("\n## Steps\n\nEvery step that can train takes these keys beside its own:\n")
-    parts += table(recipe.Training, ())
-    shared = tuple(f.name for f in dataclasses.fields(recipe.Training))
+    parts += table(recipe.Trained, ())
+    shared = tuple(f.name for f in dataclasses.fields(recipe.Trained))
     for kind, cls in recipe.STEPS.items():
         own = tuple(name for name in shared if not changed(cls, name))
-        parts += section(f'`do = "{kind}"`', cls, own if issubclass(cls, recipe.Training) else (), "###")
+        parts += section(f'`do = "{kind}"`', cls, own if issubclass(cls, recipe.Trained) else (), "###")
     parts += section("`[search]`", recipe.Search, ())
     parts.append(
         "\nKeys of `[search.space]`, each `[low, high]` or a list of choices:\n\n| key | meaning |\n|---|---|"
@@ -72,21 +74,22 @@ def table(cls: type, left_out: tuple[str, ...]) -> list[str]:
 
 
 def rows_of(cls: type, left_out: tuple[str, ...]) -> Iterator[str]:
+    """A key that nothing is said of is a defect of its declaration."""
     comments = {name: text for c in reversed(cls.__mro__) for name, text in comments_of(c).items()}
+    hints = get_type_hints(cls)
     for f in dataclasses.fields(cls):
-        if f.name in left_out:
-            continue
-        missing = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        default = "needed" if missing else shown(f)
-        kind = str(f.type).replace(" | None", "").replace("|", "or")
-        yield f"| {f.name} | {kind} | {default} | {comments.get(f.name, '')} |"
+        if f.name not in left_out:
+            kind = recipe.written(hints[f.name])
+            yield f"| {f.name} | {kind} | {default_of(f)} | {comments[f.name]} |"
 
 
-def shown(f: dataclasses.Field[object]) -> str:
-    value = f.default if f.default is not dataclasses.MISSING else None
-    if value is None or value == () or value == "":
-        return ""
-    return f"{list(value)}" if isinstance(value, tuple) else f"{value}"
+def default_of(f: dataclasses.Field[object]) -> str:
+    """As it is written in TOML."""
+    if "default" in f.metadata:
+        return str(f.metadata["default"])
+    if f.default is dataclasses.MISSING:
+        return "needed" if f.default_factory is dataclasses.MISSING else ""
+    return "" if f.default in (None, (), "") else f"`{json.dumps(f.default)}`"
 
 
 def comments_of(cls: type) -> dict[str, str]:

@@ -15,11 +15,11 @@ from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
 from offramp.compress.rounding import nearest
 from offramp.compress.size import weight_bytes
-from offramp.compress.train.binary import BINARY_TRAINING, binarize, with_binary
-from offramp.compress.train.fit import TUNING, Training
+from offramp.compress.train.binary import binarize, with_binary
 from offramp.compress.train.module import to_graph, to_module
 from offramp.compress.train.prune import fixed_layers, remove_channels
 from offramp.compress.train.qat import to_integer_module, to_integers, train_quantized
+from offramp.compress.training import BINARY_TRAINING, TUNING, Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.ops.gemm import Window

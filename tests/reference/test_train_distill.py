@@ -15,15 +15,14 @@ torch.set_num_threads(1)
 from offramp import ofg
 from offramp.compress.quantize import quantize
 from offramp.compress.train.distill import (
-    Teaching,
     distill,
     distillation,
     family,
     mean_logits,
     teacher_module,
 )
-from offramp.compress.train.fit import Training
 from offramp.compress.train.module import to_module
+from offramp.compress.training import Teaching, Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.passes.rewrite import macs

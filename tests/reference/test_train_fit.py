@@ -15,8 +15,9 @@ torch.set_num_threads(1)
 
 from offramp import ofg
 from offramp.compress.train.augment import augmentation
-from offramp.compress.train.fit import Training, accuracy, fit, one_cycle, predict
+from offramp.compress.train.fit import accuracy, fit, one_cycle, predict
 from offramp.compress.train.module import initialize, to_graph, to_module
+from offramp.compress.training import Training
 from offramp.errors import UserError
 from offramp.reference import run_all
 from tests.float_nets import digits, digits_net

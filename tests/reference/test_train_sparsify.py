@@ -15,10 +15,10 @@ from offramp import ofg
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
 from offramp.compress.rounding import nearest
-from offramp.compress.train.fit import TUNING, Training
 from offramp.compress.train.module import to_graph, to_module
 from offramp.compress.train.qat import train_quantized
 from offramp.compress.train.sparsify import KINDS, Masks, share_of_zeros, sparsify
+from offramp.compress.training import TUNING, Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.reference import run_all

@@ -35,8 +35,23 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
     [
         ('[variant.a]\nsteps = [{do = "quantise"}]', "do = 'quantise' is unknown", "try quantize"),
         ('[variant.a]\nsteps = [{do = "quantize", bit = 4}]', "unknown key bit", "did you mean bits"),
-        ('[variant.a]\nsteps = [{do = "prune", macs = "half"}]', "macs is 'half', float", "correct"),
-        ('[variant.a]\nsteps = [{do = "quantize", bits = true}]', "bits is True, int", "correct"),
+        ('[variant.a]\nsteps = [{do = "prune", macs = "half"}]', "macs is 'half', a number is", "correct"),
+        ('[variant.a]\nsteps = [{do = "quantize", bits = true}]', "bits is True, a whole number", "correct"),
+        (
+            '[variant.a]\nsteps = [{do = "nested", lost_points = "0.1"}]',
+            "lost_points is '0.1', a number is",
+            "correct",
+        ),
+        (
+            '[variant.a]\nsteps = [{do = "family", members = "b"}]',
+            "members is 'b', a list of strings",
+            "correct",
+        ),
+        (
+            '[variant.a]\nsteps = [{do = "quantize", layers = 4}]',
+            "layers is 4, a table of whole numbers",
+            "correct",
+        ),
         ("[variant.a]\nsteps = []", "no steps", "quantize"),
         ("", "no variant", "variant.NAME"),
         ('[variant.a]\nsteps = [{do = "family", members = ["b"]}]', "names b", "none"),

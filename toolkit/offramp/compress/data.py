@@ -59,7 +59,7 @@ class Source:
     path: str  # .npz or .npy, a folder of images by class, a folder of idx files, or "digits"
     divide: float | None = None  # integers are divided by this; needed where they are integers
     validation: int = 0  # rows drawn out of the training part; 0: a tenth
-    seed: int = 1
+    seed: int = 1  # of that drawing
 
 
 def load_data(source: Source, folder: Path) -> Data:

@@ -12,89 +12,84 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from offramp.compress.data import Source
+from offramp.compress.options import QuantizeOptions
+from offramp.compress.training import BINARY_TRAINING, RETRAINING, TUNING, Schedule, Teaching
 from offramp.errors import UserError
 
 
 @dataclass(frozen=True)
-class Training:
-    """How a step trains; with 0 epochs it does not. The defaults suit weights that are trained already."""
+class Trained(Schedule):
+    """A step that can train; with 0 epochs it does not."""
 
     epochs: float = 0.0  # passes over the training rows
-    optimizer: str = "adamw"  # sgd or adamw
-    rate: float = 1e-3  # the highest of the one-cycle schedule
-    batch: int = 128
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.05
-    augment: tuple[str, ...] = ()  # mirror, shift:2, noise:0.05
-    seed: int = 1
-    teachers: tuple[
-        str, ...
-    ] = ()  # model files, or variants of this recipe, whose outputs are learnt beside labels
-    temperature: float = 4.0
-    teacher_weight: float = 0.7  # of the teachers' part of the loss
+    optimizer: str = TUNING.optimizer  # sgd or adamw
+    rate: float = TUNING.rate  # highest learning rate: rises to it and falls along half cosines
+    teachers: tuple[str, ...] = ()  # model files, or variants before this one, whose outputs are learnt too
+    temperature: float = Teaching.temperature  # by which scores are divided before they are compared
+    teacher_weight: float = Teaching.weight  # of the teachers' part of the loss
 
 
 @dataclass(frozen=True)
-class Train(Training):
+class Train(Trained):
     """Trains the float network as it stands, with batch normalization; zeros that `sparsify` made stay."""
 
-    optimizer: str = "sgd"  # sgd or adamw
-    rate: float = 0.03
+    optimizer: str = RETRAINING.optimizer  # sgd or adamw
+    rate: float = RETRAINING.rate
 
 
 @dataclass(frozen=True)
-class Student(Training):
+class Student(Trained):
     """A new network of the same shape with this share of the channels, trained from random weights.
 
     With teachers it is trained a second time without them, for the same epochs, and both are reported.
     """
 
     width: float = 0.5  # 1: as wide as the model
-    optimizer: str = "sgd"  # sgd or adamw
-    rate: float = 0.1
+    optimizer: str = Schedule.optimizer  # sgd or adamw
+    rate: float = Schedule.rate
 
 
 @dataclass(frozen=True)
-class Prune(Training):
+class Prune(Trained):
     """Removes whole channels until this share of the parameters or of the MACs is left."""
 
     parameters: float | None = None  # share that is left; this or macs
     macs: float | None = None  # share that is left
-    rounds: int = 4  # each with a training of its own
+    rounds: int = 4  # of removing, each with a training of its own
     round_to: int = 4  # channels that are left of a layer are a multiple of this
-    optimizer: str = "sgd"  # sgd or adamw
-    rate: float = 0.03
+    optimizer: str = RETRAINING.optimizer  # sgd or adamw
+    rate: float = RETRAINING.rate
 
 
 @dataclass(frozen=True)
-class Sparsify(Training):
+class Sparsify(Trained):
     """Sets weights to zero, gradually while training."""
 
     zeros: float = 0.9  # share of the weights; N:M says it by itself
     pattern: str = "unstructured"  # 1x4, or N:M such as 2:4
-    optimizer: str = "sgd"  # sgd or adamw
-    rate: float = 0.03
+    optimizer: str = RETRAINING.optimizer  # sgd or adamw
+    rate: float = RETRAINING.rate
 
 
 @dataclass(frozen=True)
-class Binary(Training):
+class Binary(Trained):
     """Weights and activations of one bit in these hidden convolutions."""
 
     layers: tuple[str, ...] = ()  # by name, as `offramp inspect` prints them
-    weight_decay: float = 0.0
-    rate: float = 5e-3
+    weight_decay: float = BINARY_TRAINING.weight_decay
+    rate: float = BINARY_TRAINING.rate
 
 
 @dataclass(frozen=True)
-class Quantize(Training):
+class Quantize(Trained):
     """Integers. With epochs it trains with the integers' own arithmetic (quantization-aware)."""
 
     bits: int = 8  # 8, 4 (weights, activations at 8) or 16 (activations, weights at 8)
     layers: Mapping[str, int] = field(default_factory=dict)  # bits of single layers by name
     per_group: bool = False  # at 4 bits: a factor for each 32 weights; generic kernels alone take it
-    method: str = "mse"  # of calibration: minmax, percentile, mse
+    method: str = QuantizeOptions.method  # of calibration: minmax, percentile or mse
     rows: int = 500  # for calibration
-    bias_correction: bool = True
+    bias_correction: bool = QuantizeOptions.bias_correction  # the mean error of channels is taken out
     dynamic: tuple[str, ...] = ()  # fully connected layers whose input range is found at run time
 
 
@@ -102,17 +97,17 @@ class Quantize(Training):
 class Mixed:
     """The cheapest bits for each layer under a floor of accuracy, a ceiling of bytes, or both."""
 
-    lost_points: float | None = None  # of accuracy on the validation rows, against float
+    lost_points: float | None = None  # most points of accuracy, on the validation rows, against float
     weight_bytes: int | None = None  # most bytes of weights and biases
-    choices: tuple[int, ...] = (4, 8)  # and 16
-    rows: int = 500
+    choices: tuple[int, ...] = (4, 8)  # bits to choose from: 4, 8, 16
+    rows: int = 500  # for calibration
 
 
 @dataclass(frozen=True)
 class Nested:
     """Two plans over one set of weights: four bits first, eight where the answer is unsure."""
 
-    lost_points: float = 0.3  # on the validation rows, against eight bits
+    lost_points: float = 0.3  # most points of accuracy, on the validation rows, against eight bits
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,7 @@ STEPS: dict[str, type] = {cls.__name__.lower(): cls for cls in get_args(Step)}
 class Variant:
     """One way of making the model smaller."""
 
-    steps: tuple[Any, ...]  # in their order
+    steps: tuple[Any, ...]  # in their order, each with `do` and its keys, below
     model: str = ""  # instead of the recipe's: a model file, or a variant before this one
 
 
@@ -145,31 +140,31 @@ class Variant:
 class InputQuantization:
     """Of the model's only input: real = scale * (integer - zero_point)."""
 
-    scale: float
-    zero_point: int
+    scale: float  # of one step of the integer
+    zero_point: int  # the integer that stands for 0.0
 
 
 @dataclass(frozen=True)
 class Search:
     """What `offramp compress RECIPE --search` tries; each entry of `space` is [low, high] or a list of choices."""
 
-    trials: int = 40
+    trials: int = 40  # all that are computed; a search goes on until then
     population: int = 10  # trials of a generation
-    seed: int = 1
-    objectives: tuple[str, ...] = ("accuracy", "blob_bytes", "instructions")
+    seed: int = 1  # of the choices; equal seeds give equal trials
+    objectives: tuple[str, ...] = ("accuracy", "blob_bytes", "instructions")  # accuracy and costs, below
     epochs: float = 1.0  # of each step that trains
-    augment: tuple[str, ...] = ()
-    teachers: tuple[str, ...] = ()
-    space: Mapping[str, Any] = field(default_factory=dict)  # below
+    augment: tuple[str, ...] = ()  # of each step that trains
+    teachers: tuple[str, ...] = ()  # of each step that trains: model files or variants
+    space: Mapping[str, Any] = field(default_factory=dict)  # what is varied: the table [search.space], below
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A model, data, and what is to be made of it."""
 
-    name: str  # the file's, where the recipe gives none
+    name: str = field(metadata={"default": "the file's name"})  # told in every graph
     folder: Path  # relative paths in the recipe count from here
-    model: str  # .ofg, .onnx, .pt2 or .tflite
+    model: str  # a file: .ofg, .onnx, .pt2 or .tflite
     variants: Mapping[str, Variant]
     data: Source | None = None
     input: InputQuantization | None = None
@@ -265,9 +260,19 @@ def converted(value: Any, hint: Any, where: str) -> Any:
     wanted = dict if origin is Mapping else origin
     if hint is Any or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):
         return value
-    raise UserError(
-        f"{where} is {value!r}, {getattr(origin, '__name__', origin)} is needed", "correct the recipe"
-    )
+    raise UserError(f"{where} is {value!r}, a {written(hint)} is needed", "correct the recipe")
+
+
+def written(hint: Any) -> str:
+    """What stands for a type in TOML."""
+    args = [arg for arg in get_args(hint) if arg not in (Ellipsis, type(None))]
+    if get_origin(hint) in (Union, types.UnionType):
+        return written(args[0])
+    if get_origin(hint) in (tuple, Mapping):
+        kind = "list" if get_origin(hint) is tuple else "table"
+        return kind if args[-1] is Any else f"{kind} of {written(args[-1])}s"
+    names = {str: "string", int: "whole number", float: "number", bool: "boolean"}
+    return names.get(hint, "table")
 
 
 def nearest(word: str, known: Any) -> str:

@@ -29,8 +29,9 @@ from offramp.compress.recipe import (
     Sparsify,
     Student,
     Train,
-    Training,
+    Trained,
 )
+from offramp.compress.training import Schedule, Teaching, Training
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph, Quantization
@@ -128,28 +129,25 @@ class Workshop:
             for name in names
         ]
 
-    def training(self, step: Training) -> Any:
+    def training(self, step: Trained) -> Training:
         """The step's keys as the training loop takes them."""
-        from offramp.compress.train import fit
+        given = {f.name: getattr(step, f.name) for f in fields(Schedule)}
+        return Training(**given, validation=0.0, threads=self.threads)
 
-        own = {f.name for f in fields(fit.Training)} & {f.name for f in fields(step)}
-        given = {name: getattr(step, name) for name in own}
-        return fit.Training(**given, validation=0.0, threads=self.threads)
-
-    def loss(self, work: Work, step: Training) -> Any:
+    def loss(self, work: Work, step: Trained) -> Any:
         """Labels alone, or beside them what the teachers say."""
         from offramp.compress.train import distill, fit
 
         if not step.teachers:
             return fit.cross_entropy(step.label_smoothing)
-        teaching = distill.Teaching(step.temperature, step.teacher_weight)
+        teaching = Teaching(step.temperature, step.teacher_weight)
         return distill.distillation(work.real, self.teachers(step.teachers), teaching, step.label_smoothing)
 
     def hooks(self, what: str) -> dict[str, Any]:
         return {"progress": lambda done, total, loss: self.told(f"{what}, loss {loss:.3f}", done, total)}
 
 
-def must_train(work: Work, step: Training) -> None:
+def must_train(work: Work, step: Trained) -> None:
     if step.epochs <= 0:
         raise UserError(
             f"{work.name}: {type(step).__name__.lower()} with {step.epochs:g} epochs",
@@ -190,7 +188,7 @@ def student(shop: Workshop, work: Work, step: Student) -> Work:
         fit.fit(made, x, y, shop.training(step), **hooks)
         real = module.to_graph(made)
         return replace(work, real=real, graph=None).noted(how + judged(shop, real))
-    teaching = distill.Teaching(step.temperature, step.teacher_weight)
+    teaching = Teaching(step.temperature, step.teacher_weight)
     teachers = shop.teachers(step.teachers)
     found = distill.distill(fresh, teachers, x, y, shop.training(step), teaching, step.seed, **hooks)
     told = f"{how}{judged(shop, found.graph)}; the same without teachers{judged(shop, found.plain)}"

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from offramp.compress.options import BINARY
-from offramp.compress.train.fit import History, Loss, Progress, Training, fit
+from offramp.compress.train.fit import History, Loss, Progress, fit
 from offramp.compress.train.module import SETTLED, settle, to_graph, to_module
+from offramp.compress.training import BINARY_TRAINING, Training
 from offramp.errors import UserError
 from offramp.ir import Graph, Op
 from offramp.ops.op import Array
 from offramp.passes.rewrite import with_op
-
-# Signs jump: small steps that depend on no gradient's size.
-BINARY_TRAINING = Training(epochs=10, optimizer="adamw", rate=5e-3, weight_decay=0.0)
 
 
 def binarize(

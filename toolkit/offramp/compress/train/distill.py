@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from offramp.compress.dequantize import dequantize
-from offramp.compress.train.fit import History, Loss, Progress, Training, fit
+from offramp.compress.train.fit import History, Loss, Progress, fit
 from offramp.compress.train.functions import Value
 from offramp.compress.train.module import (
     SETTLED,
@@ -23,21 +23,11 @@ from offramp.compress.train.module import (
     to_graph,
     to_module,
 )
+from offramp.compress.training import Teaching, Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.ops.op import Array, elements
 from offramp.passes.rewrite import macs
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """How a student learns from teachers."""
-
-    temperature: float = 4.0
-    weight: float = 0.7  # of the teachers' scores; the labels have the rest
-    # Layers to be matched, student's op name -> first teacher's op name, and the weight of that beside the other loss.
-    features: Mapping[str, str] | None = None
-    feature_weight: float = 1.0
 
 
 @dataclass(frozen=True)

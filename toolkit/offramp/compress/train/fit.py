@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from offramp.compress.train.augment import augmentation
 from offramp.compress.train.functions import Value
 from offramp.compress.train.module import logits_of
+from offramp.compress.training import Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.ops.op import Array, elements
@@ -27,29 +28,6 @@ START, END = 0.04, 0.001  # first and last learning rate, in parts of the highes
 Loss = Callable[[Any, Value, Value], Value]
 AfterStep = Callable[[int, int], None]  # (steps done, steps)
 Progress = Callable[[int, int, float], None]  # (steps done, steps, loss)
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train; the defaults suit small image classifiers from scratch, with batch normalization."""
-
-    epochs: float = 10
-    steps: int = 0  # in place of epochs, where not 0
-    batch: int = 128
-    optimizer: str = "sgd"  # sgd (momentum 0.9, Nesterov) | adamw
-    rate: float = 0.1  # the highest learning rate; rises to it and falls along half cosines
-    weight_decay: float = 2e-4  # not of biases and normalization
-    label_smoothing: float = 0.05
-    augment: tuple[str, ...] = ()  # "shift:2", "mirror", "erase:8", "noise:0.1"
-    validation: float = 0.1  # share of the rows that is held out, to watch only
-    clip: float = 5.0  # of the gradient's norm
-    seed: int = 0
-    threads: int = 2  # sums are split by thread, so the count is part of what makes a run repeatable
-
-
-# For trained weights without batch normalization: quantized, sparse.
-TUNING = Training(epochs=3, optimizer="adamw", rate=1e-3, weight_decay=1e-4)
-RETRAINING = Training(epochs=3, rate=0.03)  # with batch normalization
 
 
 @dataclass(frozen=True)

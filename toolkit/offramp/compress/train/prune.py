@@ -11,11 +11,9 @@ import torch
 
 from offramp.compress.options import BINARY
 from offramp.compress.train.fit import (
-    RETRAINING,
     History,
     Loss,
     Progress,
-    Training,
     checked,
     cross_entropy,
     deterministic,
@@ -23,6 +21,7 @@ from offramp.compress.train.fit import (
 )
 from offramp.compress.train.layer import DENSE, WEIGHTED
 from offramp.compress.train.module import SETTLED, GraphModule, settle, to_graph, to_module
+from offramp.compress.training import RETRAINING, Training
 from offramp.errors import UserError
 from offramp.ir import Graph, Op
 from offramp.ops.op import Array, elements

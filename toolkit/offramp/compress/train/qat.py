@@ -22,7 +22,7 @@ from offramp.compress.train.exact import (
     steps_of,
     through,
 )
-from offramp.compress.train.fit import TUNING, History, Loss, Progress, Training, fit
+from offramp.compress.train.fit import History, Loss, Progress, fit
 from offramp.compress.train.functions import (
     FUNCTIONS,
     Value,
@@ -36,6 +36,7 @@ from offramp.compress.train.integer_layer import IntegerLayer
 from offramp.compress.train.layer import DENSE, WEIGHTED
 from offramp.compress.train.module import broadcast_constants, logits_of, to_graph, to_module
 from offramp.compress.train.sparsify import keep_zeros
+from offramp.compress.training import TUNING, Training
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import add, mean, mul

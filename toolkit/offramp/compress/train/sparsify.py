@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from offramp.compress.train.fit import RETRAINING, History, Loss, Progress, Training, fit
+from offramp.compress.train.fit import History, Loss, Progress, fit
 from offramp.compress.train.functions import Value, channels_first, channels_last
 from offramp.compress.train.module import SETTLED, settle, to_graph, to_module
+from offramp.compress.training import RETRAINING, Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.ops.op import Array
