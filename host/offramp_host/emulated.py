@@ -22,8 +22,9 @@ def outputs_on(
     rows: Sequence[NDArray[Any]],
     told: Callable[[int], None] = lambda done: None,
     time_limit_s: float = 60.0,
+    plan: int = 0,
 ) -> list[NDArray[Any]]:
-    """Output 0 of each row of input 0, the blob linked into an image of its own."""
+    """Output 0 of each row of input 0 by a plan, the blob linked into an image of its own."""
     blob = read(data, "blob")
     found = []
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
@@ -35,7 +36,7 @@ def outputs_on(
             Device(emulator.url, timeout_s=time_limit_s) as device,
         ):
             shaped = [[row.reshape(blob.inputs[0].shape)] for row in rows]
-            for result in device.stream(shaped):
+            for result in device.stream(shaped, plan=plan):
                 found.append(result.outputs[0])
                 told(len(found))
     return found

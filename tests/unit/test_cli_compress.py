@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from offramp import cli, ofg
+from offramp.compress.accuracy import accuracy
 from offramp.ir import Graph
 from tests.float_nets import FloatNet
 
@@ -170,10 +172,74 @@ def test_a_search_without_search(folder: Path, refused: Refused) -> None:
     refused(["compress", recipe(folder, QUANTIZE), "--search", "-o", "o"], "no [search]", hint="recipe.md")
 
 
+SEARCH = "[search]\ntrials = 4\npopulation = 2\nepochs = 0\nobjectives = ['accuracy', 'blob_bytes']\n"
+SPACE = "[search.space]\nbits = [4, 8]\n"
+
+
+def test_the_model_as_its_own_output(refused: Refused) -> None:
+    """Where no -o is given a variant is named as the model."""
+    refused(["compress", "m.ofg", "--data", "data.npz"], "m.ofg is an input", hint="-o")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--bits", "4"], "--bits"), (["--zeros", "0.5", "--epochs", "2"], "--zeros, --epochs")],
+)
+def test_options_that_a_recipe_says_itself(
+    folder: Path, refused: Refused, options: list[str], named: str
+) -> None:
+    refused(["compress", recipe(folder, QUANTIZE), *options, "-o", "o"], f"{named} goes with a model file")
+
+
+def test_boards_without_a_card(folder: Path, refused: Refused) -> None:
+    refused(["compress", recipe(folder, QUANTIZE), "--board", "posix", "-o", "o"], "--board goes with --card")
+
+
+@pytest.mark.parametrize("arguments", [("--card",), ("--search",), ("--variant", "a", "--variant", "b")])
+def test_an_output_folder_that_cannot_be_made(folder: Path, refused: Refused, arguments: tuple[str]) -> None:
+    """Seen before anything is made: the data is not even there."""
+    path = recipe(folder, QUANTIZE + QUANTIZE.replace(".a", ".b") + SEARCH + SPACE)
+    (folder / "data.npz").unlink()
+    (folder / "taken").write_text("")
+    for out in ("taken", "taken/deeper"):
+        refused(["compress", path, *arguments, "-o", out], "taken is no folder", hint="-o")
+
+
+@pytest.mark.parametrize("way", ["--card", "--search"])
+def test_a_board_that_is_not_there(folder: Path, refused: Refused, way: str) -> None:
+    path = recipe(folder, QUANTIZE + SEARCH + SPACE)
+    path.write_text('board = "mps2"\n' + path.read_text())
+    (folder / "data.npz").unlink()
+    refused(["compress", path, way, "-o", "o"], "mps2")
+
+
+@pytest.mark.parametrize(
+    ("library", "extra"), [("matplotlib", "search"), ("optuna", "search"), ("distributed", "dask")]
+)
+def test_a_search_without_its_libraries(
+    folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, library: str, extra: str
+) -> None:
+    for name in ("matplotlib", "optuna", "distributed"):
+        pytest.importorskip(name)
+    monkeypatch.setitem(sys.modules, library, None)
+    path = recipe(folder, QUANTIZE + SEARCH + SPACE)
+    (folder / "data.npz").unlink()
+    refused(
+        ["compress", path, "--search", "--dask", "local", "-o", "o"],
+        "not installed",
+        hint=f"offramp[{extra}]",
+    )
+
+
+def test_a_card_without_labels(folder: Path, refused: Refused) -> None:
+    np.savez("data.npz", x=rows()["x"])
+    path = recipe(folder, '[variant.a]\nsteps = [{do = "train", epochs = 1000}]\n')
+    refused(["compress", path, "--card", "-o", "o"], "a model card needs labels")
+
+
 def test_a_small_search(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optuna")
-    text = "[search]\ntrials = 4\npopulation = 2\nepochs = 0\nobjectives = ['accuracy', 'blob_bytes']\n"
-    path = recipe(folder, text + "[search.space]\nbits = [4, 8]\n")
+    path = recipe(folder, SEARCH + SPACE)
     assert cli.call(["compress", str(path), "--search", "-o", "found", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["trials"]) == 4 and found["front"]
@@ -188,3 +254,20 @@ def test_a_card(folder: Path) -> None:
     assert row["samples"] == 40 and row["emulator_equal"] == "40 of 40"
     assert row["instructions"]["mps2_an386"] > 0 and row["blob_bytes"] > row["weight_bytes"] > 0
     assert "| a |" in (folder / "made" / "card.md").read_text()
+
+
+def test_a_card_of_a_family_has_a_row_a_plan(folder: Path) -> None:
+    text = '[variant.four]\nsteps = [{do = "quantize", bits = 4}]\n'
+    text += '[variant.both]\nsteps = [{do = "quantize"}, {do = "family", members = ["four"]}]\n'
+    path = recipe(folder, text)
+    arguments = ["--variant", "both", "--card", "--board", "mps2_an386", "-o", "made"]
+    assert cli.call(["compress", str(path), *arguments]) == 0
+    first, second = json.loads((folder / "made" / "card.json").read_text())
+    assert [first["variant"], second["variant"]] == ["both, plan both", "both, plan four"]
+    graph = written(folder / "made" / "both.ofg")
+    x, y = rows()["x_test"], rows()["y_test"]
+    for row, member in zip((first, second), (graph, *graph.members), strict=True):
+        assert row["accuracy"] == accuracy(member, x, y).value
+        assert row["emulator_equal"] == "40 of 40" and row["instructions"]["mps2_an386"] > 0
+    assert first["blob_bytes"] == second["blob_bytes"] > first["weight_bytes"] + second["weight_bytes"]
+    assert second["weight_bytes"] < first["weight_bytes"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.boards import Board
-from offramp.compress.accuracy import input_rows
+from offramp.compress.accuracy import accuracy, input_rows
 from offramp.compress.data import Rows
 from offramp.ir import Graph
 from offramp.ops import OPS
@@ -26,8 +26,12 @@ EMULATED_ROWS = 500
 
 @dataclass(frozen=True)
 class CardRow:
-    """`weight_bytes`: of the weighted layers' parameter blocks in the blob, biases and scales included; of a float
-    model 4 bytes a parameter. `emulator_equal`: rows whose outputs on the board equal the reference in every byte."""
+    """A variant, or one plan of a family, which `variant` then names behind the family.
+
+    `weight_bytes`: of the weighted layers' parameter blocks that the plan reads, biases and scales included; of a float
+    model 4 bytes a parameter. `blob_bytes`: with all plans. `emulator_equal`: rows whose outputs on the board equal the
+    reference in every byte.
+    """
 
     variant: str
     accuracy: float
@@ -40,55 +44,66 @@ class CardRow:
     emulator_equal: str | None = None
 
 
-def card_row(
+def card_rows(
     name: str,
     graph: Graph,
     rows: Rows,
     boards: Sequence[Board],
     options: Options,
     emulated: int = EMULATED_ROWS,
-) -> CardRow:
+) -> list[CardRow]:
     """Measures a graph on labelled rows through the reference and, where it is of integers, on emulated boards.
 
-    The blob is the first board's, and so are the rows that are run in the emulator.
+    The blob is the first board's, and so are the rows that are run in the emulator. A family has a row a plan.
     """
     x, y = rows.labelled("a model card")
-    given = x if graph.is_float else input_rows(graph, x)[0]
-    outputs = run_all(graph, given)[0]
-    right = outputs.reshape(len(x), -1).argmax(axis=1) == y
-    accuracy = float(right.mean())
-    error = float(np.sqrt(accuracy * (1 - accuracy) / len(x)))
     if graph.is_float:
-        return CardRow(name, accuracy, error, len(x), float_bytes(graph), None, macs_of(graph))
+        return [CardRow(name, *judged(graph, x, y), float_bytes(graph), None, macs_of(graph))]
     plan, blob = pack(graph, boards[0], options)
     counts = {board.name: instructions(graph, board, options) for board in boards}
-    equal = equal_rows(boards[0], blob, given[:emulated], outputs[:emulated])
-    weight_bytes = bytes_of_weights(plan)
-    return CardRow(name, accuracy, error, len(x), weight_bytes, len(blob), plan.macs, counts, equal)
+    given = input_rows(graph, x[:emulated])[0]
+    return [
+        CardRow(
+            f"{name}, plan {each.name}" if plan.members else name,
+            *judged(member, x, y),
+            bytes_of_weights(each),
+            len(blob),
+            each.macs,
+            {board: of_plans[i] for board, of_plans in counts.items()},
+            equal_rows(boards[0], blob, i, given, run_all(member, given)[0]),
+        )
+        for i, (member, each) in enumerate(zip((graph, *graph.members), plan.every, strict=True))
+    ]
+
+
+def judged(graph: Graph, x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, int]:
+    """Accuracy, its standard error, and the rows."""
+    found = accuracy(graph, x, y)
+    return found.value, found.stderr, found.samples
 
 
 def bytes_of_weights(plan: Plan) -> int:
-    """Of all plans, what is shared counted once: parameter blocks, and planes that are operands."""
+    """Parameter blocks, and planes that are operands; what steps share counts once."""
     places = {}
-    for each in plan.every:
-        for step in each.steps:
-            if step.macs:
-                places[step.params] = step.params_bytes
-                tensors = [each.tensors[i] for i in step.inputs if each.tensors[i].memory == "constant"]
-                places |= {t.offset: t.tensor.bytes for t in tensors}
+    for step in plan.steps:
+        if step.macs:
+            places[step.params] = step.params_bytes
+            tensors = [plan.tensors[i] for i in step.inputs if plan.tensors[i].memory == "constant"]
+            places |= {t.offset: t.tensor.bytes for t in tensors}
     return sum(places.values())
 
 
-def instructions(graph: Graph, board: Board, options: Options) -> int:
-    """Counted in the emulator."""
-    found = measure(board, pack(graph, board, options)[1], name=graph.name).instructions_per_inference
-    assert found is not None, board.name
-    return found
+def instructions(graph: Graph, board: Board, options: Options) -> list[int]:
+    """Of each plan, counted in the emulator."""
+    found = measure(board, pack(graph, board, options)[1], name=graph.name)
+    counts = [p.instructions_per_inference for p in found.plans] or [found.instructions_per_inference]
+    assert None not in counts, board.name
+    return [n for n in counts if n is not None]
 
 
-def equal_rows(board: Board, blob: bytes, given: NDArray[Any], outputs: NDArray[Any]) -> str:
-    found = outputs_on(board, blob, list(given))
-    equal = sum(np.array_equal(a.reshape(-1), b.reshape(-1)) for a, b in zip(found, outputs, strict=True))
+def equal_rows(board: Board, blob: bytes, plan: int, given: NDArray[Any], wanted: NDArray[Any]) -> str:
+    found = outputs_on(board, blob, list(given), plan=plan)
+    equal = sum(np.array_equal(a.reshape(-1), b.reshape(-1)) for a, b in zip(found, wanted, strict=True))
     return f"{equal} of {len(given)}"
 
 

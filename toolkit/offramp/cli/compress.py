@@ -12,9 +12,20 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offramp import boards, ofg
-from offramp.cli import card as cards
+from offramp.boards import Board
+from offramp.cli.card import CardRow, as_markdown, card_rows
+from offramp.cli.card import as_json as card_json
 from offramp.cli.options import Json
-from offramp.cli.output import check_output, note, print_facts, print_json, print_table, stderr, write_output
+from offramp.cli.output import (
+    check_folder,
+    check_output,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    stderr,
+    write_output,
+)
 from offramp.cli.searching import search_recipe
 from offramp.compress.accuracy import accuracy
 from offramp.compress.data import Source
@@ -121,30 +132,51 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Make a model smaller: quantize, prune, set to zero, distill, as options or a recipe say."""
-    check_output(out or Path("out"), model) if out is None or out.suffix == ".ofg" else None
-    steps = steps_of(parameters, zeros, pattern, bits, epochs)
-    recipe = load_recipe(model) if model.suffix == ".toml" else recipe_of(model, data, divide, steps)
-    if model.suffix == ".toml":
-        refuse_options(
-            data=data, divide=divide, parameters=parameters, zeros=zeros or None, epochs=epochs or None
-        )
+    is_recipe = model.suffix == ".toml"
+    if is_recipe:
+        refuse_options(data=data, divide=divide, parameters=parameters)
+        refuse_options(zeros=zeros or None, epochs=epochs or None, bits=None if bits == 8 else bits)
     if not search:
         refuse_options("--search", study=study, dask=dask)
+    if not card:
+        refuse_options("--card", board=board)
+    steps = steps_of(parameters, zeros, pattern, bits, epochs)
+    recipe = load_recipe(model) if is_recipe else recipe_of(model, data, divide, steps)
     if search:
         search_recipe(recipe, out or Path(f"{recipe.name}-search"), study, dask, as_json)
         return
     names = variant or list(recipe.variants)
-    path = out or Path(recipe.name if len(names) > 1 or card else f"{names[0]}.ofg")
-    in_folder = path.suffix != ".ofg"
-    if not in_folder and (len(names) > 1 or card):
+    path = place_of(out, recipe, names, card, model)
+    targets = [boards.load(b) for text in board or [recipe.board] for b in text.split(",")] if card else []
+    make(recipe, names, path, targets, as_json)
+
+
+def place_of(out: Path | None, recipe: Recipe, names: Sequence[str], card: bool, model: Path) -> Path:
+    """OUT.ofg for one variant, or else a folder; UserError where nothing can be written there."""
+    in_folder = len(names) > 1 or card
+    path = out or Path(recipe.name if in_folder else f"{names[0]}.ofg")
+    if path.suffix != ".ofg":
+        check_folder(path)
+    elif in_folder:
         raise UserError(f"-o {path}: {len(names)} variants need a folder", "name a folder, or one --variant")
+    else:
+        check_output(path, model)
+    return path
+
+
+def make(recipe: Recipe, names: Sequence[str], path: Path, targets: Sequence[Board], as_json: bool) -> None:
+    """Makes, writes and reports variants, with a card where there are boards to measure on."""
     with shown() as told:
         shop = Workshop(recipe, told)
+        if targets:
+            shop.data.judged.labelled("a model card")
         made = {name: shop.make(name) for name in names}
-    judged = {} if card else {name: judge(shop, work.result) for name, work in made.items()}
+    judged = {} if targets else {name: judge(shop, work.result) for name, work in made.items()}
     for name, work in made.items():
-        write_output(folder_of(path) / f"{name}.ofg" if in_folder else path, ofg.dump(work.result))
-    rows = measured(shop, made, board or [recipe.board], path) if card else []
+        write_output(
+            path if path.suffix == ".ofg" else folder_of(path) / f"{name}.ofg", ofg.dump(work.result)
+        )
+    rows = measured(shop, made, targets, path) if targets else []
     report(made, judged, rows, as_json)
 
 
@@ -208,22 +240,19 @@ def shown() -> Iterator[Told]:
         yield told
 
 
-def measured(
-    shop: Workshop, made: Mapping[str, Work], names: Sequence[str], path: Path
-) -> list[cards.CardRow]:
+def measured(shop: Workshop, made: Mapping[str, Work], targets: Sequence[Board], path: Path) -> list[CardRow]:
     """The card's rows; card.json and card.md are written into the folder."""
-    targets = [boards.load(name) for text in names for name in text.split(",")]
     rows = []
     for name, work in made.items():
         note(f"measuring {name}")
-        rows.append(cards.card_row(name, work.result, shop.data.judged, targets, Options()))
-    write_output(path / "card.json", cards.as_json(rows).encode())
-    write_output(path / "card.md", cards.as_markdown(rows).encode())
+        rows += card_rows(name, work.result, shop.data.judged, targets, Options())
+    write_output(path / "card.json", card_json(rows).encode())
+    write_output(path / "card.md", as_markdown(rows).encode())
     return rows
 
 
 def report(
-    made: Mapping[str, Work], judged: Mapping[str, str | None], rows: Sequence[cards.CardRow], as_json: bool
+    made: Mapping[str, Work], judged: Mapping[str, str | None], rows: Sequence[CardRow], as_json: bool
 ) -> None:
     """What each step says of itself, accuracies, the card."""
     if as_json:
@@ -241,13 +270,8 @@ def report(
         columns = ("variant", "accuracy %", "±", "weights", "blob", "MACs", "equal")
         cells = [
             (
-                r.variant,
-                100 * r.accuracy,
-                100 * r.stderr,
-                r.weight_bytes,
-                r.blob_bytes,
-                r.macs,
-                r.emulator_equal,
+                *(r.variant, 100 * r.accuracy, 100 * r.stderr),
+                *(r.weight_bytes, r.blob_bytes, r.macs, r.emulator_equal),
             )
             for r in rows
         ]

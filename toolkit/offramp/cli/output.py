@@ -171,6 +171,18 @@ def check_output(path: Path, *inputs: Path) -> None:
         raise cannot_write(path, error) from error
 
 
+def check_folder(path: Path) -> None:
+    """Refuses a folder that cannot be made or written into, before any work is done for it."""
+    there = next(p for p in (path, *path.parents) if p.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is no folder", "name another folder with -o")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def write_output(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)

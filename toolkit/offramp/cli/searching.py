@@ -7,14 +7,15 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from offramp import ofg
-from offramp.cli.output import note, print_json, print_table, stderr, write_output
-from offramp.compress.recipe import Recipe
+from offramp import boards, ofg
+from offramp.cli.output import check_folder, note, print_json, print_table, stderr, write_output
+from offramp.compress.recipe import Recipe, Search
 from offramp.compress.variants import Workshop
 from offramp.errors import UserError
-from offramp.search.cluster import here, on_dask
-from offramp.search.plot import front_png
-from offramp.search.study import Study, Trial
+from offramp.search.cluster import here, import_distributed, on_dask
+from offramp.search.plot import front_png, import_pyplot
+from offramp.search.space import space_of
+from offramp.search.study import Study, Trial, import_optuna
 from offramp.search.trial import Task, compute, graph_of, task_of
 
 
@@ -24,6 +25,7 @@ def search_recipe(
     """UserError where the recipe has no [search]. A stop loses the trials under way; the next call goes on."""
     if recipe.search is None:
         raise UserError(f"{recipe.name}: no [search]", "docs/recipe.md shows its keys")
+    check(recipe.search, recipe.board, folder, dask)
     folder.mkdir(parents=True, exist_ok=True)
     path = study_path or folder / "study.db"
     study = Study(recipe.search, recipe.name, path)
@@ -35,6 +37,17 @@ def search_recipe(
         write_output(folder / f"trial{trial.number}.ofg", ofg.dump(graph_of(task, trial.params)))
     write_output(folder / "front.png", front_png(study.trials(), front, recipe.search.objectives))
     show(study, front, folder, as_json)
+
+
+def check(search: Search, board: str, folder: Path, dask: str | None) -> None:
+    """Refuses before any work what would fail in the trials or after them."""
+    check_folder(folder)
+    boards.load(board)
+    space_of(search)
+    import_optuna()
+    import_pyplot()
+    if dask is not None:
+        import_distributed()
 
 
 def run(study: Study, task: Task, dask: str | None) -> None:
