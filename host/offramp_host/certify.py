@@ -82,14 +82,24 @@ def certify(plan: Plan, board: Board, time_limit_s: float = 120.0) -> tuple[Plan
         ram_bytes = memory_bytes(described) + sizes.static_ram_bytes + sizes.link_buffer_bytes + stack_bytes
         certificate = Certificate(
             tuple(_bound(plan, i, section, code) for i, section in enumerate(steps)),
-            bounds(inference, code),
+            bounds(inference, code) if not plan.exits else unknown.inference,
             stack_bytes,
             ram_bytes,
             compiler,
             code_sha256(image.elf),
         )
+    if plan.exits:
+        certificate = replace(certificate, inference=way_through(plan, certificate))
     certified = replace(plan, certificate=certificate)
     return certified, write(certified)
+
+
+def way_through(plan: Plan, certificate: Certificate) -> Bound:
+    """Of a plan with exits: at most all stages, at least the first. Where a run goes data decide, so that it is put
+    together of steps and decisions."""
+    most = sum(stage.proved(certificate)[0] for stage in plan.stages)
+    first = plan.stages[0]
+    return Bound(most, sum(bound.least for bound in certificate.steps[: first.end]))
 
 
 _WAY_OUT = "another kernel set may do: --kernels generic; `offramp pack` without --certify needs no bounds"

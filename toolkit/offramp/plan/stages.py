@@ -11,6 +11,9 @@ from offramp.ops.op import elements
 from offramp.plan.certificate import Certificate
 
 
+MOST = 0xFFFFFFFF  # of a number in the blob
+
+
 @dataclass(frozen=True)
 class PlannedExit:
     name: str
@@ -50,7 +53,7 @@ class Stage:
             return 0, 0
         most = [bound.most for bound in certificate.steps]
         head = sum(most[self.head : self.end]) + self.decision if self.head_steps else 0
-        return sum(most[self.first_step : self.head]) + (head or self.decision), head
+        return min(sum(most[self.first_step : self.head]) + head, MOST), min(head, MOST)
 
 
 def groups(graph: Graph) -> list[int]:
