@@ -10,7 +10,6 @@ from offramp.ir import Graph, Op
 from offramp.ops.op import elements
 from offramp.plan.certificate import Certificate
 
-
 MOST = 0xFFFFFFFF  # of a number in the blob
 
 
