@@ -14,6 +14,7 @@ from offramp.blob.memory import arena_map
 from offramp.blob.read import Blob
 from offramp.build.blob_image import caller_bytes
 from offramp.build.firmware import kernels_named
+from offramp.cli import stages
 from offramp.cli.blob_file import is_blob, read_file
 from offramp.cli.certificate import as_data, show_certificate
 from offramp.cli.licenses import licenses_of
@@ -66,6 +67,7 @@ def of_blob(path: Path) -> dict[str, Any]:
         "inputs": [asdict(port) for port in blob.inputs],
         "outputs": [asdict(port) for port in blob.outputs],
         "steps": [asdict(step) for step in blob.steps],
+        "stages": stages.of_record(blob.plans[0]),
         "plans": [of_plan(data, blob, i) for i in range(len(blob.plans))],
         "kernels": of_kernels(blob),
         "arena": [asdict(extent) for extent in arena_map(data)],
@@ -91,6 +93,7 @@ def of_plan(data: bytes, blob: Blob, index: int) -> dict[str, Any]:
     if index == 0:
         return found
     return found | {
+        "stages": stages.of_record(plan),
         "steps": [asdict(step) for step in plan.steps],
         "arena": [asdict(extent) for extent in arena_map(data, index)],
         "metadata": plan.metadata,
@@ -196,6 +199,7 @@ def show(found: dict[str, Any]) -> None:
         kernels = [(f"{k['id']:#06x}", k["symbol"]) for k in found["kernels"]]
         print_table("\nkernels, in the order of a table of linked kernels", ("id", "symbol"), kernels)
         show_arena(found["arena"], len(found["steps"]))
+    stages.show_stages(found.get("stages", []), bool(found.get("certificate")))
     if found["labels"]:
         print_facts("\nlabels", [(str(i), label) for i, label in enumerate(found["labels"])])
     if found.get("certificate"):

@@ -11,6 +11,7 @@ import typer
 from offramp import boards
 from offramp import pack as packing
 from offramp.build.memory_map import arena_region
+from offramp.cli import stages
 from offramp.cli.certificate import as_data, show_certificate
 from offramp.cli.explain import explanation, show_explanation
 from offramp.cli.options import (
@@ -111,6 +112,7 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
             }
             for p in plan.every
         ],
+        "stages": stages.of_plan(plan),
         "macs": plan.macs,
         "kernels": dict(Counter(step_name(step) for p in plan.every for step in p.steps)),
         "metadata": plan.metadata,
@@ -145,5 +147,6 @@ def show(summary: dict[str, Any], board: boards.Board) -> None:
         keys = ("name", "instructions_estimate", "arena_bytes", "state_bytes", "macs")
         rows = [(i, *(p[key] for key in keys)) for i, p in enumerate(summary["plans"])]
         print_table("\nplans", columns, rows)
+    stages.show_stages(summary["stages"], summary["certificate"] is not None)
     if summary["certificate"] is not None:
         show_certificate(summary["certificate"])
