@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offramp.kernels.dsp.packed import ESCAPE, channel_nibbles
+from offramp.kernels.dsp.packed import channel_nibbles
+from offramp.ops.compressed import ESCAPE
 
 POSITIONS = 64 * 1024
 

@@ -112,22 +112,25 @@ def encode_nibbles(weights: Array, value_bits: int) -> bytes:
     A gap is as many ESCAPE as go into it and the rest; it goes on from a channel's end to the next channel. A value is
     one nibble, or two, the lower first. Behind the last value stand ESCAPE, a byte of them at least, up to a whole u32.
     """
-    assert value_bits == 8 or fits_nibbles(weights)
-    flat = weights.astype(np.int8).reshape(-1)
-    (at,) = np.nonzero(flat)
-    gaps = np.diff(at, prepend=-1) - 1
+    nibbles = gaps_and_values(weights.reshape(-1, 1), value_bits)
+    return pack_nibbles(nibbles + [ESCAPE] * (2 + (-len(nibbles) - 2) % 8))
+
+
+def gaps_and_values(blocks: Array, value_bits: int) -> list[int]:
+    """For each of the blocks [n, taps] that is not all zero how many are skipped before it, then its values."""
+    assert value_bits == 8 or fits_nibbles(blocks)
+    (at,) = np.nonzero(blocks.any(axis=1))
     nibbles: list[int] = []
-    for gap, value in zip(gaps.tolist(), flat[at].tolist(), strict=True):
-        nibbles += [ESCAPE] * (gap // ESCAPE) + [gap % ESCAPE, value & 15]
-        if value_bits == 8:
-            nibbles.append(value >> 4 & 15)
-    nibbles += [ESCAPE] * (2 + (-len(nibbles) - 2) % 8)
-    return pack_nibbles(np.array(nibbles, np.uint8))
+    for gap, block in zip((np.diff(at, prepend=-1) - 1).tolist(), blocks[at].tolist(), strict=True):
+        nibbles += [ESCAPE] * (gap // ESCAPE) + [gap % ESCAPE]
+        for value in block:
+            nibbles += [value & 15] if value_bits == 4 else [value & 15, value >> 4 & 15]
+    return nibbles
 
 
-def pack_nibbles(nibbles: Array) -> bytes:
+def pack_nibbles(nibbles: Array | list[int]) -> bytes:
     """Pairs of nibbles, an even number of them, the lower half of a byte first."""
-    pairs = (nibbles.astype(np.int64) & 15).reshape(-1, 2)
+    pairs = (np.asarray(nibbles, np.int64) & 15).reshape(-1, 2)
     return (pairs[:, 0] | pairs[:, 1] << 4).astype(np.uint8).tobytes()
 
 

@@ -11,6 +11,7 @@ from offramp.ir import Op, Tensor
 from offramp.kernels.dsp.linear import INT4_FORM, USUAL, Form, Linear, fractions, linear
 from offramp.kernels.dsp.requantize import Channels, channels, clamped
 from offramp.ops import conv_2d, fully_connected
+from offramp.ops.compressed import fits_nibbles
 from offramp.ops.gemm import Requantization, Window, bias_of, requantization
 from offramp.ops.op import (
     SAME_START,
@@ -199,10 +200,6 @@ def at_int16(c: Channels, fraction: Array) -> tuple[Array, Array]:
     return fraction * c.bias, words.reshape(len(c.bias), -1)
 
 
-def is_int4(weights: Array) -> bool:
-    return bool(((weights >= -8) & (weights <= 7)).all())
-
-
 def nibbles(w: Array, greater: tuple[int, ...]) -> Array:
     """Weights [out_c, 8 n] to words as multiply.h has them; `greater` taps of each eight are stored 8 greater."""
     offset = np.isin(np.arange(8), greater) * 8
@@ -213,7 +210,7 @@ def nibbles(w: Array, greater: tuple[int, ...]) -> Array:
 
 def at_int4(c: Channels, fraction: Array) -> tuple[Array, Array] | None:
     """Eight taps a word; where the fours are odd the first alone in low bytes. None where a weight has more bits."""
-    if not is_int4(c.weights):
+    if not fits_nibbles(c.weights):
         return None
     w = fill_up(c.weights.T, 4)
     alone = len(w) % 8 > 0
@@ -224,7 +221,7 @@ def at_int4(c: Channels, fraction: Array) -> tuple[Array, Array] | None:
 
 def row_at_int4(c: Channels, fraction: Array) -> tuple[Array, Array] | None:
     """The same for ofr_dsp_row_4, whose factors are taps 128 greater, as they are, 128 greater, 128 less."""
-    if not is_int4(c.weights):
+    if not fits_nibbles(c.weights):
         return None
     eights = c.weights.reshape(len(c.weights), -1, 8).sum(axis=1)
     beside = eights @ np.array([1, 0, 1, 0, 1, -1, 1, -1]) * 128

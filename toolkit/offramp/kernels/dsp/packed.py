@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from offramp.kernels.dsp import sparse
-from offramp.kernels.dsp.gemm import is_int4, runs_of
+from offramp.kernels.dsp.gemm import runs_of
 from offramp.kernels.dsp.sparse import Layer
+from offramp.ops.compressed import blocks_of, fits_nibbles, gaps_and_values, pack_nibbles, padded_taps
 from offramp.ops.op import SAME_START, Array, Step, Work, block
 from offramp.ops.work import Numbers
 
-ESCAPE = 15  # skips so many without a weight
 MOST_NIBBLES = 65535
 BEHIND = 8  # bytes that may be read behind the last nibble
 HALF, ONE = 1 << 30, 1  # multiplier and exponent of a channel that gives one value
@@ -47,9 +47,9 @@ def pack(layer: Layer, taps: int) -> Step | None:
     """None where a channel's nibbles are too many to be counted, or the places of its taps."""
     g, c = layer.geometry, layer.channels
     is_row, (runs, run) = sparse.is_row(g), runs_of(g)
-    bits = 4 if is_int4(c.weights) else 8
+    bits = 4 if fits_nibbles(c.weights) else 8
     nibbles = [channel_nibbles(w, taps, bits) for w in c.weights]
-    most, count = max(map(len, nibbles)), int(sparse.kept(c.weights, taps).sum())
+    most, count = max(map(len, nibbles)), int(blocks_of(c.weights, taps).sum())
     if most > MOST_NIBBLES:
         return None
     if is_row and g["in_c"] > sparse.MOST_DEPTH:
@@ -74,17 +74,8 @@ def pack(layer: Layer, taps: int) -> Step | None:
 
 
 def channel_nibbles(w: Array, taps: int, bits: int) -> list[int]:
-    """For each block that is not all zero how many are skipped before, then its values."""
-    blocks = np.concatenate([w, np.zeros(-len(w) % taps, w.dtype)]).reshape(-1, taps)
-    found: list[int] = []
-    last = -1
-    for at in np.flatnonzero(blocks.any(axis=1)):
-        escapes, gap = divmod(int(at) - last - 1, ESCAPE)
-        found += [ESCAPE] * escapes + [gap]
-        for value in map(int, blocks[at]):
-            found += [value & 15] if bits == 4 else [value & 15, value >> 4 & 15]
-        last = int(at)
-    return found
+    """Of a channel's blocks of so many taps."""
+    return gaps_and_values(padded_taps(w[None], taps).reshape(-1, taps), bits)
 
 
 def parts(layer: Layer, nibbles: list[list[int]]) -> tuple[bytes, int]:
@@ -97,8 +88,7 @@ def parts(layer: Layer, nibbles: list[list[int]]) -> tuple[bytes, int]:
         multiplier, exponent = multiplier[:1], exponent[:1]
     data = bytes(BEHIND)
     for of_channel in reversed(nibbles):
-        even = np.array(of_channel + [0] * (len(of_channel) % 2), np.uint8).reshape(-1, 2)
-        data = (even[:, 0] | even[:, 1] << 4).tobytes() + data
+        data = pack_nibbles(of_channel + [0] * (len(of_channel) % 2)) + data
     counts = np.array([len(n) for n in nibbles], "<u2")
     return (
         block(

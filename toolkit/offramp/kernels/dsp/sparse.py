@@ -12,6 +12,7 @@ from offramp.kernels.dsp import gemm
 from offramp.kernels.dsp.linear import Linear, fractions, linear
 from offramp.kernels.dsp.requantize import Channels, channels, clamped
 from offramp.ops import conv_2d, fully_connected
+from offramp.ops.compressed import blocks_of, padded_taps
 from offramp.ops.gemm import Requantization, bias_of, requantization
 from offramp.ops.op import (
     SAME_START,
@@ -130,7 +131,7 @@ def lower(pack: Pack, taps: int, op: Op, inputs: list[Tensor | None], outputs: l
     """None where too few weights are zero in blocks of so many taps."""
     x, weights, out = present(inputs[0]), present(inputs[1]), outputs[0]
     w = constant(weights).reshape(weights.shape[0], -1)
-    if 1 - kept(w, taps).mean() < LEAST_ZEROS:
+    if 1 - blocks_of(w, taps).mean() < LEAST_ZEROS:
         return None
     r = requantization(x, weights, out, op.attributes.activation)
     bias = bias_of(inputs[2] if len(inputs) > 2 else None, len(w))
@@ -146,12 +147,6 @@ def lower(pack: Pack, taps: int, op: Op, inputs: list[Tensor | None], outputs: l
     if c is None or g["groups"] != 1:
         return None
     return pack(Layer(op, g, c, r, x.quant.zero_point, macs), taps)
-
-
-def kept(w: Array, taps: int) -> Array:
-    """Which blocks of so many taps are not all zero, [out_c, n]."""
-    found: Array = gemm.fill_up(w.T, taps).T.reshape(len(w), -1, taps).any(axis=2)
-    return found
 
 
 def is_row(g: Numbers) -> bool:
@@ -199,7 +194,7 @@ def blank(taps: int) -> list[int]:
 
 def entries(w: Array, taps: int, place: int) -> list[list[list[int]]]:
     """By channel the words of each entry, with blocks so many bytes apart."""
-    blocks = gemm.fill_up(w.T, taps).T.reshape(len(w), -1, taps) & 0xFFFF
+    blocks = padded_taps(w, taps).reshape(len(w), -1, taps) & 0xFFFF
     found: list[list[list[int]]] = []
     for channel in blocks:
         at = np.flatnonzero(channel.any(axis=1))
