@@ -6,7 +6,6 @@ This is what a user brings. `python baseline.py` trains it and writes `baseline.
 from __future__ import annotations
 
 import argparse
-import gzip
 import itertools
 import time
 from pathlib import Path
@@ -14,20 +13,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from images import as_float, augment, read_idx
 from torch import nn
 
 from offramp import ofg
 from offramp.frontends.pytorch import from_module
 
 HERE = Path(__file__).resolve().parent
-DATA = Path("/usr/share/datasets/fashion-mnist")
 SEED = 1
 VALIDATION_SAMPLES = 5000
 BATCH = 128
 PEAK_LEARNING_RATE = 0.15
 WEIGHT_DECAY = 5e-4
 LABEL_SMOOTHING = 0.05
-MAX_SHIFT = 2
 ERASED = 8  # side of the square that later cycles blacken in half of the images
 CYCLES, EPOCHS = 2, 16
 WIDTHS = (16, 32, 64, 80)
@@ -74,29 +72,6 @@ class WithSoftmax(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.softmax(self.net(x), 1)
-
-
-def read_idx(name: str) -> np.ndarray:
-    """Images uint8[n,28,28] or labels uint8[n] from the data set's own format."""
-    raw = gzip.decompress((DATA / name).read_bytes())
-    dims = raw[3]
-    shape = np.frombuffer(raw, ">u4", dims, 4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
-
-
-def as_float(images: np.ndarray) -> torch.Tensor:
-    """float32 [n,1,28,28] in 0..1."""
-    return torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
-
-
-def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each image mirrored at random and shifted by up to MAX_SHIFT pixels, black moving in."""
-    n, side = len(images), images.shape[-1]
-    mirrored = torch.rand(n, 1, generator=generator) < 0.5
-    rows, columns = torch.randint(0, 2 * MAX_SHIFT + 1, (2, n, 1), generator=generator) + torch.arange(side)
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = F.pad(images[:, 0], (MAX_SHIFT,) * 4)
-    return padded[torch.arange(n).view(n, 1, 1), rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
 
 def erase(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
