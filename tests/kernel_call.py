@@ -184,10 +184,13 @@ def call_kernel(
 
 
 class KernelRunner:
-    """Runs a graph op by op through the generic C kernels; state is kept from run to run."""
+    """Runs a graph op by op through the generic C kernels; state is kept from run to run.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    `compact`: by those with small constants, which every op must have.
+    """
+
+    def __init__(self, graph: Graph, compact: bool = False) -> None:
+        self.graph, self.compact = graph, compact
         self.state = {v.name: graph.tensors[v.initial].data for v in graph.variables}
 
     def run(self, inputs: Sequence[NDArray[Any]], in_place: bool = False) -> list[NDArray[Any]]:
@@ -208,7 +211,11 @@ class KernelRunner:
             values[op.outputs[0]] = values[op.inputs[0]].reshape(g.tensors[op.outputs[0]].shape)
         else:
             tensors = [g.tensors[i] if i >= 0 else None for i in op.inputs]
-            steps = OPS[kind].steps(op, tensors, [g.tensors[i] for i in op.outputs])
+            outputs = [g.tensors[i] for i in op.outputs]
+            compact = OPS[kind].compact(op, tensors, outputs)
+            steps = (
+                ([compact] if compact else None) if self.compact else OPS[kind].steps(op, tensors, outputs)
+            )
             assert steps is not None, f"{op.name}: no generic kernel"
             for step in steps:
                 self.run_step(step, values, in_place)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from offramp.kernels import candidates, dsp
+from offramp.kernels import candidates, compact_ways, dsp
 from offramp.ops import Step
 from offramp.plan.cost import CostTable
 
@@ -34,7 +34,8 @@ def taking(kernel: str) -> Iterator[None]:
     """Within it the planner takes the way by this kernel, called set/name, where an op has it, else the first."""
 
     def turned(*arguments: Any) -> list[list[Step]]:
-        found = list(candidates(*arguments))
+        graph, op, *_ = arguments
+        found = [*candidates(*arguments), *compact_ways(graph, op)]
         return sorted(found, key=lambda way: f"{way[0].kernel.set}/{way[0].kernel.name}" != kernel)
 
     with patch("offramp.plan.choose.candidates", turned), without_costs():

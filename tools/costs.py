@@ -31,7 +31,7 @@ from offramp.build import footprint
 from offramp.build.firmware import firmware, kernels_on
 from offramp.cycles import cycle_model
 from offramp.ir import Graph, Op, Tensor
-from offramp.kernels import candidates, choose_sets
+from offramp.kernels import candidates, choose_sets, compact_ways
 from offramp.ops import Kernel, Step, conv_2d_pair_add
 from offramp.ops.op import elements
 from offramp.plan.cost import FIGURES, TABLE, Cost, CostTable, name_of
@@ -121,7 +121,10 @@ def alone(
     graph = Graph("layer", (*filler, *layer.inputs, layer.output), (op,), inputs, op.outputs)
     ways = [
         steps
-        for steps in candidates(graph, op, board.core, choose_sets("auto", board.kernels))
+        for steps in (
+            *candidates(graph, op, board.core, choose_sets("auto", board.kernels)),
+            *compact_ways(graph, op),
+        )
         if any(fnmatch(name_of(step.kernel), p) for step in steps for p in pattern.split(","))
     ]
     names = [replace(t, name=f"{t.name}{number}.{i}") for i, t in enumerate(layer.inputs)]

@@ -11,11 +11,11 @@
 #define OFR_KERNEL_GENERIC_CONV_2D_PAIR_ADD 0x0116u
 #define OFR_PACKING_GENERIC_CONV_2D_PAIR_ADD 1u
 #define OFR_KERNEL_GENERIC_CONV_2D_4 0x0120u
-#define OFR_PACKING_GENERIC_CONV_2D_4 1u
+#define OFR_PACKING_GENERIC_CONV_2D_4 2u
 #define OFR_KERNEL_GENERIC_CONV_2D_SPARSE 0x0121u
-#define OFR_PACKING_GENERIC_CONV_2D_SPARSE 1u
+#define OFR_PACKING_GENERIC_CONV_2D_SPARSE 2u
 #define OFR_KERNEL_GENERIC_CONV_2D_PACKED 0x0122u
-#define OFR_PACKING_GENERIC_CONV_2D_PACKED 1u
+#define OFR_PACKING_GENERIC_CONV_2D_PACKED 2u
 #define OFR_KERNEL_GENERIC_CONV_2D_HIGH 0x0123u
 #define OFR_PACKING_GENERIC_CONV_2D_HIGH 1u
 #define OFR_KERNEL_GENERIC_CONV_2D_PLANES 0x0124u
@@ -34,6 +34,8 @@
 #define OFR_PACKING_GENERIC_MAX_POOL_2D 1u
 #define OFR_KERNEL_GENERIC_SOFTMAX 0x0105u
 #define OFR_PACKING_GENERIC_SOFTMAX 1u
+#define OFR_KERNEL_GENERIC_SOFTMAX_EXP 0x0126u
+#define OFR_PACKING_GENERIC_SOFTMAX_EXP 1u
 #define OFR_KERNEL_GENERIC_ADD 0x0106u
 #define OFR_PACKING_GENERIC_ADD 1u
 #define OFR_KERNEL_GENERIC_ADD_TABLE 0x0115u
@@ -420,9 +422,18 @@ _Static_assert(sizeof(ofr_max_pool_2d_params) == 28, "layout");
 typedef struct ofr_softmax_params {
     uint32_t depth;
     uint16_t rows;
-    uint16_t n_table;
+    uint16_t entries;
 } ofr_softmax_params;
 _Static_assert(sizeof(ofr_softmax_params) == 8, "layout");
+
+typedef struct ofr_softmax_exp_params {
+    uint32_t depth;
+    uint16_t rows;
+    uint16_t entries;
+    int32_t multiplier;
+    int32_t shift;
+} ofr_softmax_exp_params;
+_Static_assert(sizeof(ofr_softmax_exp_params) == 16, "layout");
 
 typedef struct ofr_add_params {
     uint32_t dims[4];

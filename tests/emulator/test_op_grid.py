@@ -61,6 +61,17 @@ def compressed_cases(board: Board, share: int) -> list[GridCase]:
     return found
 
 
+def compact_cases(board: Board, share: int) -> list[GridCase]:
+    """By the kernels that compute what others look up in a table."""
+    found = []
+    for op, kernel in (("ADD", "add"), ("SUB", "add"), ("SOFTMAX", "softmax_exp")):
+        for case in list(OPS[op](SEED))[::share]:
+            with taking(f"generic/{kernel}"):
+                found.append(grid_case(case, board, "generic"))
+            assert found[-1].kernels == (f"generic/{kernel}",)
+    return found
+
+
 def own_cases(board: Board, share: int) -> list[GridCase]:
     """Layers that no other runtime has, outputs from the reference: binary, and with weights in planes."""
     graphs = [(c.name, c.graph, c.inputs) for c in binary(SEED)][::share]
@@ -75,7 +86,7 @@ def test_all_operators_on_posix(tmp_path: Path) -> None:
     board = boards.load("posix")
     cases = [grid_case(case, board, "generic") for op in OPS for case in OPS[op](SEED)]
     cases += int16_cases(board, INT16_SHARE)
-    cases += compressed_cases(board, 12) + own_cases(board, 1)
+    cases += compressed_cases(board, 12) + own_cases(board, 1) + compact_cases(board, 1)
     assert {name for case in cases for name in case.kernels} == {f"generic/{k.name}" for k in GENERIC}
     assert failures(run_grid(board, cases, tmp_path, sanitize=True)) == []
 
@@ -86,6 +97,7 @@ def test_all_operators_on_posix(tmp_path: Path) -> None:
 def test_a_share_on_emulated_boards(name: str, tmp_path: Path) -> None:
     board = boards.load(name)
     cases = [grid_case(case, board, "generic") for op in OPS for case in list(OPS[op](SEED))[::SHARE]]
+    cases += compact_cases(board, 8)
     assert failures(run_grid(board, cases, tmp_path)) == []
 
 

@@ -117,6 +117,16 @@ def of_every_storage(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
                 yield f"{case.name}_{kernel.name}_{len(hit)}", packed
 
 
+def without_tables(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
+    """A small model for each kernel that computes what others look up."""
+    for op, kernel in (("ADD", "add"), ("SOFTMAX", "softmax_exp")):
+        with taking(f"generic/{kernel}"):
+            yield (
+                kernel,
+                plan(next(iter(cases.OPS[op](SEED))).model, board, folder, Options(kernels="generic")),
+            )
+
+
 def of_our_own(board: Board) -> Iterator[tuple[str, Plan]]:
     """Small layers that no file of another's holds: binary, and with weights in planes."""
     hit: set[tuple[int, int]] = set()
@@ -193,6 +203,7 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     seeds = dict(of_every_op(board, kernels, folder)) | dict(of_int16(board, kernels, folder))
     if kernels == "generic":
         seeds |= of_every_storage(board, folder)
+        seeds |= without_tables(board, folder)
         seeds |= of_our_own(board)
     if kernels in STORED_SMALLER:
         seeds |= of_compressed_weights(board, kernels, folder)

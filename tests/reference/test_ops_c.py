@@ -37,6 +37,16 @@ def test_kernels_equal_reference(op: str, in_place: bool) -> None:
                 np.testing.assert_array_equal(found, right, case.name)
 
 
+@pytest.mark.parametrize("op", ["ADD", "SUB", "SOFTMAX"])
+def test_kernels_without_tables_equal_reference(op: str) -> None:
+    for case in cases.OPS[op](SEED):
+        graph = tflite.load(case.model, case.name)
+        reference, kernels = Reference(graph), KernelRunner(graph, compact=True)
+        for row in case.rows:
+            inputs = at_edges(graph, row)
+            np.testing.assert_array_equal(kernels.run(inputs)[0], reference.run(inputs)[0], case.name)
+
+
 @pytest.mark.parametrize("op", cases.OPS)
 def test_hostile_parameters_stay_inside(op: str) -> None:
     """Damaged parameter blocks are refused or stay inside their operands and block; else the fences fault."""
@@ -81,7 +91,10 @@ def steps_of(graph: Graph) -> Iterator[Step]:
         if op.kind.endswith("_variable") or OPS[op.kind].is_view:
             continue
         tensors = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
-        yield from OPS[op.kind].steps(op, tensors, [graph.tensors[i] for i in op.outputs]) or []
+        outputs = [graph.tensors[i] for i in op.outputs]
+        yield from OPS[op.kind].steps(op, tensors, outputs) or []
+        compact = OPS[op.kind].compact(op, tensors, outputs)
+        yield from [compact] if compact else []
 
 
 def mutants(params: bytes, rng: np.random.Generator) -> Iterator[bytes]:

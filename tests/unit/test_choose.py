@@ -13,8 +13,10 @@ from offramp import boards
 from offramp.boards import Board
 from offramp.build.firmware import kernels_on
 from offramp.errors import UserError
-from offramp.ir import Graph, Op, Tensor
+from offramp.ir import Graph, Op, Quantization, Tensor
+from offramp.ops.add import Add
 from offramp.ops.gemm import Window
+from offramp.ops.softmax import Softmax
 from offramp.pack import pack
 from offramp.plan import OPTIMIZE, Options, make_plan
 from offramp.plan.choose import Candidates, Choice, Way, constants_of
@@ -269,3 +271,29 @@ def test_the_fit_recovers_prices_and_gives_none_below_nothing() -> None:
     assert non_negative(a, a @ true) == pytest.approx(true)
     found = non_negative(a, a @ np.array([3.0, -2.0, 7.5, 0.25, 12.0]))
     assert (found >= 0).all() and found[1] == 0
+
+
+def residual() -> Graph:
+    """Three sums, each of the two tensors before it, and a softmax: enough to be worth the code of other kernels."""
+    scales = (0.02, 0.03, 0.04, 0.05, 0.06, 1 / 256)
+    tensors = [Tensor(f"t{i}", (1, 40), "s8", Quantization((s,), (3,))) for i, s in enumerate(scales)]
+    tensors[-1] = replace(tensors[-1], quantization=Quantization((1 / 256,), (-128,)))
+    sums = [Op("add", f"sum{i}", (i, i + 1), (i + 2,), Add()) for i in range(3)]
+    ops = (*sums, Op("softmax", "softmax", (4,), (5,), Softmax()))
+    return Graph("residual", tuple(tensors), ops, (0, 1), (5,))
+
+
+@pytest.mark.parametrize("name", EMULATED)
+def test_tables_are_computed_where_bytes_count(name: str) -> None:
+    board, net = boards.load(name), residual()
+    ordinary, speed, flash = (
+        make_plan(net, board, Options(optimize=o)) for o in ("balanced", "speed", "flash")
+    )
+    without = {"add", "softmax_exp"}
+    assert {s.kernel.name for s in flash.steps} == without
+    assert len(flash.constants) < 400 < 2000 < len(ordinary.constants)
+    for plan in (ordinary, speed):
+        assert not {(s.kernel.set, s.kernel.name) for s in plan.steps} & {("generic", n) for n in without}
+    limited = make_plan(net, board, Options(flash_limit=len(ordinary.constants) - 1))
+    assert len(limited.constants) < len(ordinary.constants)
+    assert sum(w.compact for w in limited.chosen.values()) == 1

@@ -12,9 +12,9 @@ static uint32_t words_of(const layer *l) {
 }
 
 static ofr_status check(const ofr_call *call) {
-    ofr_status status = ofr_generic_check_layer(call);
+    ofr_status status = ofr_generic_check_layer(call, ANY);
     if (status == OFR_OK) {
-        const layer l = ofr_generic_open(call);
+        const layer l = ofr_generic_open(call, ANY);
         status = ofr_expect(call, OFR_E_PARAMS, l.weight_bytes, ofr_times(l.p->out_c, 4 * words_of(&l)));
         if (status == OFR_OK && call->scratch_bytes < 8 * words_of(&l)) {
             status = ofr_refuse(call, OFR_E_SCRATCH, call->scratch_bytes, 8 * words_of(&l));
@@ -93,7 +93,7 @@ static uint32_t differing(const uint32_t *x, const uint32_t *mask, const uint32_
 }
 
 static void run(const ofr_call *call) {
-    const layer l = ofr_generic_open(call);
+    const layer l = ofr_generic_open(call, ANY);
     const uint32_t words = words_of(&l), *x = call->scratch;
     ofr_generic_tile t = {.n = 1};
     for (; t.row < l.p->out_rows; t.row++) {

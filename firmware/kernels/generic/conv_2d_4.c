@@ -6,14 +6,14 @@
 #include "nibbles.h"
 
 static layer open_layer(const ofr_call *call) {
-    layer l = ofr_generic_open(call);
+    layer l = ofr_generic_open(call, SHORT);
     l.reach = TAPS_A_WORD * words_of(l.taps);
     return l;
 }
 
 static ofr_status check(const ofr_call *call) {
     const ofr_conv_2d_tile_params *p = call->params;
-    const ofr_status status = ofr_generic_check_layer(call);
+    const ofr_status status = ofr_generic_check_layer(call, SHORT);
     if (status != OFR_OK) {
         return status;
     }

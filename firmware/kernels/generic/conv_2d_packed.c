@@ -35,14 +35,14 @@ static inline void advance(stream *s, uint32_t bits) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_conv_2d_tile_params *p = call->params;
-    const ofr_status status = ofr_generic_check_layer(call);
+    const ofr_status status = ofr_generic_check_layer(call, SHORT);
     if (status != OFR_OK) {
         return status;
     }
     if (p->form != 4 && p->form != 8) {
         return ofr_refuse(call, OFR_E_VALUE, p->form, 8);
     }
-    const layer l = ofr_generic_open(call);
+    const layer l = ofr_generic_open(call, SHORT);
     if (l.weight_bytes > 1u << 30) { /* nibbles are counted in 32 bits */
         return ofr_refuse(call, OFR_E_PARAMS, l.weight_bytes, 1u << 30);
     }
@@ -98,7 +98,7 @@ static __attribute__((noinline)) void add_bytes(stream *s, uint32_t *sums, const
 }
 
 static void run(const ofr_call *call) {
-    const layer l = ofr_generic_open(call);
+    const layer l = ofr_generic_open(call, SHORT);
     const uint32_t end = l.weight_bytes == 0 ? 0 : 2 * (l.weight_bytes - 1);
     for (ofr_generic_tile t = tile_at(&l, 0, 0, 0); t.n != 0; t = next_tile(&l, t)) {
         stream s = {.nibbles = l.weights, .end = end};

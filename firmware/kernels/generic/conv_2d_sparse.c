@@ -10,7 +10,7 @@
 enum { BLOCK = 256 };
 
 static layer open_layer(const ofr_call *call) {
-    layer l = ofr_generic_open(call);
+    layer l = ofr_generic_open(call, SHORT);
     l.reach = l.taps < BLOCK ? BLOCK : l.taps;
     return l;
 }
@@ -21,7 +21,7 @@ static uint32_t blocks_of(const layer *l) {
 
 static ofr_status check(const ofr_call *call) {
     const ofr_conv_2d_tile_params *p = call->params;
-    const ofr_status status = ofr_generic_check_layer(call);
+    const ofr_status status = ofr_generic_check_layer(call, SHORT);
     if (status != OFR_OK) {
         return status;
     }

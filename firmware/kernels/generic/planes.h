@@ -6,14 +6,14 @@
 #include "nibbles.h"
 
 static layer open_planes(const ofr_call *call) {
-    layer l = ofr_generic_open(call);
+    layer l = ofr_generic_open(call, ANY);
     l.reach = TAPS_A_WORD * words_of(l.taps);
     return l;
 }
 
 /* Inputs 1 to `planes` hold the nibbles of all channels. */
 static ofr_status check_planes(const ofr_call *call, uint32_t planes) {
-    ofr_status status = ofr_generic_check_layer(call);
+    ofr_status status = ofr_generic_check_layer(call, ANY);
     if (status != OFR_OK) {
         return status;
     }

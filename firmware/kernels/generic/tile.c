@@ -20,14 +20,14 @@ static uint32_t pixels_of(const ofr_conv_2d_tile_params *p) {
     return (uint32_t)p->out_rows * p->out_cols;
 }
 
-layer ofr_generic_open(const ofr_call *call) {
+layer ofr_generic_open(const ofr_call *call, ofr_generic_scales scales) {
     const ofr_conv_2d_tile_params *p = call->params;
     layer l = {.p = p, .taps = taps_of(p), .reach = taps_of(p)};
     l.group_in = p->in_c / p->groups;
     l.group_out = (uint32_t)p->out_c / p->groups;
     l.bias = (const int32_t *)(const void *)(p + 1);
-    l.scale = (const ofr_scale *)(const void *)(l.bias + p->out_c);
-    l.weights = (const uint8_t *)(const void *)(l.scale + (p->per_channel ? p->out_c : 1u));
+    l.scale = l.bias + p->out_c;
+    l.weights = (const uint8_t *)(const void *)(l.scale + scales * (p->per_channel ? p->out_c : 1u));
     l.weight_bytes = call->params_bytes - (uint32_t)(l.weights - (const uint8_t *)call->params);
     return l;
 }
@@ -56,7 +56,7 @@ static ofr_status check_geometry(const ofr_call *call) {
     return OFR_OK;
 }
 
-ofr_status ofr_generic_check_layer(const ofr_call *call) {
+ofr_status ofr_generic_check_layer(const ofr_call *call, ofr_generic_scales scales) {
     const ofr_conv_2d_tile_params *p = call->params;
     ofr_status status = check_geometry(call);
     if (status == OFR_OK && (call->in[0].dtype != OFR_S8 || call->out[0].dtype != OFR_S8)) {
@@ -70,7 +70,7 @@ ofr_status ofr_generic_check_layer(const ofr_call *call) {
         const uint32_t out = ofr_times(ofr_times(p->out_rows, p->out_cols), p->out_c);
         status = ofr_expect(call, OFR_E_SHAPE, call->out[0].bytes, out);
     }
-    const uint32_t tables = (uint32_t)sizeof *p + 4u * (p->out_c + 2u * (p->per_channel ? p->out_c : 1u));
+    const uint32_t tables = (uint32_t)sizeof *p + 4u * (p->out_c + scales * (p->per_channel ? p->out_c : 1u));
     if (status == OFR_OK && call->params_bytes < tables) {
         status = ofr_refuse(call, OFR_E_PARAMS, call->params_bytes, tables);
     }
@@ -121,11 +121,11 @@ void ofr_generic_clamp(const ofr_call *call) {
 void ofr_generic_write_any(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t channel,
                            const uint32_t *sums) {
     const ofr_conv_2d_tile_params *p = l->p;
-    const ofr_scale *scale = l->scale + channel * p->per_channel;
+    const int32_t *scale = l->scale + ANY * channel * p->per_channel;
     int8_t *out = (int8_t *)call->out[0].data + t.pixel * p->out_c + channel;
     for (const uint32_t *end = sums + t.n; sums != end; sums++, out += p->out_c) {
         const int32_t acc = (int32_t)(*sums + (uint32_t)l->bias[channel]);
-        const int32_t scaled = ofr_requantize(acc, scale->multiplier, (int32_t)scale->shift);
+        const int32_t scaled = ofr_requantize(acc, scale[0], scale[1]);
         *out = (int8_t)ofr_clamp(ofr_wrap_add(scaled, p->output_zero_point), p->act_min, p->act_max);
     }
 }

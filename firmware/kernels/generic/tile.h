@@ -9,8 +9,8 @@ enum { TILE = 4 }; /* pixels that share the reading of a weight; what is left ov
 
 typedef struct ofr_generic_layer {
     const ofr_conv_2d_tile_params *p;
-    const int32_t *bias;    /* input zero point folded in; doubled where the outputs are ofr_generic_writer's */
-    const ofr_scale *scale; /* of each output channel, or one for all */
+    const int32_t *bias;    /* input zero point folded in; times 32, plus the right shift, where scales are SHORT */
+    const int32_t *scale;   /* of each output channel, or one for all: multiplier; left shift unless SHORT */
     const uint8_t *weights; /* behind them, 4-byte aligned */
     uint32_t weight_bytes;
     uint32_t taps; /* of one output */
@@ -19,16 +19,19 @@ typedef struct ofr_generic_layer {
 } ofr_generic_layer;
 typedef ofr_generic_layer layer;
 
+/* Words of a channel's scale. SHORT ones are what ofr_generic_writer takes, with the shift beside the bias. */
+typedef enum ofr_generic_scales { SHORT = 1, ANY = 2 } ofr_generic_scales;
+
 /* Some of a layer's pixels: TILE of them or one. No pixel is left where n is 0. */
 typedef struct ofr_generic_tile {
     uint32_t pixel, row, col, n;
 } ofr_generic_tile;
 
 /* Of a call that ofr_generic_check_layer has seen; `reach` is the taps, kernels that read more raise it. */
-layer ofr_generic_open(const ofr_call *call);
+layer ofr_generic_open(const ofr_call *call, ofr_generic_scales scales);
 
 /* Geometry, types, operands and tables; the bytes of what stands behind these are left to the kernel. */
-ofr_status ofr_generic_check_layer(const ofr_call *call);
+ofr_status ofr_generic_check_layer(const ofr_call *call, ofr_generic_scales scales);
 
 /* Whether scratch holds the tiles of a layer with this reach, and the weights take so many bytes. */
 ofr_status ofr_generic_check_sizes(const ofr_call *call, const layer *l, uint32_t weight_bytes);
@@ -59,8 +62,7 @@ static inline uint32_t round_up(uint32_t n, uint32_t power_of_two) {
 
 /* Where a tile's outputs go, channel by channel. */
 typedef struct ofr_generic_writer {
-    const int32_t *bias;
-    const ofr_scale *scale;
+    const int32_t *bias, *scale;
     uint32_t step; /* from a channel's scale to the next's */
     int32_t center;
     int8_t *out;
@@ -76,8 +78,10 @@ static inline ofr_generic_writer writer_at(const layer *l, const ofr_call *call,
 
 /* Writes the next channel; sums modulo 2^32, without the bias, of TILE pixels or one. */
 static inline void write_channel(ofr_generic_writer *to, const uint32_t *sums, uint32_t n) {
-    const ofr_doubled d = ofr_doubled_of(to->scale, to->center);
-    const uint32_t bias = (uint32_t)*to->bias++;
+    const int32_t word = *to->bias++;
+    const ofr_scale scale = {*to->scale, (uint32_t)word};
+    const ofr_doubled d = ofr_doubled_of(&scale, to->center);
+    const uint32_t bias = 2 * (uint32_t)(word >> 5);
     int8_t *out = to->out++;
     to->scale += to->step;
     *out = ofr_requantize_doubled(d, bias + 2 * sums[0]);
@@ -89,7 +93,7 @@ static inline void write_channel(ofr_generic_writer *to, const uint32_t *sums, u
     }
 }
 
-/* Writes a channel's outputs of a tile, clamped, whatever the layer's numbers: the bias is not doubled, the shift is
+/* Writes a channel's outputs of a tile, clamped, whatever the layer's numbers: scales are ANY, the shift is
  * to the left where it is positive. `channel` counts through all groups. */
 void ofr_generic_write_any(const layer *l, const ofr_call *call, ofr_generic_tile t, uint32_t channel,
                            const uint32_t *sums);

@@ -80,3 +80,11 @@ def candidates(
         )
     yield steps
     yield from ([step] for step in compressed_ways(op, inputs, outputs))
+
+
+def compact_ways(graph: Graph, op: Op) -> Iterator[list[Step]]:
+    """Generic ways that the planner takes only where bytes of the blob count most."""
+    inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
+    step = OPS[op.kind].compact(op, inputs, [graph.tensors[i] for i in op.outputs])
+    if step is not None:
+        yield [step]

@@ -83,6 +83,7 @@ GENERIC: tuple[Kernel, ...] = (
     pool_2d.AVERAGE,
     pool_2d.MAX,
     softmax.KERNEL,
+    softmax.EXP,
     add.KERNEL,
     add.TABLE,
     mul.KERNEL,

@@ -103,19 +103,37 @@ def steps_of(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[T
         return None
     scalings = multipliers(left, right, out)
     table = table_step(subtract, op, (left, right, out), axes, scalings) if out.dtype == "s8" else None
-    if table is not None:
-        return [table]
+    return [table or step_without_table(subtract, op, (left, right, out), axes, scalings)]
+
+
+def compact_step(subtract: int, op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    """Without a table, whatever the scales."""
+    left, right, out = present(inputs[0]), present(inputs[1]), outputs[0]
+    axes = broadcast.collapse(left.shape, right.shape)
+    if axes is None:
+        return None
+    return step_without_table(subtract, op, (left, right, out), axes, multipliers(left, right, out))
+
+
+def step_without_table(
+    subtract: int,
+    op: Op,
+    tensors: tuple[Tensor, Tensor, Tensor],
+    axes: dict[str, list[int]],
+    scalings: list[tuple[int, int]],
+) -> Step:
+    out = tensors[2]
     low, high = activation_range(op.attributes.activation, out.quant.scale, out.quant.zero_point, out.dtype)
     params = PARAMS.pack(
         **axes,
         multiplier=[multiplier for multiplier, _ in scalings],
         shift=[-shift for _, shift in scalings],
-        zero_point=[t.quant.zero_point for t in (left, right, out)],
+        zero_point=[t.quant.zero_point for t in tensors],
         act_min=low,
         act_max=high,
         subtract=subtract,
     )
-    return [Step(S16 if out.dtype == "s16" else KERNEL, op.inputs, op.outputs, params)]
+    return Step(S16 if out.dtype == "s16" else KERNEL, op.inputs, op.outputs, params)
 
 
 def table_step(
@@ -153,7 +171,12 @@ def table_step(
 
 
 ADD = OpType(
-    "add", Add, shapes, lambda a, i, o, v: reference_of(1, a, i, o, v), lambda op, i, o: steps_of(0, op, i, o)
+    "add",
+    Add,
+    shapes,
+    lambda a, i, o, v: reference_of(1, a, i, o, v),
+    lambda op, i, o: steps_of(0, op, i, o),
+    compact=lambda op, i, o: compact_step(0, op, i, o),
 )
 SUB = OpType(
     "sub",
@@ -161,4 +184,5 @@ SUB = OpType(
     shapes,
     lambda a, i, o, v: reference_of(-1, a, i, o, v),
     lambda op, i, o: steps_of(1, op, i, o),
+    compact=lambda op, i, o: compact_step(1, op, i, o),
 )

@@ -35,7 +35,7 @@ BEHIND_BIAS = 3  # where an op's inputs have its weights' planes
 
 PARAMS = Params("conv_2d_tile", [*conv_2d.PARAMS.fields, ("entries", "u32"), ("form", "u16")])
 HEAD = (
-    "s32 bias[out_c], doubled, with the input zero point folded in; s32 multiplier and s32 right shift [m], "
+    "s32 bias[out_c], with the input zero point folded in, times 32, plus the right shift; s32 multiplier[m], "
     "m = out_c if per_channel, else 1; "
 )
 
@@ -69,13 +69,26 @@ class Layer:
         return (TILE if pixels >= TILE else 1) * reach
 
 
+Scales = tuple[Array, Array]
+"""As a kernel reads them: int32 [out_c], and [m] or [m, 2]; m is out_c, or 1 where all channels' are equal."""
+MOST_BIAS = 1 << 26
+
+
+def short(numbers: Doubled) -> Scales | None:
+    """Biases with the right shifts in their lowest five bits, multipliers; None where a bias has no room for that."""
+    bias = numbers.bias.astype(np.int64) // 2
+    if (np.abs(bias) >= MOST_BIAS).any():
+        return None
+    return (32 * bias + numbers.scale[:, 1]).astype(np.int32), numbers.scale[:, 0]
+
+
 def tile_step(
-    kernel: Kernel, layer: Layer, numbers: Doubled, reach: int, stored: bytes, entries: int = 0, form: int = 0
+    kernel: Kernel, layer: Layer, scales: Scales, reach: int, stored: bytes, entries: int = 0, form: int = 0
 ) -> Step:
     r = layer.requantization
     head = kernel.params.pack(
         **layer.geometry,
-        per_channel=int(len(numbers.scale) > 1),
+        per_channel=int(len(scales[1]) > 1),
         input_zero_point=layer.zero,
         output_zero_point=r.zero_point,
         act_min=r.act_min,
@@ -87,7 +100,7 @@ def tile_step(
         kernel,
         (layer.op.inputs[0],),
         layer.op.outputs,
-        block(head, numbers.bias, numbers.scale, stored),
+        block(head, *scales, stored),
         scratch_bytes=layer.scratch(reach),
         macs=layer.macs,
     )
@@ -112,41 +125,41 @@ def run_multipliers(multipliers: Array, groups: int) -> Array:
     return even.reshape(-1, 2, even.shape[2]).transpose(0, 2, 1).astype(np.uint8)
 
 
-def nibble_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
+def nibble_step(kernel: Kernel, layer: Layer, scales: Scales, weights: Array) -> Step | None:
     """None where the weights are not nibbles, nor nibbles times a multiplier a run."""
     groups, reach = layer.geometry["groups"], up(layer.taps, TAPS_A_WORD) * TAPS_A_WORD
-    if fits_nibbles(numbers.weights):
-        return tile_step(kernel, layer, numbers, reach, block(pair_words(numbers.weights, groups)))
-    found = grouped(numbers.weights)
+    if fits_nibbles(weights):
+        return tile_step(kernel, layer, scales, reach, block(pair_words(weights, groups)))
+    found = grouped(weights)
     if found is None:
         return None
     stored = block(pair_words(found.values, groups), run_multipliers(found.multipliers, groups))
-    return tile_step(kernel, layer, numbers, reach, stored, form=1)
+    return tile_step(kernel, layer, scales, reach, stored, form=1)
 
 
 # ---- streams without zeros ----
 
 
-def sparse_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
+def sparse_step(kernel: Kernel, layer: Layer, scales: Scales, weights: Array) -> Step | None:
     """None where the stream is not smaller than the weights, those of constant channels among them."""
-    entries = int(np.count_nonzero(numbers.weights))
+    entries = int(np.count_nonzero(weights))
     if 2 * np.count_nonzero(layer.weights) >= layer.weights.size:
         return None
-    stored = encode_blocks(numbers.weights)
-    if stored is None or len(stored) >= numbers.weights.size:
+    stored = encode_blocks(weights)
+    if stored is None or len(stored) >= weights.size:
         return None
-    return tile_step(kernel, layer, numbers, max(layer.taps, BLOCK), stored, entries)
+    return tile_step(kernel, layer, scales, max(layer.taps, BLOCK), stored, entries)
 
 
-def packed_step(kernel: Kernel, layer: Layer, numbers: Doubled) -> Step | None:
+def packed_step(kernel: Kernel, layer: Layer, scales: Scales, weights: Array) -> Step | None:
     """None where the stream is not smaller than the weights, those of constant channels among them."""
-    entries, bits = int(np.count_nonzero(numbers.weights)), 4 if fits_nibbles(numbers.weights) else 8
+    entries, bits = int(np.count_nonzero(weights)), 4 if fits_nibbles(weights) else 8
     if (bits + 4) * np.count_nonzero(layer.weights) >= 8 * layer.weights.size:
         return None
-    stored = encode_nibbles(numbers.weights, bits)
-    if len(stored) >= numbers.weights.size:
+    stored = encode_nibbles(weights, bits)
+    if len(stored) >= weights.size:
         return None
-    return tile_step(kernel, layer, numbers, layer.taps, stored, entries, bits)
+    return tile_step(kernel, layer, scales, layer.taps, stored, entries, bits)
 
 
 # ---- planes of nibbles, which are constant inputs of the step ----
@@ -169,13 +182,13 @@ def plane_step(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> St
     layer = layer_of(op, inputs, outputs)
     r, stored = layer.requantization, op.inputs[BEHIND_BIAS:]
     scale = np.stack([r.multiplier, r.shift], axis=1).astype(np.int32)
-    numbers = Doubled(layer.weights, layer.bias.astype(np.int32), scale)
     reach = up(layer.taps, TAPS_A_WORD) * TAPS_A_WORD
-    step = tile_step(PLANES[len(stored) - 1], layer, numbers, reach, b"")
+    step = tile_step(PLANES[len(stored) - 1], layer, (layer.bias.astype(np.int32), scale), reach, b"")
     return replace(step, inputs=(op.inputs[0], *stored))
 
 
-Lower = Callable[[Kernel, Layer, Doubled], Step | None]
+Lower = Callable[[Kernel, Layer, Scales, Array], Step | None]
+"""From a kernel, its layer, scales, and the weights [out_c, taps] with constant channels zero."""
 
 
 # ---- work ----
@@ -256,7 +269,7 @@ def kernel(name: str, number: int, stores: str, work: Work, tables: str) -> Kern
         "generic",
         f"conv_2d_{name}",
         0x0100 + number,
-        1,
+        2,
         PARAMS,
         tables=HEAD + tables,
         work=work,
@@ -322,14 +335,15 @@ def layer_of(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Laye
 
 
 def compressed_ways(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[Step]:
-    """The op's ways with weights stored compressed; none where its accumulators may not be doubled."""
+    """The op's ways with weights stored compressed; none where accumulators may not be doubled or a bias is large."""
     if op.kind in GEMMS and present(inputs[1]).storage == IN_PLANES:
         return [plane_step(op, inputs, outputs)]
     if op.kind not in GEMMS or any(t is None or t.dtype != "s8" for t in (*inputs[:2], *outputs)):
         return []
     layer = layer_of(op, inputs, outputs)
     numbers = doubled(layer.weights, layer.bias, layer.requantization)
-    if numbers is None:
+    scales = short(numbers) if numbers is not None else None
+    if numbers is None or scales is None:
         return []
-    found = (lower(kernel, layer, numbers) for kernel, lower in KERNELS.items())
+    found = (lower(kernel, layer, scales, numbers.weights) for kernel, lower in KERNELS.items())
     return [step for step in found if step is not None]

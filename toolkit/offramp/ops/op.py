@@ -148,6 +148,8 @@ class OpType:
     # (op, inputs, outputs) -> steps for the generic kernels; None: no such kernel for these types
     steps: Callable[[Op, list[Tensor | None], list[Tensor]], list[Step] | None]
     macs: Callable[[Any, list[Tensor | None], list[Tensor]], int] = lambda a, i, o: 0
+    # (op, inputs, outputs) -> a step with smaller constants and more instructions, for blobs that must be small
+    compact: Callable[[Op, list[Tensor | None], list[Tensor]], Step | None] = lambda op, i, o: None
     # The output is the input's bytes under another shape: no step, one place in memory.
     is_view: bool = False
 

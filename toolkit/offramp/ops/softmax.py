@@ -36,7 +36,7 @@ from offramp.ops.op import (
     present,
 )
 
-PARAMS = Params("softmax", [("depth", "u32"), ("rows", "u16"), ("n_table", "u16")])
+PARAMS = Params("softmax", [("depth", "u32"), ("rows", "u16"), ("entries", "u16")])
 
 
 def work(n: Mapping[str, Any]) -> dict[str, int]:
@@ -44,8 +44,10 @@ def work(n: Mapping[str, Any]) -> dict[str, int]:
 
 
 KERNEL = Kernel(
-    "generic", "softmax", 0x0105, 1, PARAMS, in_place=1, tables="s32 exponential[n_table], Q0.31", work=work
+    "generic", "softmax", 0x0105, 1, PARAMS, in_place=1, tables="s32 exponential[entries], Q0.31", work=work
 )
+EXP_PARAMS = Params("softmax_exp", [*PARAMS.fields, ("multiplier", "s32"), ("shift", "s32")])
+EXP = Kernel("generic", "softmax_exp", 0x0126, 1, EXP_PARAMS, in_place=1, work=work, group="compact")
 DIFF_BITS = 5  # kScaledDiffIntegerBits: exp's input is Q5.26
 SUM_BITS = 12  # kAccumulationIntegerBits: the sum is Q12.19
 LONGEST = 4096  # values in a row whose exponentials cannot overflow the sum
@@ -65,12 +67,17 @@ def shapes(a: Softmax, inputs: list[Tensor | None]) -> list[Shape]:
     return [present(inputs[0]).shape]
 
 
-def exp_table(a: Softmax, x: Tensor) -> Ints:
-    """exp(-beta * scale * d) as Q0.31 for d = 0, 1, ...; beyond the table the terms are 0."""
+def exp_scale(a: Softmax, x: Tensor) -> tuple[int, int, int]:
+    """(multiplier, shift) from d to beta * scale * d as Q5.26, and from which d on the terms are 0."""
     scaled = min(float(np.float32(a.beta)) * float(x.quant.scale) * (1 << (31 - DIFF_BITS)), (1 << 31) - 1.0)
     multiplier, shift = quantize_multiplier(scaled)
     radius = ((1 << DIFF_BITS) - 1) * (1 << (31 - DIFF_BITS)) / (1 << shift)
-    entries = min(math.floor(radius) + 1, 256)
+    return multiplier, shift, min(math.floor(radius) + 1, 256)
+
+
+def exp_table(a: Softmax, x: Tensor) -> Ints:
+    """exp(-beta * scale * d) as Q0.31 for d = 0, 1, ...; beyond the table the terms are 0."""
+    multiplier, shift, entries = exp_scale(a, x)
     d = -np.arange(entries, dtype=np.int64)
     return exp_on_negative_values(multiply_by_quantized_multiplier(d, multiplier, shift), DIFF_BITS)
 
@@ -109,8 +116,20 @@ def steps(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> list[St
         return [softmax_s16.step(op.attributes.beta, op, x, outputs[0])]
     table = exp_table(op.attributes, x)
     depth = x.shape[-1]
-    params = PARAMS.pack(depth=depth, rows=elements(x.shape) // depth, n_table=len(table))
+    params = PARAMS.pack(depth=depth, rows=elements(x.shape) // depth, entries=len(table))
     return [Step(KERNEL, op.inputs, op.outputs, block(params, table.astype(np.int32)))]
 
 
-OP = OpType("softmax", Softmax, shapes, reference, steps)
+def compact_step(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    """Without the table."""
+    x = present(inputs[0])
+    if x.dtype == "s16":
+        return None
+    multiplier, shift, entries = exp_scale(op.attributes, x)
+    depth = x.shape[-1]
+    rows = elements(x.shape) // depth
+    params = EXP_PARAMS.pack(depth=depth, rows=rows, entries=entries, multiplier=multiplier, shift=shift)
+    return Step(EXP, op.inputs, op.outputs, params)
+
+
+OP = OpType("softmax", Softmax, shapes, reference, steps, compact=compact_step)

@@ -9,7 +9,7 @@ from typing import Any
 from offramp.boards import Board
 from offramp.errors import UserError
 from offramp.ir import Graph, Op, Tensor
-from offramp.kernels import candidates, choose_sets
+from offramp.kernels import candidates, choose_sets, compact_ways
 from offramp.ops import OPS, Kernel, ShapeError, Step
 from offramp.ops.compressed import fits_nibbles, zero_fraction
 from offramp.ops.op import elements
@@ -39,6 +39,8 @@ class Way:
     """For reading what lies in flash, beside the core's own cycles."""
     saved_bytes: int = 0
     """By which all constants are fewer than the weights alone at int8."""
+    compact: bool = False
+    """Only for `flash` and where a limit asks for it."""
 
     @property
     def cycles(self) -> float:
@@ -126,6 +128,11 @@ def ways(
         tensor = weights_tensor(graph, op)
         most = tensor.bytes if tensor is not None else 0
         found = [replace(w, saved_bytes=max(0, most - w.constants_bytes)) for w in found]
+        if not named:
+            compact = (way(graph, steps, board, table) for steps in compact_ways(graph, op))
+            found += [
+                replace(w, compact=True) for w in compact if w.constants_bytes < found[0].constants_bytes
+            ]
     except ShapeError as error:
         raise UserError(
             f"{graph.name}: {op.kind} ({op.name}): {error}", "no kernel takes it: split or shrink the layer"
@@ -185,7 +192,7 @@ def choose(
         constants = sum(t.bytes for t in graph.tensors if t.data is not None)
         chosen = choice.limit_constants(chosen, EXPANSION * constants)
     if options.flash_limit is not None:
-        chosen = choice.limit_constants(chosen, options.flash_limit)
+        chosen = choice.limit_constants(chosen, options.flash_limit, compact=True)
     most = board.arena.size if options.ram_limit is None else min(options.ram_limit, board.arena.size)
     return found, choice.limit_ram(chosen, 0 if options.optimize == "ram" else most, pressure)
 
@@ -245,9 +252,10 @@ class Choice:
 
     def open_to(self, of_op: Candidates) -> Sequence[Way]:
         """The ways whose constants are not too large, whatever kernels there are; all where they all are."""
+        ways = [w for w in of_op.ways if self.optimize == "flash" or not w.compact]
         if self.optimize == "speed":
-            return of_op.ways
-        return [w for w in of_op.ways if not of_op.expands(w)] or of_op.ways
+            return ways
+        return [w for w in ways if not of_op.expands(w)] or ways
 
     def pick(self, allowed: Sequence[Way]) -> Way:
         if self.optimize == "flash":
@@ -277,7 +285,7 @@ class Choice:
         """What the ops cost, and what the kernels' code must save."""
         return sum(map(self.measure, chosen.values())) + self.worth * self.code(chosen)
 
-    def limit_constants(self, chosen: dict[int, Way], most: int) -> dict[int, Way]:
+    def limit_constants(self, chosen: dict[int, Way], most: int, compact: bool = False) -> dict[int, Way]:
         """Smaller constants, those first whose price a byte is lowest, until all are within `most`."""
         while constants_of(chosen) > most:
             price = self.price(chosen)
@@ -285,7 +293,7 @@ class Choice:
                 ((self.price(chosen | {i: w}) - price) / (now.constants_bytes - w.constants_bytes), i, k)
                 for i, now in chosen.items()
                 for k, w in enumerate(self.found[i].ways)
-                if w.constants_bytes < now.constants_bytes
+                if w.constants_bytes < now.constants_bytes and (compact or not w.compact)
             ]
             if not smaller:
                 break
