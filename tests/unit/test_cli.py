@@ -122,6 +122,25 @@ def test_passes_are_told_and_can_be_left_out(printed: Any, folder: Path) -> None
     assert "remove channels: 8 channels (MACs 960 -> 320)" in printed(*arguments)
 
 
+def test_a_blob_without_names_is_smaller_and_tells_of_its_kernels(printed: Any, folder: Path) -> None:
+    for out, more in (("with.ofr", ()), ("without.ofr", ("--no-names",))):
+        printed("pack", "m.tflite", "--board", "posix", "-o", out, *more)
+    with_, without = (json.loads(printed("inspect", f, "--json")) for f in ("with.ofr", "without.ofr"))
+    assert (folder / "without.ofr").stat().st_size < (folder / "with.ofr").stat().st_size - 300
+    assert set(without["metadata"]) == {"board", "kernel_sets", "offramp"}
+    for key in ("inputs", "outputs", "constants_bytes", "arena_bytes", "kernels"):
+        assert without[key] == with_[key]
+    for named, bare in zip(with_["steps"], without["steps"], strict=True):
+        assert bare == named | {"op": named["kernel"], "name": "", "macs": 0}
+    assert "output of step 0" in printed("inspect", "without.ofr")
+    shape = (3, *with_["inputs"][0]["shape"])
+    np.save("x.npy", np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8))
+    for name in ("with", "without"):
+        printed("run", f"{name}.ofr", "--board", "posix", "-i", "x.npy", "-o", f"{name}.npz")
+    found = [list(np.load(f"{name}.npz").values()) for name in ("with", "without")]
+    assert [a.tobytes() for a in found[0]] == [a.tobytes() for a in found[1]]
+
+
 def test_inspect_tells_the_same_of_model_graph_and_blob(printed: Any, folder: Path) -> None:
     (folder / "m.ofg").write_bytes(ofg.dump(load_model(folder / "m.tflite")))
     printed("pack", "m.ofg", "--board", "mps2_an386")

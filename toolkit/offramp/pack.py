@@ -42,7 +42,8 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     constants = most
     while True:
         plan = make_plan(graph, on_board, replace(options, flash_limit=constants))
-        plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board, model)})
+        plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board), **source(model)})
+        plan = plan if options.names else without_names(plan, provenance(plan, board))
         blob = write(plan)
         excess = len(blob) - most
         if excess <= 0 or len(plan.constants) > constants:
@@ -72,7 +73,13 @@ def flash_lack(blob_bytes: int, board: Board) -> int:
     return blob_bytes - usable(board, board.code)
 
 
-def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
+def without_names(plan: Plan, metadata: dict[str, str]) -> Plan:
+    """With this metadata alone, members with none."""
+    members = tuple(replace(member, metadata={}, names=False) for member in plan.members)
+    return replace(plan, metadata=metadata, names=False, members=members)
+
+
+def provenance(plan: Plan, board: Board) -> dict[str, str]:
     """What the blob says of its making; no dates, so that packing again gives the same bytes."""
     kernels = [step.kernel for member in plan.every for step in member.steps]
     used = {kernel.set for kernel in kernels}
@@ -81,12 +88,16 @@ def provenance(plan: Plan, board: Board, model: Path | Graph) -> dict[str, str]:
         "board": board.name,
         "kernel_sets": ",".join(s for s in SETS if s in used),
     }
-    found |= cmsis_nn.metadata(kernels) | esp_nn.metadata(kernels)
-    if isinstance(model, Path):
-        data = model.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        found |= {"source": model.name, "source_bytes": str(len(data)), "source_sha256": digest}
-    return found
+    return found | cmsis_nn.metadata(kernels) | esp_nn.metadata(kernels)
+
+
+def source(model: Path | Graph) -> dict[str, str]:
+    """Of a model file."""
+    if not isinstance(model, Path):
+        return {}
+    data = model.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return {"source": model.name, "source_bytes": str(len(data)), "source_sha256": digest}
 
 
 def check_flash(name: str, blob_bytes: int, board: Board, options: Options) -> None:

@@ -35,12 +35,12 @@ def arena_map(data: bytes, index: int = 0) -> list[Extent]:
         names[plan.Inputs(i)] = f"input {text(plan.InputPorts(i).Name())}"
         first[plan.Inputs(i)] = last[plan.Inputs(i)] = 0
     for i in range(n_steps):
-        step = plan.Steps(i)
+        step, info = plan.Steps(i), plan.StepInfos(i)
         for k in range(step.NInputs() + step.NOutputs()):
             tensor = plan.Operands(step.Operands() + k)
             first.setdefault(tensor, i)
             last[tensor] = i
-            names.setdefault(tensor, f"output of step {i} {text(plan.StepInfos(i).Name())}")
+            names.setdefault(tensor, f"output of step {i} {text(info.Name()) if info else ''}".rstrip())
         if step.ScratchBytes():
             extents.append(Extent(step.Scratch(), step.ScratchBytes(), i, i, f"scratch of step {i}"))
     for i in range(plan.OutputsLength()):

@@ -276,12 +276,13 @@ def port(plan: Any, tensor: int, info: Any) -> Port:
 def step(plan: Any, i: int) -> StepRecord:
     s, info = plan.Steps(i), plan.StepInfos(i)
     kernel = KERNEL_NAMES.get(s.Kernel(), f"kernel {s.Kernel():#06x}")
+    op, name, macs = (text(info.Op()), text(info.Name()), info.Macs()) if info else (kernel, "", 0)
     return StepRecord(
-        text(info.Op()),
-        text(info.Name()),
+        op,
+        name,
         kernel,
         s.Packing(),
-        info.Macs(),
+        macs,
         s.ParamsBytes(),
         s.ScratchBytes(),
     )

@@ -50,7 +50,6 @@ def write_plan(b: Any, plan: Plan, is_first: bool) -> int:
         operands += [*step.inputs, *step.outputs]
     inputs = vector(b, [port(b, plan.tensors[i]) for i in plan.inputs])
     outputs = vector(b, [port(b, plan.tensors[i]) for i in plan.outputs])
-    infos = vector(b, [step_info(b, s) for s in plan.steps])
     vectors = {
         "Dims": b.CreateNumpyVector(np.array(dims, np.int32)),
         "Tensors": write_tensors(b, plan.tensors, starts),
@@ -62,8 +61,9 @@ def write_plan(b: Any, plan: Plan, is_first: bool) -> int:
         "Initial": write_initial(b, plan),
         "InputPorts": inputs,
         "OutputPorts": outputs,
-        "StepInfos": infos,
     }
+    if plan.names:
+        vectors["StepInfos"] = vector(b, [step_info(b, s) for s in plan.steps])
     if plan.certificate is not None:
         vectors |= {
             "Bounds": write_bounds(b, plan.certificate),

@@ -56,6 +56,13 @@ RamLimit = Annotated[
     int | None,
     typer.Option("--ram-limit", metavar="BYTES", min=1, help="Most bytes that arena and state may take."),
 ]
+NoNames = Annotated[
+    bool,
+    typer.Option(
+        "--no-names",
+        help="Leave out of the blob what only reports read: operators, names and MACs of steps, the model's metadata.",
+    ),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .ofg file.")]
 ModelOrBlob = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .ofr file; a .tflite or .ofg is packed first.")
@@ -76,11 +83,14 @@ def plan_options(
     optimize: str = "balanced",
     flash_limit: int | None = None,
     ram_limit: int | None = None,
+    no_names: bool = False,
 ) -> Options:
     if optimize not in OPTIMIZE:
         raise UserError(f"--optimize {optimize}: it is one of {', '.join(OPTIMIZE)}", nearest(optimize))
     callers = tuple(caller_input(text) for text in inputs or ())
-    return Options(kernels, keep_inputs, callers, not no_passes, optimize, flash_limit, ram_limit)
+    return Options(
+        kernels, keep_inputs, callers, not no_passes, optimize, flash_limit, ram_limit, not no_names
+    )
 
 
 def nearest(optimize: str) -> str:

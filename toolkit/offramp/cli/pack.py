@@ -23,6 +23,7 @@ from offramp.cli.options import (
     KeepInputs,
     Kernels,
     Model,
+    NoNames,
     NoPasses,
     Optimize,
     RamLimit,
@@ -56,6 +57,7 @@ def pack(
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
+    no_names: NoNames = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Show the ways of serving each op, their estimates and the choice."),
@@ -68,7 +70,9 @@ def pack(
     target = boards.load(board)
     path = out or Path(f"{model.stem}.ofr")
     check_output(path, model)
-    options = plan_options(kernels, keep_inputs, caller_inputs, no_passes, optimize, flash_limit, ram_limit)
+    options = plan_options(
+        kernels, keep_inputs, caller_inputs, no_passes, optimize, flash_limit, ram_limit, no_names
+    )
     with progress(f"packing {model.name}"):
         plan, blob = packing.pack(model, target, options)
     if certify:

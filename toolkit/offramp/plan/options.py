@@ -18,3 +18,4 @@ class Options:
     optimize: str = "balanced"  # one of OPTIMIZE
     flash_limit: int | None = None  # bytes that the blob may take
     ram_limit: int | None = None  # bytes that arena and state may take
+    names: bool = True  # the blob says what its steps are called and do, and where the model came from

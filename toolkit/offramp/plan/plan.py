@@ -89,6 +89,8 @@ class Plan:
     """Of a family: plans of the graph's members. They have the same constants, and their inputs lie where these lie."""
     margin: int = 0
     """Of a family: an answer whose two largest values differ by less is unsure; 0: no such number is known."""
+    names: bool = True
+    """Whether the blob holds each step's operator, name and MACs."""
     # For reports: arena buffers with their offsets, the ways that ops could be served and those that are taken.
     buffers: tuple[tuple[Buffer, int], ...] = ()
     candidates: Mapping[int, Candidates] = field(default_factory=dict)
