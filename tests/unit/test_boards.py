@@ -58,6 +58,13 @@ def test_an_unknown_name_gets_near_ones(name: str, near: str) -> None:
     assert near in caught.value.hint
 
 
+def test_a_real_board_says_how_platformio_knows_it(tmp_path: Path) -> None:
+    table = '[platformio]\nplatform = "p@~1"\nboard = "b"\nframework = "f"\nflags = ["-DX"]\n'
+    path = tmp_path / "mps2_an386.toml"
+    path.write_text((FOLDER / path.name).read_text() + table)
+    assert boards.parse(path).platformio == boards.PlatformIO("p@~1", "b", "f", flags=("-DX",))
+
+
 @pytest.mark.parametrize("name", ["../boards/posix", "", "/etc/passwd"])
 def test_a_name_is_no_path(name: str) -> None:
     with pytest.raises(UserError, match="no board is called"):
@@ -78,6 +85,7 @@ MISTAKES = [
     ("PORT_UART_RX_IRQ = 0", 'PORT_UART_RX_IRQ = "0"', "key port.defines.PORT_UART_RX_IRQ: found '0'"),
     ("[5, 32]", "[5]", "key emulator.instructions_per_tick: found"),
     ('kernels = ["generic", "cmsis_nn", "dsp"]', "kernels = [1]", "key kernels: found"),
+    ("[emulator]", '[platformio]\nboard = "b"\n\n[emulator]', "key platformio.platform: found nothing"),
     ("[memory]", "[memory", "mps2_an386.toml: "),
 ]
 
@@ -113,5 +121,6 @@ def test_every_key_stands_in_the_same_order(name: str) -> None:
         "use",
         "port",
         "emulator",
+        "platformio",
     ]
     assert tables == [key for key in order if key in tables]

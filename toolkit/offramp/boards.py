@@ -104,6 +104,21 @@ class Emulation:
 
 
 @dataclass(frozen=True)
+class PlatformIO:
+    """How PlatformIO knows a real board: what `platform`, `board` and `framework` say in a platformio.ini.
+
+    `packages` become platform_packages, `flags` build_flags; `lib_deps` stand beside the kernel sets' libraries.
+    """
+
+    platform: str
+    board: str
+    framework: str
+    packages: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    lib_deps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Board:
     """One board. `code`, `data` (with the stack) and `arena` are among `memory`."""
 
@@ -121,7 +136,9 @@ class Board:
     port_family: str
     port_defines: tuple[tuple[str, int], ...]
     emulator: Emulation | None
-    """None where the image is a process of the host itself."""
+    """None where the image is a process of the host itself, and on real boards."""
+    platformio: PlatformIO | None
+    """None where Offramp's own development platform serves: emulated boards and the host."""
 
 
 def names() -> list[str]:
@@ -165,6 +182,7 @@ def parse(path: Path) -> Board:
         port_family=port.string("family"),
         port_defines=tuple((name, defines.integer(name)) for name in defines.rest()),
         emulator=_emulation(emulator) if emulator is not None else None,
+        platformio=_platformio(top.table("platformio")) if "platformio" in top.values else None,
     )
     for table in (top, memory_table, use, port, defines):
         table.refuse_the_rest()
@@ -214,6 +232,15 @@ def _emulation(table: _Table) -> Emulation:
     )
     table.refuse_the_rest()
     return emulation
+
+
+def _platformio(table: _Table) -> PlatformIO:
+    lists = {
+        key: table.strings(key) if key in table.values else () for key in ("packages", "flags", "lib_deps")
+    }
+    found = PlatformIO(table.string("platform"), table.string("board"), table.string("framework"), **lists)
+    table.refuse_the_rest()
+    return found
 
 
 class _Table:

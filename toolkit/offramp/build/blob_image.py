@@ -52,16 +52,21 @@ def blob_image(
 
     `linked` is the blob's file if it is to be part of the image. UserError where flash or RAM do not hold it.
     """
+    kernels, plans = contents(blob, others)
+    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans)
+    check_ram(blob, board, image.footprint)
+    return image
+
+
+def contents(blob: Blob, others: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int]:
+    """The kernels of a blob's image, `others` among them, and of how many plans it keeps instances."""
     if len(blob.plans) > MOST_PLANS:
         raise UserError(
             f"{blob.name} has {len(blob.plans)} plans, the application keeps instances of {MOST_PLANS} at most",
             "pack a family with fewer members",
         )
     kernels = tuple(dict.fromkeys((*kernels_named(blob.kernels), *others)))
-    plans = MOST_PLANS if others else len(blob.plans)
-    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans)
-    check_ram(blob, board, image.footprint)
-    return image
+    return kernels, MOST_PLANS if others else len(blob.plans)
 
 
 def check_ram(blob: Blob, board: Board, sizes: Footprint) -> None:

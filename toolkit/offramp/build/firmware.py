@@ -63,11 +63,16 @@ def firmware(
 ) -> Image:
     """Builds the firmware with just these kernels and an instance of so many plans; `app` replaces the application's
     files (tests)."""
+    return build(board, parts(board, kernels, plans, app), out_elf, blob=blob, sanitize=sanitize)
+
+
+def parts(board: Board, kernels: Sequence[Kernel], plans: int, app: Sequence[Path] | None = None) -> Sources:
+    """All that is compiled for an image but its model."""
     sets = tuple(s for s in board.kernels if any(k.set == s for k in kernels))
     sources = firmware_sources(board, kernel_sets=sets, app=app)
     sources += Sources.from_text("kernel_table.c", kernel_table(board, kernels), "runtime")
     sources += Sources(defines=(("APP_PLANS", plans),))
-    return build(board, with_identity(sources, board), out_elf, blob=blob, sanitize=sanitize)
+    return with_identity(sources, board)
 
 
 def with_identity(sources: Sources, board: Board) -> Sources:
@@ -82,4 +87,4 @@ def with_identity(sources: Sources, board: Board) -> Sources:
     return replace(sources, defines=sources.defines + defines)
 
 
-__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on", "universal_kernels"]
+__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on", "parts", "universal_kernels"]

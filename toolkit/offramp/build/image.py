@@ -42,18 +42,9 @@ def build(
     """
     compiler = compilers.compiler_for(board.core)
     if blob is not None:
-        sources += _blob_source(blob)
-    includes = [f"-I{folder}" for folder in sources.include_dirs]
+        sources += blob_source(blob)
     commands = [
-        (
-            [
-                compiler.path,
-                *compilers.compile_flags(board, compiler, file, sanitize),
-                *includes,
-                *macros(sources, file),
-            ],
-            file.path,
-        )
+        ([compiler.path, *flags(board, compiler, sources, file, sanitize)], file.path)
         for file in sources.files
     ]
     compiled = objects.compile_all(commands, str(compiler))
@@ -78,6 +69,25 @@ def build(
     )
 
 
+def flags(
+    board: Board, compiler: compilers.Compiler, sources: Sources, file: Source, sanitize: bool = False
+) -> list[str]:
+    """All that the compiler is given for one of the files but the file itself."""
+    includes = [f"-I{folder}" for folder in sources.include_dirs]
+    return [
+        *compilers.compile_flags(board, compiler, file, sanitize),
+        *includes,
+        *macros(sources, file),
+    ]
+
+
+def write_scripts(board: Board, folder: Path) -> None:
+    """The linker's scripts of a board, as link_flags() expects them in a folder."""
+    write_atomically(folder / "memory.ld", memory_map.memory_ld(board).encode())
+    sections = resources.root() / "firmware" / "port" / "sections.ld"
+    write_atomically(folder / "sections.ld", sections.read_bytes())
+
+
 def macros(sources: Sources, file: Source) -> list[str]:
     """What describes the application is for its files only, so that the others compile once for all images."""
     return [
@@ -99,7 +109,8 @@ def flat_binary(elf: Path) -> bytes:
     return bytes(flat)
 
 
-def _blob_source(blob: Path) -> Sources:
+def blob_source(blob: Path) -> Sources:
+    """Assembler that holds a file's bytes between the symbols ofr_blob and ofr_blob_end."""
     digest = hashlib.sha256(blob.read_bytes()).hexdigest()
     text = (
         f"/* Links a model in as data: SHA-256 {digest}. */\n"
@@ -122,11 +133,9 @@ def _link(
     script = None
     if board.core.toolchain != "host":
         script = folder
-        (folder / "memory.ld").write_text(memory_map.memory_ld(board))
-        sections = resources.root() / "firmware" / "port" / "sections.ld"
-        (folder / "sections.ld").write_bytes(sections.read_bytes())
-    flags = compilers.link_flags(board, script, map_file, sanitize)
-    done = subprocess.run([compiler.path, *inputs, *flags, "-o", str(elf)], capture_output=True, text=True)
+        write_scripts(board, folder)
+    options = compilers.link_flags(board, script, map_file, sanitize)
+    done = subprocess.run([compiler.path, *inputs, *options, "-o", str(elf)], capture_output=True, text=True)
     if done.returncode != 0:
         raise _too_big(board, done.stderr) or UserError(
             f"the image for {board.name} does not link:\n{done.stderr.strip()}",

@@ -1,0 +1,127 @@
+"""Tells another build (PlatformIO's) what `offramp build` would compile and link: `python -m offramp.build.listing`.
+
+Prints JSON: files with all their flags in the order of the link, include folders, compiler, link flags. Errors go to
+stderr, message and hint a line each, with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from offramp import boards
+from offramp.blob import read
+from offramp.boards import Board
+from offramp.build.blob_image import check_board, contents
+from offramp.build.compilers import Compiler, compiler_for, link_flags
+from offramp.build.firmware import MOST_PLANS, kernels_on, parts, universal_kernels
+from offramp.build.image import blob_source, flags, write_scripts
+from offramp.build.sources import Sources, port_sources
+from offramp.errors import UserError
+from offramp.ops import Kernel
+
+Part = Literal["firmware", "board", "port", "library"]
+"""The whole; all but the application; start-up code and serial port; runtime, kernels and model."""
+KernelChoice = Literal["model", "universal", "all"]
+
+
+def listing(
+    board: Board,
+    part: Part,
+    folder: Path,
+    *,
+    model: Path | None = None,
+    data: Path | None = None,
+    kernels: KernelChoice = "universal",
+    compiler: Compiler | None = None,
+) -> dict[str, Any]:
+    """`folder` gets the linker's scripts. `model` is a blob; `data` is linked in its place whatever it holds (tests).
+
+    `compiler` is another build's own; by default it is the one that `offramp build` takes.
+    """
+    compiler = compiler or compiler_for(board.core)
+    total = sources(board, part, model, kernels)
+    if part != "port" and (linked := data or model) is not None:
+        total += blob_source(linked)
+    host = board.core.toolchain == "host"
+    if not host:
+        write_scripts(board, folder)
+    return {
+        "board": board.name,
+        "compiler": compiler.path,
+        "target_flags": list(board.core.flags),
+        "include_dirs": [str(path) for path in total.include_dirs],
+        "files": [
+            {"path": str(file.path), "flags": flags(board, compiler, total, file)} for file in total.files
+        ],
+        "link_flags": link_flags(board, None if host else folder, folder / "firmware.map", sanitize=False),
+    }
+
+
+def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice) -> Sources:
+    if part == "port":
+        return port_sources(board)
+    others: list[Kernel] = {
+        "model": [],
+        "universal": universal_kernels(board),
+        "all": kernels_on(board),
+    }[kernels]
+    linked, plans = tuple(others), MOST_PLANS
+    if model is not None:
+        blob = read(_bytes(model), model)
+        check_board(blob, board, str(model))
+        linked, plans = contents(blob, others)
+    total = parts(board, linked, plans, app=None if part == "firmware" else [])
+    if part == "library":
+        port = {file.path for file in port_sources(board).files}
+        total = Sources(
+            tuple(file for file in total.files if file.path not in port), total.include_dirs, total.defines
+        )
+    return total
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", "pack a model with `offramp pack` first") from error
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="offramp.build.listing")
+    parser.add_argument("board")
+    parser.add_argument("part", choices=("firmware", "board", "port", "library"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--kernels", choices=("model", "universal", "all"), default="universal")
+    parser.add_argument("--compiler", nargs=2, metavar=("PATH", "VERSION"))
+    given = parser.parse_args(arguments)
+    try:
+        compiler = (
+            Compiler(given.compiler[0], Path(given.compiler[0]).name, given.compiler[1])
+            if given.compiler
+            else None
+        )
+        found = listing(
+            boards.load(given.board),
+            given.part,
+            given.folder,
+            model=given.model,
+            data=given.data,
+            kernels=given.kernels,
+            compiler=compiler,
+        )
+    except UserError as error:
+        print(f"{error.message}\n{error.hint}", file=sys.stderr)
+        return 1
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
