@@ -1,0 +1,1 @@
+"""Early exits: where they can stand, their heads, and honest thresholds."""

@@ -1,0 +1,211 @@
+"""Heads of exits: small classifiers, or estimators of an error, on the tensors at which exits stand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from offramp.compress.exits.points import Point
+from offramp.errors import UserError
+from offramp.ir import MAX_EXITS, Exit, Graph, Op, Tensor
+from offramp.ops import OPS
+from offramp.ops.concatenation import Concatenation
+from offramp.ops.fully_connected import FullyConnected
+from offramp.ops.op import Array, elements
+from offramp.ops.pool_2d import Pool
+from offramp.ops.reshape import Reshape
+from offramp.ops.softmax import Softmax
+from offramp.ops.verify import verify
+from offramp.passes.rewrite import macs
+
+NEVER = 0xFFFF  # threshold of an exit that is not calibrated yet
+MACS_SHARE = 0.02  # of the network's, for one head
+POOLED = 2  # MACs that take about the instructions of one pooled value
+LARGE = 150_000  # bytes; of a smaller network all heads may take a larger share
+BYTES_SHARE, BYTES_SHARE_SMALL = 0.05, 0.25
+CHANNEL_BYTES = 12  # of a dense layer's output: bias, multiplier, shift
+STEP_BYTES = 250  # of a head: parameter blocks, tensors, steps
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a head looks: the means and largest values of the channels, a hidden layer of so many, or none."""
+
+    pooling: tuple[str, ...]  # "mean", "max"
+    hidden: int
+
+
+# From the most able to the cheapest.
+FORMS = tuple(
+    Form(p, h)
+    for p, h in ((("mean", "max"), 32), (("mean", "max"), 16), (("mean", "max"), 0), (("mean",), 0))
+)
+
+
+def with_heads(graph: Graph, points: Sequence[Point], hidden: int | None = None, seed: int = 0) -> Graph:
+    """The float graph with a head of random weights at each point, its answers behind the graph's own outputs.
+
+    `hidden` values between two dense layers, 0 for one layer; None: as much as the budgets of MACs and bytes allow.
+    Thresholds are NEVER, 65535. UserError where the graph has exits, or is neither a classifier nor a detector.
+    """
+    rng = np.random.default_rng(seed)
+    forms = forms_of(graph, points, hidden)
+    heads = [
+        head(graph, p, form, f"exit{i + 1}", rng)
+        for i, (p, form) in enumerate(zip(points, forms, strict=True))
+    ]
+    return attached(graph, points, heads)
+
+
+def is_detector(graph: Graph) -> bool:
+    """Whether the output reproduces the input, as an autoencoder's does: its answer is the error of that."""
+    shapes = [elements(graph.tensors[i].shape) for i in (*graph.inputs, *graph.own_outputs)]
+    return len(shapes) == 2 and shapes[0] == shapes[1] > 1
+
+
+def answer_shape(graph: Graph) -> tuple[int, ...]:
+    """Of what an exit gives: as the first output, or one error."""
+    if is_detector(graph):
+        return (1, 1)
+    shape = graph.tensors[graph.outputs[0]].shape
+    if elements(shape) != shape[-1] or shape[-1] < 2:
+        raise UserError(
+            f"{graph.name} gives {list(shape)}, exits are for classifiers, and for detectors whose output has the "
+            "shape of the input",
+            "exits take [1, classes] with two classes or more",
+        )
+    return shape
+
+
+def ends_in_softmax(graph: Graph) -> bool:
+    maker = graph.producers().get(graph.outputs[0])
+    return maker is not None and graph.ops[maker].kind == "softmax"
+
+
+def forms_of(graph: Graph, points: Sequence[Point], hidden: int | None) -> list[Form]:
+    """A form for each point: `hidden` as given, else the most able within the budgets, or the cheapest."""
+    if hidden is not None:
+        return [Form(("mean", "max"), hidden)] * len(points)
+    most_macs, most_bytes = MACS_SHARE * macs(graph), bytes_for_heads(graph) / max(1, len(points))
+    found = []
+    for p in points:
+        costs = [(form, *cost(graph, p, form)) for form in FORMS]
+        able = [form for form, count, size in costs if count <= most_macs and size <= most_bytes]
+        found.append(able[0] if able else FORMS[-1])
+    return found
+
+
+def bytes_for_heads(graph: Graph) -> float:
+    size = network_bytes(graph)
+    return size * (BYTES_SHARE if size > LARGE else BYTES_SHARE_SMALL)
+
+
+def network_bytes(graph: Graph) -> int:
+    """Of the constants at 8 bits, biases at 32."""
+    shapes = [t.shape for t in graph.tensors if t.data is not None]
+    return sum(elements(shape) * (1 if len(shape) > 1 else 4) for shape in shapes)
+
+
+def cost(graph: Graph, point: Point, form: Form) -> tuple[int, int]:
+    """(MACs, bytes) of a head, pooled values counted as POOLED MACs."""
+    shape, out = graph.tensors[point.tensor].shape, elements(answer_shape(graph))
+    spots = elements(shape[1:-1])
+    width = shape[-1] * (len(form.pooling) if spots > 1 else 1)
+    sizes = [width, *([form.hidden] if form.hidden else []), out]
+    weights = sum(a * b for a, b in itertools.pairwise(sizes))
+    pooled = spots * width * POOLED if spots > 1 else 0
+    return weights + pooled, weights + CHANNEL_BYTES * sum(sizes[1:]) + STEP_BYTES
+
+
+class Draft:
+    """A head in the making: a float graph of its own."""
+
+    def __init__(self, name: str, source: Tensor, rng: np.random.Generator) -> None:
+        self.name, self.rng = name, rng
+        self.tensors = [replace(source, name=f"{name}/input", dtype="f32")]
+        self.ops: list[Op] = []
+
+    def op(self, part: str, kind: str, inputs: Sequence[int], attributes: Any) -> int:
+        [shape] = OPS[kind].shapes(attributes, [self.tensors[i] for i in inputs])
+        out = self.add(part, shape)
+        self.ops.append(Op(kind, f"{self.name}/{part}", tuple(inputs), (out,), attributes))
+        return out
+
+    def add(self, part: str, shape: tuple[int, ...], data: Array | None = None) -> int:
+        self.tensors.append(Tensor(f"{self.name}/{part}", shape, "f32", data=data))
+        return len(self.tensors) - 1
+
+    def dense(self, part: str, x: int, out_c: int, activation: str) -> int:
+        k = elements(self.tensors[x].shape)
+        data = self.rng.normal(0, (2 / k) ** 0.5, (out_c, k)).astype(np.float32)
+        weights = self.add(f"{part}/weights", data.shape, data)
+        bias = self.add(f"{part}/bias", (out_c,), np.zeros(out_c, np.float32))
+        return self.op(part, "fully_connected", (x, weights, bias), FullyConnected(activation))
+
+    def pooled(self, x: int, pooling: Sequence[str]) -> int:
+        """[1, values]: of a map [1, h, w, c] the channels' means, largest values or both; else what it is."""
+        _, *spots, c = self.tensors[x].shape
+        if elements(tuple(spots)) == 1:
+            return self.reshaped("flat", x, (1, c))
+        if len(spots) != 2:
+            x = self.reshaped("map", x, (1, elements(tuple(spots)), 1, c))
+        _, h, w, _ = self.tensors[x].shape
+        kinds = {"mean": "average_pool_2d", "max": "max_pool_2d"}
+        found = [self.op(p, kinds[p], (x,), Pool(h, w, 1, 1)) for p in pooling]
+        flat = [self.reshaped(f"{p}s", i, (1, c)) for p, i in zip(pooling, found, strict=True)]
+        return flat[0] if len(flat) == 1 else self.op("features", "concatenation", flat, Concatenation(1))
+
+    def reshaped(self, part: str, x: int, shape: tuple[int, ...]) -> int:
+        return x if self.tensors[x].shape == shape else self.op(part, "reshape", (x,), Reshape(shape))
+
+
+def head(graph: Graph, point: Point, form: Form, name: str, rng: np.random.Generator) -> Graph:
+    """A float graph from the point's tensor to an answer like the graph's own, with random weights."""
+    shape = answer_shape(graph)
+    draft = Draft(name, graph.tensors[point.tensor], rng)
+    x = draft.pooled(0, form.pooling)
+    if form.hidden:
+        x = draft.dense("hidden", x, form.hidden, "relu")
+    x = draft.dense("scores", x, elements(shape), "relu" if is_detector(graph) else "none")
+    x = draft.reshaped("answer", x, shape)
+    if ends_in_softmax(graph) and not is_detector(graph):
+        x = draft.op("softmax", "softmax", (x,), Softmax())
+    return Graph(name, tuple(draft.tensors), tuple(draft.ops), (0,), (x,))
+
+
+def attached(graph: Graph, points: Sequence[Point], heads: Sequence[Graph]) -> Graph:
+    """The graph with a head's ops behind each point's, float or integer; what the graph has keeps its indices.
+
+    A head's only input takes the point's tensor's place; confidence is the margin, or the error of a detector.
+    """
+    if graph.exits:
+        raise UserError(
+            f"{graph.name} has {len(graph.exits)} exits already", "begin with the model without exits"
+        )
+    if len(points) > MAX_EXITS:
+        raise UserError(f"{len(points)} exits, at most {MAX_EXITS} are possible", "leave out some")
+    tensors, behind = list(graph.tensors), {}
+    outputs, exits = list(graph.outputs), []
+    for point, part in zip(points, heads, strict=True):
+        index = {-1: -1, part.inputs[0]: point.tensor}
+        for i, t in enumerate(part.tensors):
+            if i not in index:
+                index[i] = len(tensors)
+                tensors.append(t)
+        behind[point.at] = tuple(
+            replace(
+                op, inputs=tuple(index[t] for t in op.inputs), outputs=tuple(index[t] for t in op.outputs)
+            )
+            for op in part.ops
+        )
+        kind = "error" if is_detector(graph) else "margin"
+        exits.append(Exit(point.layer, len(outputs), len(outputs), kind, NEVER))
+        outputs.append(index[part.outputs[0]])
+    ops = tuple(o for at, op in enumerate(graph.ops) for o in (op, *behind.get(at, ())))
+    found = replace(graph, tensors=tuple(tensors), ops=ops, outputs=tuple(outputs), exits=tuple(exits))
+    verify(found, f"exits of {graph.name}")
+    return found
