@@ -112,69 +112,112 @@ def network_bytes(graph: Graph) -> int:
 
 def cost(graph: Graph, point: Point, form: Form) -> tuple[int, int]:
     """(MACs, bytes) of a head, pooled values counted as POOLED MACs."""
-    shape, out = graph.tensors[point.tensor].shape, elements(answer_shape(graph))
-    spots = elements(shape[1:-1])
-    width = shape[-1] * (len(form.pooling) if spots > 1 else 1)
-    sizes = [width, *([form.hidden] if form.hidden else []), out]
+    spots = elements(graph.tensors[point.tensor].shape[1:-1])
+    sizes = [width(graph, point, form), *hidden_of(form), elements(answer_shape(graph))]
     weights = sum(a * b for a, b in itertools.pairwise(sizes))
-    pooled = spots * width * POOLED if spots > 1 else 0
+    pooled = spots * sizes[0] * POOLED if spots > 1 else 0
     return weights + pooled, weights + CHANNEL_BYTES * sum(sizes[1:]) + STEP_BYTES
 
 
-class Draft:
-    """A head in the making: a float graph of its own."""
+def width(graph: Graph, point: Point, form: Form) -> int:
+    """Values that the dense layers of a head read."""
+    shape = graph.tensors[point.tensor].shape
+    return shape[-1] * (len(form.pooling) if elements(shape[1:-1]) > 1 else 1)
 
-    def __init__(self, name: str, source: Tensor, rng: np.random.Generator) -> None:
-        self.name, self.rng = name, rng
-        self.tensors = [replace(source, name=f"{name}/input", dtype="f32")]
+
+def hidden_of(form: Form) -> tuple[int, ...]:
+    return (form.hidden,) if form.hidden else ()
+
+
+class Draft:
+    """A part of a head in the making: a graph of its own, from a tensor like `source`."""
+
+    def __init__(self, name: str, source: Tensor) -> None:
+        self.name = name
+        self.tensors = [replace(source, name=f"{name}/{source.name.split('/')[-1]}")]
         self.ops: list[Op] = []
 
     def op(self, part: str, kind: str, inputs: Sequence[int], attributes: Any) -> int:
+        """Appends an op whose result has its input's type and quantization."""
         [shape] = OPS[kind].shapes(attributes, [self.tensors[i] for i in inputs])
-        out = self.add(part, shape)
-        self.ops.append(Op(kind, f"{self.name}/{part}", tuple(inputs), (out,), attributes))
-        return out
-
-    def add(self, part: str, shape: tuple[int, ...], data: Array | None = None) -> int:
-        self.tensors.append(Tensor(f"{self.name}/{part}", shape, "f32", data=data))
+        like = self.tensors[inputs[0]]
+        self.tensors.append(replace(like, name=f"{self.name}/{part}", shape=shape))
+        self.ops.append(Op(kind, f"{self.name}/{part}", tuple(inputs), (len(self.tensors) - 1,), attributes))
         return len(self.tensors) - 1
 
-    def dense(self, part: str, x: int, out_c: int, activation: str) -> int:
-        k = elements(self.tensors[x].shape)
-        data = self.rng.normal(0, (2 / k) ** 0.5, (out_c, k)).astype(np.float32)
-        weights = self.add(f"{part}/weights", data.shape, data)
-        bias = self.add(f"{part}/bias", (out_c,), np.zeros(out_c, np.float32))
-        return self.op(part, "fully_connected", (x, weights, bias), FullyConnected(activation))
+    def constant(self, part: str, data: Array) -> int:
+        self.tensors.append(Tensor(f"{self.name}/{part}", data.shape, "f32", data=data))
+        return len(self.tensors) - 1
 
-    def pooled(self, x: int, pooling: Sequence[str]) -> int:
-        """[1, values]: of a map [1, h, w, c] the channels' means, largest values or both; else what it is."""
-        _, *spots, c = self.tensors[x].shape
-        if elements(tuple(spots)) == 1:
-            return self.reshaped("flat", x, (1, c))
-        if len(spots) != 2:
-            x = self.reshaped("map", x, (1, elements(tuple(spots)), 1, c))
-        _, h, w, _ = self.tensors[x].shape
-        kinds = {"mean": "average_pool_2d", "max": "max_pool_2d"}
-        found = [self.op(p, kinds[p], (x,), Pool(h, w, 1, 1)) for p in pooling]
-        flat = [self.reshaped(f"{p}s", i, (1, c)) for p, i in zip(pooling, found, strict=True)]
-        return flat[0] if len(flat) == 1 else self.op("features", "concatenation", flat, Concatenation(1))
+    def dense(self, part: str, x: int, weights: Array, bias: Array, activation: str) -> int:
+        inputs = (x, self.constant(f"{part}/weights", weights), self.constant(f"{part}/bias", bias))
+        return self.op(part, "fully_connected", inputs, FullyConnected(activation))
 
     def reshaped(self, part: str, x: int, shape: tuple[int, ...]) -> int:
         return x if self.tensors[x].shape == shape else self.op(part, "reshape", (x,), Reshape(shape))
 
+    def done(self, x: int) -> Graph:
+        return Graph(self.name, tuple(self.tensors), tuple(self.ops), (0,), (x,))
+
 
 def head(graph: Graph, point: Point, form: Form, name: str, rng: np.random.Generator) -> Graph:
     """A float graph from the point's tensor to an answer like the graph's own, with random weights."""
-    shape = answer_shape(graph)
-    draft = Draft(name, graph.tensors[point.tensor], rng)
-    x = draft.pooled(0, form.pooling)
-    if form.hidden:
-        x = draft.dense("hidden", x, form.hidden, "relu")
-    x = draft.dense("scores", x, elements(shape), "relu" if is_detector(graph) else "none")
-    x = draft.reshaped("answer", x, shape)
+    first = pooling(graph, point, form, name)
+    sizes = [width(graph, point, form), *hidden_of(form), elements(answer_shape(graph))]
+    layers = [
+        (rng.normal(0, (2 / k) ** 0.5, (out_c, k)).astype(np.float32), np.zeros(out_c, np.float32))
+        for k, out_c in itertools.pairwise(sizes)
+    ]
+    return joined(first, classifying(graph, first.tensors[first.outputs[0]], layers, name))
+
+
+def pooling(graph: Graph, point: Point, form: Form, name: str) -> Graph:
+    """From the point's tensor to the features [1, values] that the dense layers read, of its type and scale.
+
+    Of a map [1, h, w, c] the channels' means, largest values or both; else what it is.
+    """
+    draft, x = Draft(name, graph.tensors[point.tensor]), 0
+    _, *spots, c = draft.tensors[0].shape
+    if elements(tuple(spots)) == 1:
+        return draft.done(draft.reshaped("flat", x, (1, c)))
+    if len(spots) != 2:
+        x = draft.reshaped("map", x, (1, elements(tuple(spots)), 1, c))
+    _, h, w, _ = draft.tensors[x].shape
+    kinds = {"mean": "average_pool_2d", "max": "max_pool_2d"}
+    found = [draft.op(p, kinds[p], (x,), Pool(h, w, 1, 1)) for p in form.pooling]
+    flat = [draft.reshaped(f"{p}s", i, (1, c)) for p, i in zip(form.pooling, found, strict=True)]
+    return draft.done(
+        flat[0] if len(flat) == 1 else draft.op("features", "concatenation", flat, Concatenation(1))
+    )
+
+
+def classifying(graph: Graph, features: Tensor, layers: Sequence[tuple[Array, Array]], name: str) -> Graph:
+    """A float graph from features to an answer: dense layers of (weights [out, in], bias), softmax as the graph has."""
+    draft, x = Draft(name, replace(features, dtype="f32", quantization=None)), 0
+    for weights, bias in layers[:-1]:
+        x = draft.dense("hidden", x, weights, bias, "relu")
+    x = draft.dense("scores", x, *layers[-1], "relu" if is_detector(graph) else "none")
+    x = draft.reshaped("answer", x, answer_shape(graph))
     if ends_in_softmax(graph) and not is_detector(graph):
         x = draft.op("softmax", "softmax", (x,), Softmax())
-    return Graph(name, tuple(draft.tensors), tuple(draft.ops), (0,), (x,))
+    return draft.done(x)
+
+
+def joined(first: Graph, second: Graph) -> Graph:
+    """One graph of two, the second reads what the first gives."""
+    tensors = list(first.tensors)
+    index = {-1: -1, second.inputs[0]: first.outputs[0]}
+    for i, t in enumerate(second.tensors):
+        if i not in index:
+            index[i] = len(tensors)
+            tensors.append(t)
+    ops = tuple(renumbered(op, index) for op in second.ops)
+    outputs = (index[second.outputs[0]],)
+    return replace(first, tensors=tuple(tensors), ops=(*first.ops, *ops), outputs=outputs)
+
+
+def renumbered(op: Op, index: dict[int, int]) -> Op:
+    return replace(op, inputs=tuple(index[t] for t in op.inputs), outputs=tuple(index[t] for t in op.outputs))
 
 
 def attached(graph: Graph, points: Sequence[Point], heads: Sequence[Graph]) -> Graph:
@@ -196,12 +239,7 @@ def attached(graph: Graph, points: Sequence[Point], heads: Sequence[Graph]) -> G
             if i not in index:
                 index[i] = len(tensors)
                 tensors.append(t)
-        behind[point.at] = tuple(
-            replace(
-                op, inputs=tuple(index[t] for t in op.inputs), outputs=tuple(index[t] for t in op.outputs)
-            )
-            for op in part.ops
-        )
+        behind[point.at] = tuple(renumbered(op, index) for op in part.ops)
         kind = "error" if is_detector(graph) else "margin"
         exits.append(Exit(point.layer, len(outputs), len(outputs), kind, NEVER))
         outputs.append(index[part.outputs[0]])
