@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from offramp.compress.exits.points import Point
+from offramp.compress.scales import converted
 from offramp.errors import UserError
 from offramp.ir import MAX_EXITS, Exit, Graph, Op, Tensor
 from offramp.ops import OPS
 from offramp.ops.concatenation import Concatenation
 from offramp.ops.fully_connected import FullyConnected
-from offramp.ops.op import Array, elements
+from offramp.ops.op import Array, NoAttributes, elements
 from offramp.ops.pool_2d import Pool
 from offramp.ops.reshape import Reshape
 from offramp.ops.softmax import Softmax
@@ -156,6 +157,12 @@ class Draft:
     def reshaped(self, part: str, x: int, shape: tuple[int, ...]) -> int:
         return x if self.tensors[x].shape == shape else self.op(part, "reshape", (x,), Reshape(shape))
 
+    def in_8_bits(self, x: int) -> int:
+        found = self.op("in_8_bits", "quantize", (x,), NoAttributes())
+        q = converted(self.tensors[x].quant, "s16", "s8")
+        self.tensors[found] = replace(self.tensors[found], dtype="s8", quantization=q)
+        return found
+
     def done(self, x: int) -> Graph:
         return Graph(self.name, tuple(self.tensors), tuple(self.ops), (0,), (x,))
 
@@ -172,11 +179,13 @@ def head(graph: Graph, point: Point, form: Form, name: str, rng: np.random.Gener
 
 
 def pooling(graph: Graph, point: Point, form: Form, name: str) -> Graph:
-    """From the point's tensor to the features [1, values] that the dense layers read, of its type and scale.
+    """From the point's tensor to the features [1, values] that the dense layers read, of its scale, in 8 bits.
 
     Of a map [1, h, w, c] the channels' means, largest values or both; else what it is.
     """
     draft, x = Draft(name, graph.tensors[point.tensor]), 0
+    if draft.tensors[0].dtype == "s16":
+        x = draft.in_8_bits(x)
     _, *spots, c = draft.tensors[0].shape
     if elements(tuple(spots)) == 1:
         return draft.done(draft.reshaped("flat", x, (1, c)))
@@ -221,9 +230,22 @@ def renumbered(op: Op, index: dict[int, int]) -> Op:
 
 
 def attached(graph: Graph, points: Sequence[Point], heads: Sequence[Graph]) -> Graph:
-    """The graph with a head's ops behind each point's, float or integer; what the graph has keeps its indices.
+    """The graph with these exits, float or integer; what the graph has keeps its indices.
 
-    A head's only input takes the point's tensor's place; confidence is the margin, or the error of a detector.
+    Confidence is the margin, or the error of a detector; thresholds are NEVER. UserError where it has exits already.
+    """
+    found, own = grafted(graph, points, heads), len(graph.outputs)
+    kind = "error" if is_detector(graph) else "margin"
+    exits = tuple(Exit(p.layer, own + i, own + i, kind, NEVER) for i, p in enumerate(points))
+    found = replace(found, exits=exits)
+    verify(found, f"exits of {graph.name}")
+    return found
+
+
+def grafted(graph: Graph, points: Sequence[Point], parts: Sequence[Graph]) -> Graph:
+    """The graph with a part's ops behind each point's op, and what the parts give as further outputs.
+
+    A part's only input is the point's tensor.
     """
     if graph.exits:
         raise UserError(
@@ -231,19 +253,15 @@ def attached(graph: Graph, points: Sequence[Point], heads: Sequence[Graph]) -> G
         )
     if len(points) > MAX_EXITS:
         raise UserError(f"{len(points)} exits, at most {MAX_EXITS} are possible", "leave out some")
-    tensors, behind = list(graph.tensors), {}
-    outputs, exits = list(graph.outputs), []
-    for point, part in zip(points, heads, strict=True):
+    tensors, outputs = list(graph.tensors), list(graph.outputs)
+    behind: dict[int, tuple[Op, ...]] = {}
+    for point, part in zip(points, parts, strict=True):
         index = {-1: -1, part.inputs[0]: point.tensor}
         for i, t in enumerate(part.tensors):
             if i not in index:
                 index[i] = len(tensors)
                 tensors.append(t)
         behind[point.at] = tuple(renumbered(op, index) for op in part.ops)
-        kind = "error" if is_detector(graph) else "margin"
-        exits.append(Exit(point.layer, len(outputs), len(outputs), kind, NEVER))
         outputs.append(index[part.outputs[0]])
     ops = tuple(o for at, op in enumerate(graph.ops) for o in (op, *behind.get(at, ())))
-    found = replace(graph, tensors=tuple(tensors), ops=ops, outputs=tuple(outputs), exits=tuple(exits))
-    verify(found, f"exits of {graph.name}")
-    return found
+    return replace(graph, tensors=tuple(tensors), ops=ops, outputs=tuple(outputs))
