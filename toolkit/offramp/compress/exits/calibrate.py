@@ -19,6 +19,7 @@ Array = NDArray[Any]
 OF_CLASSES = tuple(kind for kind in CONFIDENCES if kind != "error")
 SURE = 1.645  # standard errors up to a one-sided bound that holds in 95 % of the cases
 RISKS = np.geomspace(1e-4, 1.0, 200)  # the one number that is searched
+REACH = dict.fromkeys(CONFIDENCES, 255) | {"entropy": MOST}  # the largest confidence
 NORMAL = 95.0  # percentile of the errors up to which a row is taken as normal
 
 
@@ -94,7 +95,7 @@ def candidates(evidence: Evidence, costs: Sequence[float], kind: str) -> list[Ca
     family = []
     for most in RISKS:
         saved = [1 - c / costs[-1] for c in costs[:-1]]
-        family.append(tuple(r.threshold(most * s) for r, s in zip(risks, saved, strict=True)))
+        family.append(tuple(r.threshold(most * s, REACH[kind]) for r, s in zip(risks, saved, strict=True)))
     kept = tuple(dict.fromkeys(family))
     return [result(evidence, costs, kind, confidences, thresholds, kept) for thresholds in kept]
 
@@ -132,7 +133,7 @@ def upper_bound(losses: int, gains: int, rows: int) -> float:
 
 @dataclass(frozen=True)
 class Risk:
-    """The chance that a row is lost, 1 / (1 + exp(-(level + slope * (confidence - mean)))); the slope is not above 0."""
+    """The chance that a row is lost: 1 / (1 + exp(-(level + slope * (confidence - mean)))), slope at most 0."""
 
     level: float
     slope: float
@@ -153,8 +154,8 @@ class Risk:
             w = w - np.clip(step, -2, 2)
         return Risk(float(w[0]), min(0.0, float(w[1]) / deviation), mean)
 
-    def threshold(self, most: float) -> int:
-        """The least confidence at which the risk is at most this; MOST where none is."""
+    def threshold(self, most: float, reach: int) -> int:
+        """The least confidence at which the risk is at most this; MOST where none up to `reach` is."""
         if most <= 0:
             return MOST
         if most >= 1:
@@ -162,7 +163,8 @@ class Risk:
         wanted = math.log(most / (1 - most)) - self.level
         if self.slope == 0:
             return 0 if wanted >= 0 else MOST
-        return int(np.clip(math.ceil(self.mean + wanted / self.slope), 0, MOST))
+        found = max(0, math.ceil(self.mean + wanted / self.slope))
+        return found if found <= reach else MOST
 
 
 def with_thresholds(graph: Graph, found: Calibrated) -> Graph:

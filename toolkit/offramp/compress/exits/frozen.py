@@ -11,6 +11,7 @@ from offramp.compress.accuracy import checked_labels, class_count, input_rows
 from offramp.compress.dequantize import dequantize
 from offramp.compress.exits.calibrate import Evidence, evidence_of_classes, evidence_of_errors
 from offramp.compress.exits.heads import (
+    POOLING,
     Form,
     attached,
     classifying,
@@ -93,7 +94,7 @@ class Bench:
         self.graph, self.points, self.options = graph, points, o
         self.is_error = is_detector(graph)
         self.y = checked(graph, x, y, o.folds, self.is_error)
-        self.forms = forms_of(graph, points, o.hidden)
+        self.forms = forms_of(graph, points, o.hidden, POOLING)
         self.parts = [
             pooling(graph, p, form, f"exit{i + 1}")
             for i, (p, form) in enumerate(zip(points, self.forms, strict=True))

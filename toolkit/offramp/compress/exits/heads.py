@@ -16,6 +16,7 @@ from offramp.ir import MAX_EXITS, Exit, Graph, Op, Tensor
 from offramp.ops import OPS
 from offramp.ops.concatenation import Concatenation
 from offramp.ops.fully_connected import FullyConnected
+from offramp.ops.gemm import Window
 from offramp.ops.op import Array, NoAttributes, elements
 from offramp.ops.pool_2d import Pool
 from offramp.ops.reshape import Reshape
@@ -34,17 +35,22 @@ STEP_BYTES = 250  # of a head: parameter blocks, tensors, steps
 
 @dataclass(frozen=True)
 class Form:
-    """How a head looks: the means and largest values of the channels, a hidden layer of so many, or none."""
+    """How a head looks: the means and largest values of the channels, a hidden layer of so many, or none.
+
+    With `conv` channels: in place of pooling a 3x3 convolution of stride 2, over the largest of 2x2 values where the
+    map is large, and a dense layer over all places of what it gives.
+    """
 
     pooling: tuple[str, ...]  # "mean", "max"
     hidden: int
+    conv: int = 0
 
 
-# From the most able to the cheapest.
-FORMS = tuple(
-    Form(p, h)
-    for p, h in ((("mean", "max"), 32), (("mean", "max"), 16), (("mean", "max"), 0), (("mean",), 0))
-)
+# From the most able to the cheapest. Where things are tells more than pooled values do, most of all early.
+CONVOLVED = tuple(Form((), 0, conv) for conv in (16, 12, 8))
+POOLING = (*(Form(("mean", "max"), hidden) for hidden in (32, 16, 0)), Form(("mean",), 0))
+LEAST_MAP = 5  # rows and columns of a map that a convolution is for
+LARGE_MAP = 10  # from here on the largest of 2x2 values is taken first
 
 
 def with_heads(graph: Graph, points: Sequence[Point], hidden: int | None = None, seed: int = 0) -> Graph:
@@ -87,16 +93,18 @@ def ends_in_softmax(graph: Graph) -> bool:
     return maker is not None and graph.ops[maker].kind == "softmax"
 
 
-def forms_of(graph: Graph, points: Sequence[Point], hidden: int | None) -> list[Form]:
-    """A form for each point: `hidden` as given, else the most able within the budgets, or the cheapest."""
+def forms_of(
+    graph: Graph, points: Sequence[Point], hidden: int | None, known: Sequence[Form] = (*CONVOLVED, *POOLING)
+) -> list[Form]:
+    """A form for each point: pooled and `hidden` as given, else the most able within the budgets, or the cheapest."""
     if hidden is not None:
         return [Form(("mean", "max"), hidden)] * len(points)
     most_macs, most_bytes = MACS_SHARE * macs(graph), bytes_for_heads(graph) / max(1, len(points))
     found = []
     for p in points:
-        costs = [(form, *cost(graph, p, form)) for form in FORMS]
+        costs = [(form, *cost(graph, p, form)) for form in known if not form.conv or is_map(graph, p)]
         able = [form for form, count, size in costs if count <= most_macs and size <= most_bytes]
-        found.append(able[0] if able else FORMS[-1])
+        found.append(able[0] if able else known[-1])
     return found
 
 
@@ -113,17 +121,32 @@ def network_bytes(graph: Graph) -> int:
 
 def cost(graph: Graph, point: Point, form: Form) -> tuple[int, int]:
     """(MACs, bytes) of a head, pooled values counted as POOLED MACs."""
-    spots = elements(graph.tensors[point.tensor].shape[1:-1])
+    shape = graph.tensors[point.tensor].shape
+    spots, kernel = elements(shape[1:-1]), 9 * shape[-1] * form.conv
     sizes = [width(graph, point, form), *hidden_of(form), elements(answer_shape(graph))]
     weights = sum(a * b for a, b in itertools.pairwise(sizes))
-    pooled = spots * sizes[0] * POOLED if spots > 1 else 0
-    return weights + pooled, weights + CHANNEL_BYTES * sum(sizes[1:]) + STEP_BYTES
+    count, outputs = weights, sum(sizes[1:]) + form.conv
+    if form.conv:
+        count += kernel * sizes[0] // form.conv
+        count += elements(shape) * POOLED if min(shape[1:3]) >= LARGE_MAP else 0
+    elif spots > 1:
+        count += spots * sizes[0] * POOLED
+    return count, weights + kernel + CHANNEL_BYTES * outputs + STEP_BYTES
 
 
 def width(graph: Graph, point: Point, form: Form) -> int:
     """Values that the dense layers of a head read."""
     shape = graph.tensors[point.tensor].shape
+    if form.conv:
+        halved = [n // 2 if min(shape[1:3]) >= LARGE_MAP else n for n in shape[1:3]]
+        return form.conv * elements(tuple(-(-n // 2) for n in halved))
     return shape[-1] * (len(form.pooling) if elements(shape[1:-1]) > 1 else 1)
+
+
+def is_map(graph: Graph, point: Point) -> bool:
+    """Whether a head with a convolution can stand here."""
+    shape = graph.tensors[point.tensor].shape
+    return not is_detector(graph) and len(shape) == 4 and min(shape[1:3]) >= LEAST_MAP
 
 
 def hidden_of(form: Form) -> tuple[int, ...]:
@@ -169,16 +192,32 @@ class Draft:
 
 def head(graph: Graph, point: Point, form: Form, name: str, rng: np.random.Generator) -> Graph:
     """A float graph from the point's tensor to an answer like the graph's own, with random weights."""
-    first = pooling(graph, point, form, name)
+    first = (convolved if form.conv else pooling)(graph, point, form, name, rng)
     sizes = [width(graph, point, form), *hidden_of(form), elements(answer_shape(graph))]
-    layers = [
-        (rng.normal(0, (2 / k) ** 0.5, (out_c, k)).astype(np.float32), np.zeros(out_c, np.float32))
-        for k, out_c in itertools.pairwise(sizes)
-    ]
+    layers = [(drawn(rng, (out_c, k)), np.zeros(out_c, np.float32)) for k, out_c in itertools.pairwise(sizes)]
     return joined(first, classifying(graph, first.tensors[first.outputs[0]], layers, name))
 
 
-def pooling(graph: Graph, point: Point, form: Form, name: str) -> Graph:
+def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Weights [out, ...] of He's normal distribution."""
+    return rng.normal(0, (2 / elements(shape[1:])) ** 0.5, shape).astype(np.float32)
+
+
+def convolved(graph: Graph, point: Point, form: Form, name: str, rng: np.random.Generator) -> Graph:
+    """From a map [1, h, w, c] to [1, values]: at a half of its rows and columns, or a quarter, in `conv` channels."""
+    draft, x = Draft(name, graph.tensors[point.tensor]), 0
+    _, h, w, c = draft.tensors[0].shape
+    if min(h, w) >= LARGE_MAP:
+        x = draft.op("max", "max_pool_2d", (x,), Pool(2, 2, 2, 2))
+    weights = draft.constant("conv/weights", drawn(rng, (form.conv, 3, 3, c)))
+    bias = draft.constant("conv/bias", np.zeros(form.conv, np.float32))
+    x = draft.op("conv", "conv_2d", (x, weights, bias), Window(2, 2, padding="same", activation="relu"))
+    return draft.done(draft.reshaped("flat", x, (1, elements(draft.tensors[x].shape))))
+
+
+def pooling(
+    graph: Graph, point: Point, form: Form, name: str, rng: np.random.Generator | None = None
+) -> Graph:
     """From the point's tensor to the features [1, values] that the dense layers read, of its scale, in 8 bits.
 
     Of a map [1, h, w, c] the channels' means, largest values or both; else what it is.
