@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from offramp.compress.data import Source
+from offramp.compress.exits.options import FrozenOptions
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.training import BINARY_TRAINING, RETRAINING, TUNING, Schedule, Teaching
 from offramp.errors import UserError
@@ -124,7 +125,23 @@ class Ensemble:
     members: tuple[str, ...] = ()  # variants before this one
 
 
-Step = Train | Student | Prune | Sparsify | Binary | Quantize | Mixed | Nested | Family | Ensemble
+@dataclass(frozen=True)
+class Exits:
+    """Ways out before the last layer, on the quantized graph, whose own bits stay; thresholds that lose little.
+
+    On an int8 model file it needs no `quantize` before it. Where the graph has exits already it sets thresholds only,
+    on the validation rows.
+    """
+
+    at: tuple[str, ...] = ("auto",)  # layers by name, as `offramp inspect` prints them; or auto
+    lost_points: float = 1.0  # most points of accuracy against the last answer, with 95 % confidence
+    hidden: int | None = None  # values between two dense layers of a head, 0: one layer; else by budgets
+    final: bool = False  # train the last dense layer on the same rows too
+    mixtures: int = FrozenOptions.mixtures  # for each row so many mixed with others, answered by the model
+    seed: int = FrozenOptions.seed  # of random numbers; equal seeds give equal bits
+
+
+Step = Train | Student | Prune | Sparsify | Binary | Quantize | Mixed | Nested | Exits | Family | Ensemble
 STEPS: dict[str, type] = {cls.__name__.lower(): cls for cls in get_args(Step)}
 
 
@@ -253,6 +270,8 @@ def converted(value: Any, hint: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return fill(hint, value, where)  # type: ignore[arg-type]
     origin = get_origin(hint) or hint
+    if hint == tuple[str, ...] and isinstance(value, str):
+        return (value,)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(converted(item, get_args(hint)[0], where) for item in value)
     if origin is float and isinstance(value, int) and not isinstance(value, bool):

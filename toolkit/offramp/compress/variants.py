@@ -13,6 +13,13 @@ from offramp.compress.accuracy import Accuracy, accuracy
 from offramp.compress.data import Data, load_data
 from offramp.compress.dequantize import dequantize
 from offramp.compress.ensemble import ensemble
+from offramp.compress.exits.calibrate import OF_CLASSES, Calibrated, with_thresholds
+from offramp.compress.exits.calibrate import calibrate as calibrate_exits
+from offramp.compress.exits.frozen import add_exits
+from offramp.compress.exits.heads import is_detector
+from offramp.compress.exits.judging import Costs, described, evidence_on, macs_by_exit
+from offramp.compress.exits.options import FrozenOptions
+from offramp.compress.exits.points import AUTO, choose
 from offramp.compress.mixed import mixed_precision
 from offramp.compress.nested import nested
 from offramp.compress.options import QuantizeOptions
@@ -20,6 +27,7 @@ from offramp.compress.quantize import quantize
 from offramp.compress.recipe import (
     Binary,
     Ensemble,
+    Exits,
     Family,
     Mixed,
     Nested,
@@ -51,6 +59,7 @@ class Work:
     options: QuantizeOptions | None = None
     sparse: bool = False  # zeros stay in what is trained further
     notes: tuple[str, ...] = ()
+    calibrated: Calibrated | None = None  # thresholds of the graph's exits
 
     def noted(self, text: str) -> Work:
         return replace(self, notes=(*self.notes, text))
@@ -64,10 +73,17 @@ class Work:
 class Workshop:
     """Makes variants, each once; `told` hears of the progress."""
 
-    def __init__(self, recipe: Recipe, told: Told = lambda what, done, total: None, threads: int = 2) -> None:
-        self.recipe, self.told, self.threads = recipe, told, threads
+    def __init__(
+        self,
+        recipe: Recipe,
+        told: Told = lambda what, done, total: None,
+        threads: int = 2,
+        costs: Costs = macs_by_exit,
+    ) -> None:
+        self.recipe, self.told, self.threads, self.costs = recipe, told, threads, costs
         self.made: dict[str, Work] = {}
-        self.loaded: dict[str, Graph] = {}  # float graphs of model files
+        self.files: dict[str, Graph] = {}  # graphs of model files as they are
+        self.loaded: dict[str, Graph] = {}  # float graphs of them
 
     @cached_property
     def data(self) -> Data:
@@ -91,11 +107,21 @@ class Workshop:
     def begun(self, name: str, model: str) -> Work:
         """From a variant before, or a model file; an integer model is dequantized."""
         if model in self.recipe.variants:
-            return replace(self.make(model), name=name, graph=None, notes=())
+            return replace(self.make(model), name=name, graph=None, notes=(), calibrated=None)
         file = model or self.recipe.model
         if file not in self.loaded:
-            self.loaded[file] = dequantize(load_model(self.recipe.folder / file))
+            self.files[file] = load_model(self.recipe.folder / file)
+            self.loaded[file] = dequantize(self.files[file])
         return Work(name, self.loaded[file])
+
+    def integers(self, work: Work) -> Graph:
+        """What a variant is so far: quantized by a step, or by its model file if nothing has changed that."""
+        if work.graph is not None:
+            return work.graph
+        for file, real in self.loaded.items():
+            if real is work.real and not self.files[file].is_float:
+                return self.files[file]
+        raise UserError(f"{work.name} is not quantized", 'add {do = "quantize"} before this step')
 
     def signed(self, work: Work) -> Graph | None:
         """The integer graph with its name and what was done to it."""
@@ -331,6 +357,28 @@ def ensemble_step(shop: Workshop, work: Work, step: Ensemble) -> Work:
     return replace(work, graph=graph).noted(told)
 
 
+def exits_step(shop: Workshop, work: Work, step: Exits) -> Work:
+    graph, rows = shop.integers(work), shop.data.train
+    if graph.exits:
+        rows = shop.data.validation
+        evidence = evidence_on(graph, rows.x, rows.y)
+    else:
+        own = {f.name: getattr(step, f.name) for f in fields(FrozenOptions) if hasattr(step, f.name)}
+        points = choose(graph, AUTO if step.at == (AUTO,) else step.at)
+
+        def told(done: int, total: int) -> None:
+            shop.told(f"{work.name}: heads of exits", done, total)
+
+        frozen = add_exits(graph, points, rows.x, rows.y, FrozenOptions(**own), told)
+        graph, evidence = frozen.graph, frozen.held
+    costs = shop.costs(graph)
+    kinds = ("error",) if is_detector(graph) else OF_CLASSES
+    found = calibrate_exits(evidence, costs, step.lost_points, kinds)
+    graph = with_thresholds(graph, found)
+    work = replace(work, graph=graph, calibrated=found)
+    return work.noted(described(graph, found, costs, len(rows)))
+
+
 def binary(shop: Workshop, work: Work, step: Binary) -> Work:
     must_train(work, step)
     from offramp.compress.train.binary import binarize
@@ -356,6 +404,7 @@ STEPS: dict[type, Callable[[Workshop, Work, Any], Work]] = {
     Quantize: quantize_step,
     Mixed: mixed,
     Nested: nested_step,
+    Exits: exits_step,
     Family: family,
     Ensemble: ensemble_step,
 }

@@ -29,6 +29,7 @@ class Evidence:
 
     estimates: Sequence[Array]  # by exit: s8 or u8 [n, ...]
     right: Array  # bool [exits + 1, n], the end last
+    normal: float | None = None  # of a detector: the largest error that is taken as normal
 
     @property
     def rows(self) -> int:
@@ -49,6 +50,7 @@ class Calibrated:
     lost: float  # share of the rows: right at the end, wrong by an exit, less the reverse
     bound: float  # what `lost` is below in 95 of 100 cases
     family: tuple[tuple[int, ...], ...]  # all thresholds that were tried, for a curve
+    normal: float | None  # of the evidence
 
 
 def evidence_of_classes(estimates: Sequence[Array], last: Array, y: Array) -> Evidence:
@@ -62,8 +64,9 @@ def evidence_of_errors(estimates: Sequence[Array], found: Array, bound: float | 
 
     None: the NORMAL percentile of these errors.
     """
-    normal = found <= (np.percentile(found, NORMAL) if bound is None else bound)
-    return Evidence(estimates, np.array([*[normal] * len(estimates), np.ones(len(found), bool)]))
+    limit = float(np.percentile(found, NORMAL)) if bound is None else bound
+    right = [*[found <= limit] * len(estimates), np.ones(len(found), bool)]
+    return Evidence(estimates, np.array(right), limit)
 
 
 def calibrate(
@@ -112,7 +115,9 @@ def result(
     last, right = evidence.right[-1], evidence.right[left, np.arange(evidence.rows)]
     losses, gains = int((last & ~right).sum()), int((right & ~last).sum())
     lost, bound = (losses - gains) / evidence.rows, upper_bound(losses, gains, evidence.rows)
-    return Calibrated(kind, thresholds, float(np.asarray(costs)[left].mean()), lost, bound, family)
+    return Calibrated(
+        kind, thresholds, float(np.asarray(costs)[left].mean()), lost, bound, family, evidence.normal
+    )
 
 
 def leaving(confidences: Array, thresholds: Sequence[int]) -> Array:
@@ -222,20 +227,3 @@ def judge(
         float(pairs.std() / math.sqrt(n)),
         (float(low), float(high)),
     )
-
-
-def curve(
-    evidence: Evidence, costs: Sequence[float], kind: str, family: Sequence[Sequence[int]]
-) -> list[dict[str, Any]]:
-    """Accuracy and mean cost over the thresholds of a family, from the strictest: a row a point."""
-    found = [(t, judge(evidence, costs, kind, t)) for t in family]
-    return [
-        {
-            "thresholds": list(t),
-            "cost": j.cost,
-            "accuracy": j.accuracy,
-            "lost": j.lost,
-            "lost_stderr": j.lost_stderr,
-        }
-        for t, j in found
-    ]

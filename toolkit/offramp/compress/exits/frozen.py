@@ -23,6 +23,8 @@ from offramp.compress.exits.heads import (
     joined,
     pooling,
 )
+from offramp.compress.exits.judging import errors
+from offramp.compress.exits.options import FrozenOptions
 from offramp.compress.exits.points import Point
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
@@ -35,18 +37,6 @@ from offramp.reference import run_all
 
 Layers = Sequence[tuple[Array, Array]]
 Told = Callable[[int, int], None]  # (heads done, heads)
-
-
-@dataclass(frozen=True)
-class FrozenOptions:
-    """How heads are trained."""
-
-    hidden: int | None = None  # values between two dense layers, 0: one layer; None: from the budgets
-    folds: int = 5  # parts of the rows, each judged by heads that never saw it
-    mixtures: int = 8  # a row: mixed with other rows, answered by the graph itself
-    own: float = 0.5  # share of the graph's own answer beside the label
-    final: bool = False  # train the last dense layer too
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,12 +232,6 @@ def folds(rows: int, y: Array | None, parts: int, rng: np.random.Generator) -> A
     found = np.empty(rows, np.int64)
     found[order] = np.arange(rows) % parts
     return found
-
-
-def errors(x: Array, output: Array) -> Array:
-    """[n]: mean square of the difference between rows and what the graph makes of them."""
-    n = len(x)
-    return np.asarray(((x.reshape(n, -1) - output.reshape(n, -1)) ** 2).mean(axis=1))
 
 
 def integer_head(graph: Graph, features: Tensor, layers: Layers, values: Array, name: str) -> Graph:
