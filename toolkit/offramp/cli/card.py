@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.boards import Board
+from offramp.cli.exits import card_entry, exits_report
 from offramp.compress.accuracy import accuracy, input_rows
 from offramp.compress.data import Rows
+from offramp.compress.exits.judging import judge_exits
+from offramp.exits import LAST, answers
 from offramp.ir import Graph
 from offramp.ops import OPS
 from offramp.pack import pack
 from offramp.plan import Options, Plan
-from offramp.reference import run_all
 from offramp_host.emulated import outputs_on
 from offramp_host.measure import measure
 
@@ -30,7 +32,8 @@ class CardRow:
 
     `weight_bytes`: of the weighted layers' parameter blocks that the plan reads, biases and scales included; of a float
     model 4 bytes a parameter. `blob_bytes`: with all plans. `emulator_equal`: rows whose outputs on the board equal the
-    reference in every byte.
+    reference in every byte. `exits`: shares of the rows by exit and to the end, estimated instructions on the first
+    board, accuracy by them and without; None where the graph has none.
     """
 
     variant: str
@@ -42,6 +45,7 @@ class CardRow:
     macs: int
     instructions: dict[str, int] = field(default_factory=dict)
     emulator_equal: str | None = None
+    exits: dict[str, Any] | None = None
 
 
 def card_rows(
@@ -70,7 +74,8 @@ def card_rows(
             len(blob),
             each.macs,
             {board: of_plans[i] for board, of_plans in counts.items()},
-            equal_rows(boards[0], blob, i, given, run_all(member, given)[0]),
+            equal_rows(boards[0], blob, i, given, answered(member, given)),
+            card_entry(exits_report(member, rows, boards[0])) if member.exits else None,
         )
         for i, (member, each) in enumerate(zip((graph, *graph.members), plan.every, strict=True))
     ]
@@ -78,8 +83,19 @@ def card_rows(
 
 def judged(graph: Graph, x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, int]:
     """Accuracy, its standard error, and the rows."""
+    if graph.exits and not graph.is_float:
+        by_exits = judge_exits(graph, x, y)
+        return by_exits.accuracy, by_exits.stderr, by_exits.rows
     found = accuracy(graph, x, y)
     return found.value, found.stderr, found.samples
+
+
+def answered(graph: Graph, given: NDArray[Any]) -> list[NDArray[Any]]:
+    """What a run gives for each row: the answer of the exit by which it leaves."""
+    found = answers(graph, given)
+    every = [found.last, *found.exits]
+    left = found.left([e.threshold for e in graph.exits])
+    return [every[exit_ - LAST][i] for i, exit_ in enumerate(left)]
 
 
 def bytes_of_weights(plan: Plan) -> int:
@@ -101,7 +117,9 @@ def instructions(graph: Graph, board: Board, options: Options) -> list[int]:
     return [n for n in counts if n is not None]
 
 
-def equal_rows(board: Board, blob: bytes, plan: int, given: NDArray[Any], wanted: NDArray[Any]) -> str:
+def equal_rows(
+    board: Board, blob: bytes, plan: int, given: NDArray[Any], wanted: Sequence[NDArray[Any]]
+) -> str:
     found = outputs_on(board, blob, list(given), plan=plan)
     equal = sum(np.array_equal(a.reshape(-1), b.reshape(-1)) for a, b in zip(found, wanted, strict=True))
     return f"{equal} of {len(given)}"

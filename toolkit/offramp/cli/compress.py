@@ -15,6 +15,7 @@ from offramp import boards, ofg
 from offramp.boards import Board
 from offramp.cli.card import CardRow, as_markdown, card_rows
 from offramp.cli.card import as_json as card_json
+from offramp.cli.exits import as_plain, curve_png, exits_report, instructions_by_exit, print_exits
 from offramp.cli.options import Json
 from offramp.cli.output import (
     check_folder,
@@ -29,9 +30,10 @@ from offramp.cli.output import (
 from offramp.cli.searching import search_recipe
 from offramp.compress.accuracy import accuracy
 from offramp.compress.data import Source
-from offramp.compress.recipe import Prune, Quantize, Recipe, Sparsify, Variant, load_recipe
+from offramp.compress.recipe import Exits, Prune, Quantize, Recipe, Sparsify, Variant, load_recipe
 from offramp.compress.variants import Told, Work, Workshop
 from offramp.errors import UserError
+from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.plan import Options
 
@@ -81,6 +83,24 @@ def compress(
             rich_help_panel=STEPS,
         ),
     ] = 8,
+    exits: Annotated[
+        str | None,
+        typer.Option(
+            "--exits",
+            metavar="auto|LAYER,…",
+            help="Ways out behind these layers, trained on labelled data; an int8 model keeps its bits.",
+            rich_help_panel=STEPS,
+        ),
+    ] = None,
+    lost_points: Annotated[
+        float | None,
+        typer.Option(
+            "--lost-points",
+            metavar="P",
+            help="Most points of accuracy that exits may lose, with 95 % confidence.",
+            rich_help_panel=STEPS,
+        ),
+    ] = None,
     epochs: Annotated[
         float,
         typer.Option(
@@ -134,13 +154,17 @@ def compress(
     """Make a model smaller: quantize, prune, set to zero, distill, as options or a recipe say."""
     is_recipe = model.suffix == ".toml"
     if is_recipe:
-        refuse_options(data=data, divide=divide, parameters=parameters)
+        refuse_options(data=data, divide=divide, parameters=parameters, exits=exits)
         refuse_options(zeros=zeros or None, epochs=epochs or None, bits=None if bits == 8 else bits)
     if not search:
         refuse_options("--search", study=study, dask=dask)
     if not card:
         refuse_options("--card", board=board)
+    if exits is None:
+        refuse_options("--exits", lost_points=lost_points)
     steps = steps_of(parameters, zeros, pattern, bits, epochs)
+    if exits is not None:
+        steps = with_exits(model, steps, exits, lost_points)
     recipe = load_recipe(model) if is_recipe else recipe_of(model, data, divide, steps)
     if search:
         search_recipe(recipe, out or Path(f"{recipe.name}-search"), study, dask, as_json)
@@ -167,7 +191,7 @@ def place_of(out: Path | None, recipe: Recipe, names: Sequence[str], card: bool,
 def make(recipe: Recipe, names: Sequence[str], path: Path, targets: Sequence[Board], as_json: bool) -> None:
     """Makes, writes and reports variants, with a card where there are boards to measure on."""
     with shown() as told:
-        shop = Workshop(recipe, told)
+        shop = Workshop(recipe, told, costs=instructions_by_exit(boards.load(recipe.board)))
         if targets:
             shop.data.judged.labelled("a model card")
         made = {name: shop.make(name) for name in names}
@@ -176,8 +200,32 @@ def make(recipe: Recipe, names: Sequence[str], path: Path, targets: Sequence[Boa
         write_output(
             path if path.suffix == ".ofg" else folder_of(path) / f"{name}.ofg", ofg.dump(work.result)
         )
+    exits = {name: found for name, work in made.items() if (found := exits_of(shop, work))}
+    for name, found in exits.items():
+        write_curve(
+            path.with_suffix(".exits.png") if path.suffix else path / f"{name}.exits.png", found, recipe.board
+        )
     rows = measured(shop, made, targets, path) if targets else []
-    report(made, judged, rows, as_json)
+    report(recipe, made, judged, rows, exits, as_json)
+
+
+def exits_of(shop: Workshop, work: Work) -> dict[str, Any] | None:
+    """Of a graph whose exits a step has calibrated, on rows that chose nothing."""
+    found = work.calibrated
+    if found is None:
+        return None
+    board = boards.load(shop.recipe.board)
+    return exits_report(work.result, shop.data.judged, board, found.family, found.normal)
+
+
+def write_curve(path: Path, found: Mapping[str, Any], board: str) -> None:
+    """The picture, where matplotlib is installed."""
+    try:
+        picture = curve_png(found, board)
+    except UserError as error:
+        note(f"{error}: {error.hint}")
+        return
+    write_output(path, picture)
 
 
 def judge(shop: Workshop, graph: Graph) -> str | None:
@@ -205,6 +253,14 @@ def steps_of(
     if zeros:
         steps.append(Sparsify(zeros=zeros, pattern=pattern, epochs=epochs))
     return (*steps, Quantize(bits=bits, epochs=epochs))
+
+
+def with_exits(model: Path, steps: tuple[Any, ...], exits: str, lost_points: float | None) -> tuple[Any, ...]:
+    """A step more; alone on an int8 model that nothing else is to be done to, which so keeps its bits."""
+    names = tuple(name.strip() for name in exits.split(","))
+    step = Exits(names, Exits.lost_points if lost_points is None else lost_points)
+    is_as_it_was = steps == (Quantize(),) and not load_model(model).is_float
+    return (step,) if is_as_it_was else (*steps, step)
 
 
 def recipe_of(model: Path, data: str | None, divide: float | None, steps: tuple[Any, ...]) -> Recipe:
@@ -252,12 +308,18 @@ def measured(shop: Workshop, made: Mapping[str, Work], targets: Sequence[Board],
 
 
 def report(
-    made: Mapping[str, Work], judged: Mapping[str, str | None], rows: Sequence[CardRow], as_json: bool
+    recipe: Recipe,
+    made: Mapping[str, Work],
+    judged: Mapping[str, str | None],
+    rows: Sequence[CardRow],
+    exits: Mapping[str, Mapping[str, Any]],
+    as_json: bool,
 ) -> None:
-    """What each step says of itself, accuracies, the card."""
+    """What each step says of itself, accuracies, exits, the card."""
     if as_json:
         variants = [
             {"variant": name, "steps": list(work.notes), "accuracy": judged.get(name)}
+            | ({"exits": as_plain(exits[name])} if name in exits else {})
             for name, work in made.items()
         ]
         print_json({"variants": variants, "card": [asdict(row) for row in rows]})
@@ -266,6 +328,8 @@ def report(
         facts = [(str(i + 1), text) for i, text in enumerate(work.notes)]
         found = judged.get(name)
         print_facts(name, facts + ([("", found)] if found else []))
+        if name in exits:
+            print_exits(exits[name], recipe.board)
     if rows:
         columns = ("variant", "accuracy %", "±", "weights", "blob", "MACs", "equal")
         cells = [

@@ -80,6 +80,14 @@ def errors(x: Array, output: Array) -> Array:
     return np.asarray(((x.reshape(n, -1) - output.reshape(n, -1)) ** 2).mean(axis=1))
 
 
+def judge_exits(graph: Graph, x: Array, y: Array | None) -> Judged:
+    """A graph's own exits and thresholds on rows that chose nothing; cost is MACs."""
+    e = graph.exits
+    return judge(
+        evidence_on(graph, x, y), macs_by_exit(graph), e[0].confidence, [exit_.threshold for exit_ in e]
+    )
+
+
 def report(
     graph: Graph, evidence: Evidence, costs: Costs, family: Sequence[Sequence[int]] = ()
 ) -> dict[str, Any]:
