@@ -52,10 +52,7 @@ def test_points_are_the_tensors_that_everything_flows_through(name: str, shared_
     graph = load_model(shared_data / "mlperf_tiny" / f"{name}.tflite")
     found = {p.tensor for p in points(graph)}
     wanted = {
-        t
-        for op in graph.ops
-        for t in op.outputs
-        if not reaches_without(graph, t) and t not in graph.outputs
+        t for op in graph.ops for t in op.outputs if not reaches_without(graph, t) and t not in graph.outputs
     }
     after = {t for t in wanted if 0 < macs(up_to(graph, t)) < macs(graph)}
     assert found == after and found

@@ -17,6 +17,7 @@ from offramp.ir import CONFIDENCES, Graph
 Array = NDArray[Any]
 
 OF_CLASSES = tuple(kind for kind in CONFIDENCES if kind != "error")
+DRAWS = 10_000  # of the bootstrap
 SURE = 1.645  # standard errors up to a one-sided bound that holds in 95 % of the cases
 RISKS = np.geomspace(1e-4, 1.0, 200)  # the one number that is searched
 REACH = dict.fromkeys(CONFIDENCES, 255) | {"entropy": MOST}  # the largest confidence
@@ -211,8 +212,9 @@ def judge(
     n, spent = evidence.rows, np.asarray(costs, np.float64)[left]
     right, last = evidence.right[left, np.arange(n)], evidence.right[-1]
     pairs = last.astype(np.float64) - right
-    drawn = np.random.default_rng(seed).integers(0, n, (2000, n))
-    low, high = np.percentile(pairs[drawn].mean(axis=1), [2.5, 97.5])
+    counts = [int((pairs == value).sum()) for value in (-1, 0, 1)]
+    drawn = np.random.default_rng(seed).multinomial(n, np.array(counts) / n, DRAWS)  # n rows with replacement
+    low, high = np.percentile((drawn[:, 2] - drawn[:, 0]) / n, [2.5, 97.5])
     accuracy = float(right.mean())
     return Judged(
         n,
