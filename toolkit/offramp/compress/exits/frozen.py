@@ -103,13 +103,14 @@ class Bench:
         self.targets = self.targets_of(x)
 
     def mixtures(self, x: Array, rng: np.random.Generator) -> Mixtures:
-        """Rows between two rows, and what the graph makes of them in real numbers."""
-        count = self.options.mixtures * len(x)
+        """Rows between two rows, and what the graph makes of them in real numbers. Errors between two say nothing."""
+        count = 0 if self.is_error else self.options.mixtures * len(x)
         parents = np.stack([np.arange(count) % len(x), rng.integers(0, len(x), count)])
         share = rng.uniform(0, 0.5, (count, *[1] * (x.ndim - 1)))
         rows = ((1 - share) * x[parents[0]] + share * x[parents[1]]).astype(np.float32)
         if not count:
-            return Mixtures(parents, rows, rows, [])
+            own = self.graph.tensors[self.graph.outputs[0]].shape[1:]
+            return Mixtures(parents, rows, np.zeros((0, *own)), [])
         from offramp.compress.train.exits import features_of
 
         shape = self.graph.tensors[self.graph.inputs[0]].shape[1:]
@@ -156,10 +157,8 @@ class Bench:
         """The head that is kept and one a fold, on features [n, ...] in the graph's integers and of mixtures."""
         from offramp.compress.train.exits import HeadTraining, fit_heads
 
-        n = len(values)
-        x = np.concatenate(
-            [real_values(values, tensor).reshape(n, -1), more.reshape(len(self.mixed.rows), -1)]
-        )
+        own = real_values(values, tensor).reshape(len(values), -1)
+        x = np.concatenate([own, more.reshape(len(self.mixed.rows), own.shape[1])])
         training = HeadTraining(seed=self.options.seed)
         return list(fit_heads(x, targets, *self.masks(mix), hidden_of(form), self.is_error, training))
 

@@ -76,8 +76,8 @@ def evidence_on(graph: Graph, x: Array, y: Array | None, normal: float | None = 
 
 def errors(x: Array, output: Array) -> Array:
     """[n]: mean square of the difference between rows and what the graph makes of them."""
-    n = len(x)
-    return np.asarray(((x.reshape(n, -1) - output.reshape(n, -1)) ** 2).mean(axis=1))
+    squares = (x.reshape(output.shape) - output) ** 2
+    return np.asarray(squares.mean(axis=tuple(range(1, squares.ndim))))
 
 
 def judge_exits(graph: Graph, x: Array, y: Array | None) -> Judged:

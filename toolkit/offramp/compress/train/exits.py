@@ -17,6 +17,7 @@ from offramp.ir import Graph
 from offramp.ops.op import Array
 
 Layers = list[tuple[Array, Array]]  # of a head: weights [out, in] and bias [out] of each dense layer
+FLOOR = 0.1
 EVERY = 10  # steps between looks at the rows that are held out
 
 
@@ -46,17 +47,17 @@ def fit_heads(
     all heads take. Without any, or for a head that has none, all steps are taken.
     """
     t = training or HeadTraining()
-    mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
-    unit = float(np.abs(targets).mean()) + 1e-12 if is_error else 1.0
+    mean, deviation = x.mean(axis=0), spread(x)
+    zero, unit = (float(targets.mean()), float(targets.std()) + 1e-12) if is_error else (0.0, 1.0)
     with deterministic(1):
         z, goal, w, out = (
             torch.from_numpy(np.asarray(a, np.float32))
-            for a in ((x - mean) / deviation, targets / unit, weights, held)
+            for a in ((x - mean) / deviation, (targets - zero) / unit, weights, held)
         )
         w = w / w.sum(dim=1, keepdim=True)
         found = trained(z, goal, w, out, [x.shape[1], *hidden, targets.shape[1]], is_error, t)
     heads = [[(a.numpy(), b.numpy()) for a, b in layers] for layers in found]
-    return [on_features(layers, mean, deviation, unit) for layers in heads]
+    return [on_features(layers, mean, deviation, zero, unit) for layers in heads]
 
 
 def trained(
@@ -111,13 +112,24 @@ def losses(out: Value, goal: Value, is_error: bool) -> Value:
     return -(goal * F.log_softmax(out, dim=2)).sum(dim=2)
 
 
-def on_features(layers: Layers, mean: Array, deviation: Array, unit: float) -> Layers:
+def spread(x: Array) -> Array:
+    """Standard deviation of each feature, not below FLOOR times their root mean square; infinite where it is 0.
+
+    Weights are divided by it: of a feature that hardly changes one would be so large that the others, of the same
+    integers, were rounded away.
+    """
+    found = x.std(axis=0)
+    floor = FLOOR * float(np.sqrt((found**2).mean()))
+    return np.where(found > 0, np.maximum(found, floor), np.inf)
+
+
+def on_features(layers: Layers, mean: Array, deviation: Array, zero: float, unit: float) -> Layers:
     """Layers that take features as they are, and give targets as they were."""
     (weights, bias), *rest = layers
     first = weights / deviation
     found = [(first, bias - first @ mean), *rest]
     weights, bias = found[-1]
-    found[-1] = (weights * unit, bias * unit)
+    found[-1] = (weights * unit, bias * unit + zero)
     return [(a.astype(np.float32), b.astype(np.float32)) for a, b in found]
 
 
