@@ -14,7 +14,7 @@ LABELS = (*map(str, range(10)), "silence")
 SILENCE = 10
 RATE = 8000  # Hz
 FRAME, STEP = 256, 160  # samples: 32 ms every 20 ms
-FRAMES, BANDS = 48, 24  # of a window, 0.97 s
+FRAMES, BANDS = 48, 16  # of a window, 0.97 s
 WINDOW = FRAME + (FRAMES - 1) * STEP  # samples
 LOW, HIGH = 80.0, 3800.0  # Hz, edges of the outer bands
 FLOOR = 1e-5  # of a band's energy, full scale being 1
@@ -61,13 +61,18 @@ def placed(samples: np.ndarray, start: int) -> np.ndarray:
     return window
 
 
+def centred(frames: np.ndarray) -> np.ndarray:
+    """[FRAMES, BANDS, 1]: each band less its mean over the window, which takes microphone and room away."""
+    return (frames - frames.mean(axis=0))[..., None]
+
+
 def judged(found: list[tuple[np.ndarray, int]], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """x [n, FRAMES, BANDS, 1] and y [n] of whole clips in the middle of their windows, with faint noise."""
-    rng = np.random.default_rng(seed)
-    x = [
-        log_mel(placed(s, (WINDOW - len(s)) // 2) + NOISE[0] * rng.standard_normal(WINDOW)) for s, _ in found
-    ]
-    return np.stack(x)[..., None], np.array([digit for _, digit in found])
+    rng, x = np.random.default_rng(seed), []
+    for samples, _ in found:
+        window = placed(samples, (WINDOW - len(samples)) // 2)
+        x.append(centred(log_mel(window + NOISE[0] * rng.standard_normal(WINDOW))))
+    return np.stack(x), np.array([digit for _, digit in found])
 
 
 def changed(found: list[tuple[np.ndarray, int]], copies: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,25 +80,30 @@ def changed(found: list[tuple[np.ndarray, int]], copies: int, seed: int) -> tupl
 
     Silence is noise alone, or a clip of which less than a fifth is inside the window.
     """
-    rng = np.random.default_rng(seed)
-    x, y = [], []
+    rng, x, y = np.random.default_rng(seed), [], []
     for samples, digit in found * copies:
-        sound = paced(samples, rng.uniform(0.8, 1.25)) * 10 ** rng.uniform(-0.6, 0.4)
+        sound = paced(samples, np.exp(rng.uniform(-0.22, 0.22))) * 10 ** rng.uniform(-0.6, 0.4)
         spare = WINDOW - len(sound)
         start = int(rng.uniform(min(0, spare) * 0.5, max(0, spare)))
-        x.append(noisy(placed(sound, start), rng, rng.uniform(0.85, 1.18)))
+        x.append(noisy(placed(sound, start), rng, np.exp(rng.uniform(-0.16, 0.16))))
         y.append(digit)
         if rng.random() < 0.1:
             inside = int(max(0.0, rng.uniform(-0.2, 0.2)) * len(sound))
             start = WINDOW - inside if rng.random() < 0.5 else inside - len(sound)
             x.append(noisy(placed(sound, start), rng, 1.0))
             y.append(SILENCE)
-    return np.stack(x)[..., None], np.array(y)
+    return np.stack(x), np.array(y)
 
 
 def noisy(window: np.ndarray, rng: np.random.Generator, warp: float) -> np.ndarray:
+    """[FRAMES, BANDS, 1] with noise, some bands and some frames levelled."""
     level = np.exp(rng.uniform(*np.log(NOISE)))
-    return log_mel(window + level * rng.standard_normal(WINDOW), warp)
+    frames = log_mel(window + level * rng.standard_normal(WINDOW), warp)
+    for axis, most in ((frames.T, 5), (frames, 8)):
+        if rng.random() < 0.7:
+            first = rng.integers(0, len(axis) - 3)
+            axis[first : first + rng.integers(1, most)] = axis.mean()
+    return centred(frames)
 
 
 def paced(samples: np.ndarray, pace: float) -> np.ndarray:

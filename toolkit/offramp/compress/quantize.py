@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from offramp.compress.calibrate import Ranges, calibrate, checked_rows
 from offramp.compress.correction import corrected
+from offramp.compress.exits.scores import with_shared_scores
 from offramp.compress.options import BINARY, LAYERS, QuantizeOptions, layer_bits, with_dynamic
 from offramp.compress.rounding import nearest
 from offramp.compress.scales import (
@@ -61,6 +62,8 @@ def quantize(
     given = None if rows is None else checked_rows(graph, as_tuple(rows))
     if given is not None and ranges is None:
         ranges = calibrate(graph, *given, method=options.method, percentile=options.percentile)
+    if ranges is not None and graph.exits:
+        ranges = with_shared_scores(graph, ranges)
     graph = with_dynamic(graph, options)
     making = Draft(graph, ranges, options)
     draft = making.quantized()

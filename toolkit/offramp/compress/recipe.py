@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from offramp.compress.data import Source
 from offramp.compress.exits.options import FrozenOptions
 from offramp.compress.options import QuantizeOptions
-from offramp.compress.training import BINARY_TRAINING, RETRAINING, TUNING, Schedule, Teaching
+from offramp.compress.training import BINARY_TRAINING, RETRAINING, TUNING, Schedule, Shares, Teaching
 from offramp.errors import UserError
 
 
@@ -126,6 +126,21 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
+class Joint(Trained):
+    """Ways out before the last layer, and the whole float network trained with them; `quantize` and `exits` follow.
+
+    Exits learn from the labels and the last answer's scores; it learns from the labels, and from teachers if any.
+    """
+
+    at: tuple[str, ...] = ("auto",)  # layers by name, as `offramp inspect` prints them; or auto
+    exits: float = Shares.exits  # all exits' part of the loss, beside 1 of the last answer
+    temperature: float = Shares.temperature  # by which scores are divided before they are compared
+    teacher_weight: float = Shares.taught  # of the taught part of an exit's loss, and of teachers'
+    optimizer: str = RETRAINING.optimizer  # sgd or adamw
+    rate: float = RETRAINING.rate
+
+
+@dataclass(frozen=True)
 class Exits:
     """Ways out before the last layer, on the quantized graph, whose own bits stay; thresholds that lose little.
 
@@ -141,7 +156,20 @@ class Exits:
     seed: int = FrozenOptions.seed  # of random numbers; equal seeds give equal bits
 
 
-Step = Train | Student | Prune | Sparsify | Binary | Quantize | Mixed | Nested | Exits | Family | Ensemble
+Step = (
+    Train
+    | Student
+    | Prune
+    | Sparsify
+    | Binary
+    | Quantize
+    | Mixed
+    | Nested
+    | Joint
+    | Exits
+    | Family
+    | Ensemble
+)
 STEPS: dict[str, type] = {cls.__name__.lower(): cls for cls in get_args(Step)}
 
 

@@ -45,3 +45,12 @@ class Teaching:
     # Layers to be matched, student's op name -> first teacher's op name, and the weight of that beside the other loss.
     features: Mapping[str, str] | None = None
     feature_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of what the loss of a network with exits consists."""
+
+    exits: float = 1.0  # all exits' part of the loss, beside 1 of the last answer
+    temperature: float = 2.0  # by which scores that an exit learns from are divided
+    taught: float = 0.5  # of an exit's loss: the last answer's scores; the labels have the rest

@@ -18,6 +18,7 @@ from offramp.compress.exits.calibrate import calibrate as calibrate_exits
 from offramp.compress.exits.frozen import add_exits
 from offramp.compress.exits.heads import is_detector
 from offramp.compress.exits.judging import Costs, described, evidence_on, macs_by_exit
+from offramp.compress.exits.maps import with_map_heads
 from offramp.compress.exits.options import FrozenOptions
 from offramp.compress.exits.points import AUTO, choose
 from offramp.compress.mixed import mixed_precision
@@ -29,6 +30,7 @@ from offramp.compress.recipe import (
     Ensemble,
     Exits,
     Family,
+    Joint,
     Mixed,
     Nested,
     Prune,
@@ -39,7 +41,7 @@ from offramp.compress.recipe import (
     Train,
     Trained,
 )
-from offramp.compress.training import Schedule, Teaching, Training
+from offramp.compress.training import Schedule, Shares, Teaching, Training
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph, Quantization
@@ -161,9 +163,12 @@ class Workshop:
         return Training(**given, validation=0.0, threads=self.threads)
 
     def loss(self, work: Work, step: Trained) -> Any:
-        """Labels alone, or beside them what the teachers say."""
-        from offramp.compress.train import distill, fit
+        """Labels alone, or beside them what the teachers say; of all answers where there are exits."""
+        from offramp.compress.train import distill, fit, joint
 
+        if work.real.exits:
+            teachers = self.teachers(step.teachers)
+            return joint.joint_loss(work.real, Shares(), teachers, step.label_smoothing)
         if not step.teachers:
             return fit.cross_entropy(step.label_smoothing)
         teaching = Teaching(step.temperature, step.teacher_weight)
@@ -357,6 +362,23 @@ def ensemble_step(shop: Workshop, work: Work, step: Ensemble) -> Work:
     return replace(work, graph=graph).noted(told)
 
 
+def joint_step(shop: Workshop, work: Work, step: Joint) -> Work:
+    must_train(work, step)
+    from offramp.compress.train.joint import train_jointly
+
+    x, y = shop.data.train.labelled("joint training")
+    points = choose(work.real, AUTO if step.at == (AUTO,) else step.at)
+    real = train_jointly(
+        *(with_map_heads(work.real, points, step.seed), x, y, shop.training(step)),
+        Shares(step.exits, step.temperature, step.teacher_weight),
+        shop.teachers(step.teachers),
+        **shop.hooks(f"{work.name}: exits and backbone"),
+    )
+    where = ", ".join(p.layer for p in points)
+    told = f"exits behind {where}, trained jointly for {step.epochs:g} epochs{judged(shop, real)}"
+    return replace(work, real=real, graph=None).noted(told)
+
+
 def exits_step(shop: Workshop, work: Work, step: Exits) -> Work:
     graph, rows = shop.integers(work), shop.data.train
     if graph.exits:
@@ -404,6 +426,7 @@ STEPS: dict[type, Callable[[Workshop, Work, Any], Work]] = {
     Quantize: quantize_step,
     Mixed: mixed,
     Nested: nested_step,
+    Joint: joint_step,
     Exits: exits_step,
     Family: family,
     Ensemble: ensemble_step,

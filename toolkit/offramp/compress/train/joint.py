@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
@@ -15,20 +14,10 @@ from offramp.compress.train.fit import Loss, Progress, fit
 from offramp.compress.train.functions import Value, channels_first
 from offramp.compress.train.module import SETTLED, GraphModule, settle, to_graph, to_module
 from offramp.compress.train.qat import IntegerModule
-from offramp.compress.training import RETRAINING, Teaching, Training
+from offramp.compress.training import RETRAINING, Shares, Teaching, Training
 from offramp.errors import UserError
 from offramp.ir import Graph
 from offramp.ops.op import Array, elements
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Of what the loss consists."""
-
-    exits: float = 1.0  # all exits together, beside 1 of the last answer; they share it by `rising`
-    rising: float = 1.0  # each exit weighs so many times what the one before it does
-    temperature: float = 2.0  # of the scores that an exit learns from
-    taught: float = 0.5  # of an exit's loss that is the last answer's scores, the labels have the rest
 
 
 def train_jointly(
@@ -58,8 +47,6 @@ def joint_loss(
     if teachers:
         check_teachers(graph, teachers)
     s, modules = shares or Shares(), [teacher_module(g) for g in teachers]
-    by_exit = [s.rising**i for i in range(len(graph.exits))]
-    by_exit = [s.exits * w / sum(by_exit) for w in by_exit]
     taught = Teaching(s.temperature, s.taught)
 
     def loss(module: Any, x: Value, y: Value) -> Value:
@@ -68,9 +55,8 @@ def joint_loss(
             total = softened(last, mean_logits(modules, x), y, taught, smoothing)
         else:
             total = F.cross_entropy(last, y, label_smoothing=smoothing)
-        for weight, found in zip(by_exit, of_exits, strict=True):
-            total = total + weight * softened(found, last.detach(), y, taught, smoothing)
-        return total
+        learnt = [softened(found, last.detach(), y, taught, smoothing) for found in of_exits]
+        return total + s.exits * sum(learnt) / len(learnt)
 
     return loss
 
