@@ -39,7 +39,7 @@ def stream(clips: list[tuple[np.ndarray, int]], digits: int = 150, seed: int = 0
 
 @dataclass(frozen=True)
 class Detector:
-    """Turns classes, one a hop, into detections: a digit that is the answer `least` hops running, once until it ends."""
+    """Turns classes, one a hop, into detections: a digit that is the answer `least` hops running counts once."""
 
     least: int = 3
 

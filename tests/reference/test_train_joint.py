@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from offramp.compress.exits.calibrate import calibrate, judge
+from offramp.compress.exits.heads import MACS_SHARE, POOLED, bytes_for_heads
 from offramp.compress.exits.judging import evidence_on, macs_by_exit
-from offramp.compress.exits.maps import CHANNELS, with_map_heads
-from offramp.compress.exits.points import choose
+from offramp.compress.exits.maps import CHANNELS, LARGE, map_cost, with_map_heads
+from offramp.compress.exits.points import choose, op_macs
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
 from offramp.compress.train.joint import joint_loss, scores, train_jointly
@@ -23,10 +24,12 @@ from offramp.compress.train.module import to_module
 from offramp.compress.train.qat import to_integer_module, to_integers, train_quantized
 from offramp.compress.training import Shares, Training
 from offramp.errors import UserError
+from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.ops.op import elements
 from offramp.passes.rewrite import macs
 from offramp.reference import run_all
+from offramp.resources import root
 from tests.float_nets import digits, digits_net, trained_digits
 
 SHORT = Training(steps=4, batch=32, threads=1, validation=0.0)
@@ -80,7 +83,7 @@ def test_taught_by_a_teacher(small: Graph) -> None:
     module = to_module(small)
     given = module, torch.from_numpy(x[:32]), torch.from_numpy(y[:32])
     alone, taught = joint_loss(small), joint_loss(small, teachers=[trained_digits(16)])
-    assert float(alone(*given)) != float(taught(*given))
+    assert alone(*given).item() != taught(*given).item()
 
 
 def test_scores_are_what_the_graph_computes(small: Graph) -> None:
@@ -144,19 +147,27 @@ def test_softmaxes_share_a_table(small: Graph) -> None:
     assert len(integers.exits) == 1 and len(read) == 1
 
 
-@pytest.mark.parametrize("width", [8, 16, 64])
-def test_heads_within_their_budgets(width: int) -> None:
-    """The head on a map has a convolution where budgets allow, and what is built costs what was planned."""
-    graph = digits_net(width)
-    found = with_exits(graph)
-    for e in found.exits:
-        assert elements(found.tensors[found.outputs[e.answer]].shape) == 10
-    heads = [op for op in found.ops if op.name.startswith("exit")]
-    kernels = [found.tensors[op.inputs[1]].shape[0] for op in heads if op.kind == "conv_2d"]
-    assert set(kernels) <= set(CHANNELS)
-    print(
-        f"digits of width {width}: {macs(graph):,} MACs, with exits {macs(found):,}, convolutions {kernels}"
-    )
+@pytest.mark.parametrize(
+    "at", [("conv_2d_1",), ("add_4",), ("conv_2d_1", "add_4"), ("conv_2d_1", "add_4", "add_8")]
+)
+def test_heads_on_maps(at: tuple[str, ...]) -> None:
+    """Within the budgets of MACs and bytes; what is built has the MACs and the weights that were planned."""
+    graph = load_model(root() / "models" / "fashion_mnist" / "baseline.ofg")
+    points = choose(graph, at)
+    found = with_map_heads(graph, points)
+    spent = 0
+    for i, p in enumerate(points):
+        ops = [op for op in found.ops if op.name.startswith(f"exit{i + 1}/")]
+        kernels = [found.tensors[op.inputs[1]].shape for op in ops if op.kind == "conv_2d"]
+        if kernels:
+            cost = map_cost(graph, p, kernels[0][0])
+            shape = graph.tensors[p.tensor].shape
+            pooled = POOLED * elements(shape) if shape[1] >= LARGE else 0
+            spent += cost[1]
+            assert kernels[0][0] in CHANNELS and cost[0] <= MACS_SHARE * macs(graph)
+            assert sum(op_macs(found, op) for op in ops) == cost[0] - pooled
+    assert spent and spent <= bytes_for_heads(graph)
+    assert len(found.exits) == len(points)
 
 
 def test_what_cannot_be_trained_jointly(small: Graph) -> None:
