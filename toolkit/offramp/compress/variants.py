@@ -369,7 +369,7 @@ def joint_step(shop: Workshop, work: Work, step: Joint) -> Work:
     x, y = shop.data.train.labelled("joint training")
     points = choose(work.real, AUTO if step.at == (AUTO,) else step.at)
     real = train_jointly(
-        *(with_map_heads(work.real, points, step.seed), x, y, shop.training(step)),
+        *(with_map_heads(work.real, points), x, y, shop.training(step)),
         Shares(step.exits, step.temperature, step.teacher_weight),
         shop.teachers(step.teachers),
         **shop.hooks(f"{work.name}: exits and backbone"),

@@ -55,8 +55,9 @@ def joint_loss(
             total = softened(last, mean_logits(modules, x), y, taught, smoothing)
         else:
             total = F.cross_entropy(last, y, label_smoothing=smoothing)
-        learnt = [softened(found, last.detach(), y, taught, smoothing) for found in of_exits]
-        return total + s.exits * sum(learnt) / len(learnt)
+        for found in of_exits:
+            total = total + s.exits / len(of_exits) * softened(found, last.detach(), y, taught, smoothing)
+        return total
 
     return loss
 
