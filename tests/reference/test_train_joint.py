@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from offramp.compress.exits.calibrate import calibrate, judge
-from offramp.compress.exits.heads import MACS_SHARE, POOLED, bytes_for_heads
+from offramp.compress.exits.heads import MACS_SHARE, NEVER, POOLED, bytes_for_heads
 from offramp.compress.exits.judging import evidence_on, macs_by_exit
 from offramp.compress.exits.maps import CHANNELS, LARGE, map_cost, with_map_heads
 from offramp.compress.exits.points import choose, op_macs
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
+from offramp.compress.recipe import load_recipe
 from offramp.compress.train.joint import joint_loss, scores, train_jointly
 from offramp.compress.train.module import to_module
 from offramp.compress.train.qat import to_integer_module, to_integers, train_quantized
 from offramp.compress.training import Shares, Training
+from offramp.compress.variants import Workshop
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.ir import Graph
@@ -168,6 +171,33 @@ def test_heads_on_maps(at: tuple[str, ...]) -> None:
             assert sum(op_macs(found, op) for op in ops) == cost[0] - pooled
     assert spent and spent <= bytes_for_heads(graph)
     assert len(found.exits) == len(points)
+
+
+RECIPE = """
+model = "{model}"
+[data]
+path = "digits"
+divide = 16
+[variant.exits]
+steps = [
+    {{ do = "joint", at = "{at}", epochs = 3, batch = 64, rate = 0.1 }},
+    {{ do = "quantize", epochs = 1 }},
+    {{ do = "exits", lost_points = 20 }},
+]
+"""
+
+
+def test_steps_of_a_recipe(tmp_path: Path) -> None:
+    """Trained jointly, with integers too, and thresholds chosen on the validation rows."""
+    model = root() / "models" / "digits" / "digits.ofg"
+    at = choose(load_model(model), "auto")[-1].layer
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(model=model, at=at))
+    work = Workshop(load_recipe(path), threads=1).make("exits")
+    [found] = work.result.exits
+    print("; ".join(work.notes))
+    assert found.name == at and found.threshold < NEVER
+    assert "trained jointly for 3 epochs" in work.notes[0] and "epochs with integers" in work.notes[1]
 
 
 def test_what_cannot_be_trained_jointly(small: Graph) -> None:
