@@ -13,7 +13,7 @@ from offramp.frontends.pytorch import from_module
 from offramp.ir import Graph
 
 WIDTHS = (12, 24, 32)  # each at half of the rows and columns of the one before
-WIDE = 40  # of the two blocks after the first one
+WIDE = 40  # channels of the second block
 
 
 class Block(nn.Module):
@@ -34,16 +34,16 @@ class Words(nn.Module):
         super().__init__()
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise((1, *WIDTHS)))
         self.first, self.widening = Block(WIDTHS[-1]), nn.Conv2d(WIDTHS[-1], WIDE, 3, 1, 1)
-        self.blocks = nn.ModuleList(Block(WIDE) for _ in range(2))
-        self.head = nn.Linear(WIDE, len(LABELS))
+        self.second = Block(WIDE)
+        self.head = nn.Linear(2 * WIDE, len(LABELS))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer in self.downs:
             x = F.relu(layer(x))
-        x = F.relu(self.widening(self.first(x)))
-        for block in self.blocks:
-            x = block(x)
-        return torch.softmax(self.head(x.mean((2, 3))), 1)
+        x = self.second(F.relu(self.widening(self.first(x))))
+        size = x.shape[2:]
+        pooled = torch.cat([F.avg_pool2d(x, size), F.max_pool2d(x, size)], 1)
+        return torch.softmax(self.head(pooled.flatten(1)), 1)
 
 
 def network() -> Graph:
