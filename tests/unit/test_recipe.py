@@ -43,8 +43,8 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
             "correct",
         ),
         (
-            '[variant.a]\nsteps = [{do = "family", members = "b"}]',
-            "members is 'b', a list of strings",
+            '[variant.a]\nsteps = [{do = "family", members = 4}]',
+            "members is 4, a list of strings",
             "correct",
         ),
         (

@@ -24,6 +24,7 @@ from offramp_host.emulated import outputs_on
 from offramp_host.measure import measure
 
 EMULATED_ROWS = 500
+COUNTS = ("mean_instructions", "p95_instructions", "worst_instructions", "instructions_without_exits")
 
 
 @dataclass(frozen=True)
@@ -159,4 +160,26 @@ def as_markdown(rows: Sequence[CardRow], boards: Sequence[str] | None = None) ->
             row.emulator_equal or "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *lines_of_exits([row for row in rows if row.exits])]) + "\n"
+
+
+def lines_of_exits(rows: Sequence[CardRow]) -> list[str]:
+    """A second table: what exits save, instructions estimated on the first board."""
+    if not rows:
+        return []
+    names = [
+        "leaves by exit, to the end",
+        "mean",
+        "95 % at most",
+        "worst",
+        "without exits",
+        "accuracy without exits",
+    ]
+    lines = ["", f"| {' | '.join(['exits', *names])} |", "|" + "---|" * (1 + len(names))]
+    for row in rows:
+        assert row.exits is not None
+        counts = [f"{row.exits[key]:,}" for key in COUNTS]
+        shares = ", ".join(f"{100 * share:.1f}" for share in row.exits["shares"]) + " %"
+        cells = [row.variant, shares, *counts, f"{100 * row.exits['accuracy_without_exits']:.2f} %"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
