@@ -28,6 +28,7 @@ from offramp.resources import root
 from offramp_host.status import statuses
 from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
+from tools.platformio import files as platformio_files
 from tools.recipe_reference import page as recipe_page
 
 ZOO = root() / "models" / "fashion_mnist"
@@ -316,6 +317,7 @@ def generated() -> dict[Path, str]:
         root() / "docs" / "recipe.md": recipe_page(),
         root() / "README.md": readme(),
         ZOO / "README.md": zoo_page(),
+        **platformio_files(),
     }
 
 
@@ -327,6 +329,7 @@ def main(arguments: list[str]) -> int:
         return 1 if stale else 0
     for path, text in generated().items():
         if path in stale:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             print(path)
     return 0

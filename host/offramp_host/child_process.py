@@ -1,12 +1,16 @@
-"""Starts a child process that does not outlive this one; the only place that calls on Linux for it."""
+"""Starts processes that do not outlive this one, or that do; the only place that calls on POSIX for it."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 # Loaded here, because little is safe between fork and exec.
@@ -28,3 +32,36 @@ def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 def _die_with_parent() -> None:
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def start_detached(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A process that goes on when this one ends, with stdout and stderr in `log` and no stdin."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+
+
+def runs(pid: int, word: str) -> bool:
+    """Whether a process of that number is there and its command line names `word`: numbers are used again."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+    except OSError:
+        shown = subprocess.run(
+            ["ps", "-ww", "-p", str(pid), "-o", "command="], capture_output=True, text=True
+        )
+        line = shown.stdout
+    return word in line
+
+
+def end(pid: int, word: str, timeout_s: float = 10.0) -> None:
+    """Ends a process that `runs`; returns when it is gone."""
+    limit = time.monotonic() + timeout_s
+    while runs(pid, word) and time.monotonic() < limit:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(0.05)

@@ -20,7 +20,7 @@ from offramp_host import child_process
 PACKAGES = {"qemu-system-arm": "qemu-system-arm", "qemu-system-riscv32": "qemu-system-misc"}
 START_TIMEOUT_S = 20.0
 # QEMU says it on stderr, a posix image likewise; both listen on a port that the system chose.
-_LISTENING = re.compile(r"waiting for connection on: disconnected:tcp:127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"waiting for connection on: disconnected:tcp:127\.0\.0\.1:(\d+)")
 
 _running: weakref.WeakSet[Emulator] = weakref.WeakSet()
 
@@ -43,7 +43,7 @@ class Emulator:
         args: Sequence[str] = (),
     ) -> None:
         self.board, self.timeout_s = board, timeout_s
-        self.command = _command(board, elf, loads) + list(args)
+        self.command = command(board, elf, loads) + list(args)
         self.timed_out = False
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,13 +127,14 @@ class Emulator:
         assert self._process is not None and self._process.stderr is not None
         while chunk := self._process.stderr.read1(65536):  # type: ignore[attr-defined]
             self._stderr += chunk
-            found = _LISTENING.search(self.stderr)
+            found = LISTENING.search(self.stderr)
             if found and not self.url:
                 self.url = f"socket://127.0.0.1:{found[1]}"
                 self._listening.set()
 
 
-def _command(board: Board, elf: Path, loads: Sequence[tuple[Path, int]]) -> list[str]:
+def command(board: Board, elf: Path, loads: Sequence[tuple[Path, int]] = (), port: int = 0) -> list[str]:
+    """What runs the board, its serial line at `port` of 127.0.0.1; 0: one that the system chooses."""
     for path in (elf, *(path for path, _ in loads)):
         if not path.is_file():
             raise UserError(f"{path} does not exist", "Build it first, or correct the name.")
@@ -141,24 +142,25 @@ def _command(board: Board, elf: Path, loads: Sequence[tuple[Path, int]]) -> list
     if emulator is None:
         if len(loads) > 1:
             raise UserError(f"{board.name} loads one file, the model; {len(loads)} were given", "Give one.")
-        return [str(elf), *(part for path, _ in loads for part in ("--model", str(path)))]
+        at = ["--port", str(port)] if port else []
+        return [str(elf), *at, *(part for path, _ in loads for part in ("--model", str(path)))]
     binary = shutil.which(emulator.binary)
     if binary is None:
         raise UserError(
             f"{emulator.binary} is not installed; {board.name} needs it",
             f"sudo apt-get install {PACKAGES.get(emulator.binary, emulator.binary)}",
         )
-    command = [binary, "-M", emulator.machine, *emulator.args, "-kernel", str(elf)]
-    command += ["-display", "none", "-monitor", "none", "-nodefaults"]
-    command += ["-semihosting-config", "enable=on,target=native"]
-    command += ["-serial", "tcp:127.0.0.1:0,server=on,wait=on,nodelay=on"]
+    found = [binary, "-M", emulator.machine, *emulator.args, "-kernel", str(elf)]
+    found += ["-display", "none", "-monitor", "none", "-nodefaults"]
+    found += ["-semihosting-config", "enable=on,target=native"]
+    found += ["-serial", f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on"]
     # Besides making counts exact, this keeps QEMU's main loop awake: without it QEMU 7.2 stops delivering
     # bytes to a CMSDK serial port whose handler was faster than the loop.
-    command += ["-icount", f"shift={emulator.icount_shift},sleep=off"]
+    found += ["-icount", f"shift={emulator.icount_shift},sleep=off"]
     for path, address in loads:
         escaped = str(path).replace(",", ",,")
-        command += ["-device", f"loader,file={escaped},addr={address:#x},force-raw=on"]
-    return command
+        found += ["-device", f"loader,file={escaped},addr={address:#x},force-raw=on"]
+    return found
 
 
 @atexit.register

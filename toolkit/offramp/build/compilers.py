@@ -60,7 +60,7 @@ def compiler_for(core: Core) -> Compiler:
 
 def compile_flags(board: Board, compiler: Compiler, source: Source, sanitize: bool) -> list[str]:
     """Flags for one file, without its includes and macros."""
-    flags = [*COMMON, *_target(board.core)]
+    flags = [*COMMON, *target_flags(board.core)]
     flags += THIRD_PARTY if source.third_party else [*OPTIMIZE[source.category], *OURS]
     if source.category == "application" and int(compiler.version.split(".")[0]) >= 12:
         # gcc 12 moves volatile stores out of loops and repeats them at the exit.
@@ -70,14 +70,15 @@ def compile_flags(board: Board, compiler: Compiler, source: Source, sanitize: bo
 
 def link_flags(board: Board, script: Path | None, map_file: Path, sanitize: bool) -> list[str]:
     """Flags of the link; `script` is the folder with memory.ld and None on the host."""
-    flags = [*_target(board.core), "-Wl,--gc-sections", f"-Wl,-Map={map_file}"]
+    flags = [*target_flags(board.core), "-Wl,--gc-sections", f"-Wl,-Map={map_file}"]
     if script is not None:
         sections = script / "sections.ld"
         flags += ["-nostartfiles", "-static", f"-L{script}", f"-T{sections}", "-Wl,--no-warn-rwx-segments"]
     return flags + _sanitize(board, sanitize)
 
 
-def _target(core: Core) -> list[str]:
+def target_flags(core: Core) -> list[str]:
+    """What every file and the link are told of the core and its C library."""
     specs = ["--specs=picolibc.specs"] if core.toolchain == "riscv" else []
     return [*core.flags, *specs]
 

@@ -17,7 +17,7 @@ from offramp import boards
 from offramp.blob import read
 from offramp.boards import Board
 from offramp.build.blob_image import check_board, contents
-from offramp.build.compilers import Compiler, compiler_for, link_flags
+from offramp.build.compilers import Compiler, compiler_for, link_flags, target_flags
 from offramp.build.firmware import MOST_PLANS, kernels_on, parts, universal_kernels
 from offramp.build.image import blob_source, flags, write_scripts
 from offramp.build.sources import Sources, port_sources
@@ -52,8 +52,9 @@ def listing(
         write_scripts(board, folder)
     return {
         "board": board.name,
+        "part": part,
         "compiler": compiler.path,
-        "target_flags": list(board.core.flags),
+        "target_flags": target_flags(board.core),
         "include_dirs": [str(path) for path in total.include_dirs],
         "files": [
             {"path": str(file.path), "flags": flags(board, compiler, total, file)} for file in total.files

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, compress, doctor, inspect, pack, profile, run
+from offramp.cli import bench, boards, build, compress, doctor, flash, inspect, pack, profile, run
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "pack": pack.pack,
     "inspect": inspect.inspect,
     "build": build.build,
+    "flash": flash.flash,
     "run": run.run,
     "bench": bench.bench,
     "profile": profile.profile,

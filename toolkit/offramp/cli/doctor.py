@@ -21,7 +21,7 @@ from offramp.build.cache import cache_folder
 from offramp.cli.options import Json
 from offramp.cli.output import print_json, print_table, stdout
 from offramp.errors import UserError
-from offramp_host import emulator
+from offramp_host import emulator, platformio
 
 # What the way from a model to an emulated Arm board takes; the rest widens the choice of boards.
 NEEDED_TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm")
@@ -40,7 +40,7 @@ class Check:
 
 def doctor(as_json: Json = False) -> None:
     """Check what is installed; exit code 1 if something needed is missing."""
-    checks = [python(), *folders(), *tools(), *libraries(), *ports()]
+    checks = [python(), *folders(), *tools(), *libraries(), flasher(), *ports()]
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -118,6 +118,13 @@ def libraries() -> Iterator[Check]:
             continue
         headers = ", ".join(str(folder) for folder in found.include_dirs)
         yield Check(name, "ok", f"{found.version} in {found.root}, headers in {headers}")
+
+
+def flasher() -> Check:
+    try:
+        return Check("PlatformIO", "ok", f"in {platformio.python()}")
+    except UserError as error:
+        return Check("PlatformIO", "optional", error.message, error.hint)
 
 
 def ports() -> Iterator[Check]:

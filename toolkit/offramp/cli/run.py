@@ -15,7 +15,7 @@ import typer
 
 from offramp import boards
 from offramp.blob import read
-from offramp.blob.read import CORE_NAMES, KERNEL_NAMES, Blob
+from offramp.blob.read import Blob
 from offramp.build.blob_image import blob_image
 from offramp.cli.blob_file import blob_for, is_blob, read_file
 from offramp.cli.options import (
@@ -40,8 +40,9 @@ from offramp.cli.output import (
 from offramp.cli.rows import Array, npz, output_arrays, read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
-from offramp_host.device import BoardInfo, Device, PolicyKind, Result, State
+from offramp_host.device import Device, PolicyKind, Result, State
 from offramp_host.emulator import Emulator
+from offramp_host.flash import check_kernels
 
 
 def run(
@@ -199,26 +200,10 @@ def attached(file: Path, port: str, options: Options, inputs: Path, time_limit_s
             rows = read_rows(inputs, read(data, file).inputs)
         blob = read(data, file)
         if not info.model.source or info.model.crc != blob.crc:
-            check_kernels(blob, info.board, file)
+            check_kernels(blob, info.board, str(file))
             with progress(f"sending {blob.name}", len(data)) as show_sent:
                 device.load_model(data, progress=lambda done, _: show_sent(done))
         yield Bench(device, blob, rows, f"{info.board.board} at {port}", None)
-
-
-def check_kernels(blob: Blob, there: BoardInfo, file: Path) -> None:
-    """UserError unless the firmware that answers was linked with the blob's kernels."""
-    core = CORE_NAMES.get(there.core, f"core {there.core}")
-    if blob.core not in ("any", core):
-        raise UserError(
-            f"{file} is packed for {blob.core}; {there.board} has {core}",
-            f"pack the model again with --board {there.board}",
-        )
-    held = {KERNEL_NAMES.get(number) for number in there.kernels}
-    if lacking := sorted({*blob.kernels} - held):
-        raise UserError(
-            f"{file} needs {', '.join(lacking)}, which the firmware of {there.board} does not hold",
-            "build it for this model, or with --universal or --universal-all (`offramp build`)",
-        )
 
 
 def infer(bench: Bench, state: State) -> list[Result]:

@@ -1,0 +1,50 @@
+"""Builds for an emulated board with the system's gcc, and starts and stops its emulator."""
+
+import os
+import sys
+
+from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
+
+env = DefaultEnvironment()
+sys.path.insert(0, os.path.join(env.PioPlatform().get_dir(), "builder"))
+import offramp_build  # noqa: E402
+
+found = env.get("OFFRAMP_LISTING")
+if (
+    found is None
+):  # a project of its own: this platform gives it start-up code and serial port, as a framework would
+    found = offramp_build.listing(env, "port")
+    env.Append(PIOBUILDFILES=offramp_build.objects(env, found), CPPPATH=found["include_dirs"])
+
+compiler = found["compiler"]
+folder, gcc = os.path.split(compiler)
+env.Replace(
+    CC=compiler,
+    CXX=os.path.join(folder, gcc.replace("gcc", "g++")),
+    AR=os.path.join(folder, gcc.replace("gcc", "gcc-ar")),
+    RANLIB=os.path.join(folder, gcc.replace("gcc", "gcc-ranlib")),
+    LINK=compiler,
+    LINKFLAGS=found["link_flags"],
+    PROGSUFFIX=".elf",
+)
+common = [*found["target_flags"], "-g", "-Os", "-ffunction-sections", "-fdata-sections"]
+env.Append(CCFLAGS=common, ASPPFLAGS=found["target_flags"])
+
+program = env.BuildProgram()
+state = os.path.join("$BUILD_DIR", "emulator")
+detached = [f'"{offramp_build.python()}"', "-m", "offramp_host.detached"]
+# Offramp's command says itself what is wrong: no emulator, port in use, firmware that stops.
+start = [*detached, "start", found["board"], "$SOURCE", f'"{state}"', "$UPLOAD_PORT"]
+env.AddPlatformTarget(
+    "upload",
+    program,
+    [env.VerboseAction(" ".join(start), "Starting the emulator")],
+    "Upload",
+    "Start it in the emulator",
+)
+stop = [*detached, "stop", f'"{state}"']
+env.AddPlatformTarget(
+    "stop", None, [env.VerboseAction(" ".join(stop), "Stopping the emulator")], "Stop", "Stop the emulator"
+)
+AlwaysBuild("upload")
+Default([program])

@@ -1,0 +1,107 @@
+"""Runs PlatformIO on the firmware or on another project, offline if asked, and passes on what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from offramp import resources
+from offramp.build.cache import cache_folder
+from offramp.errors import UserError
+
+LAUNCHER = "pio.py"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run of PlatformIO said, stdout and stderr as they came."""
+
+    code: int
+    output: str
+
+
+def firmware() -> Path:
+    """The project that builds Offramp's own firmware."""
+    return resources.root() / "firmware"
+
+
+def python() -> str:
+    """The Python that has PlatformIO: this one, or that of the `pio` on PATH; UserError if there is none."""
+    if importlib.util.find_spec("platformio") is not None:
+        return sys.executable
+    if (command := shutil.which("pio") or shutil.which("platformio")) is not None:
+        folder = Path(command).resolve().parent
+        for name in ("python", "python3", "python.exe"):
+            if (folder / name).is_file():
+                return str(folder / name)
+    raise UserError("PlatformIO is not installed", "pip install 'offramp[flash]'")
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    project: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    offline: bool = False,
+    told: Callable[[str], None] = lambda line: None,
+) -> Done:
+    """Runs `pio ARGUMENTS` in a project, the firmware's by default; `told` gets each line as it comes.
+
+    Build folders of the firmware lie in Offramp's cache, so that an installed Offramp can be read-only.
+    """
+    folder = project or firmware()
+    cache = cache_folder() / "platformio"
+    given = {"PLATFORMIO_BUILD_CACHE_DIR": str(cache / "objects"), "PLATFORMIO_NO_ANSI": "true"}
+    if project is None:
+        given["PLATFORMIO_WORKSPACE_DIR"] = str(workspace())
+    environment = {
+        **given,
+        **os.environ,
+        **({"OFFRAMP_OFFLINE": "1"} if offline else {}),
+        "OFFRAMP_PYTHON": sys.executable,
+        **(variables or {}),
+    }
+    command = [python(), str(firmware() / LAUNCHER), *arguments]
+    lines = []
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                told(line.rstrip())
+        except BaseException:
+            process.kill()
+            raise
+    return Done(process.returncode, "".join(lines))
+
+
+def workspace() -> Path:
+    """Where the firmware is built, one folder for each checkout or installation."""
+    named = os.environ.get("PLATFORMIO_WORKSPACE_DIR")
+    mark = str(firmware()).strip("/\\").replace("/", "-").replace("\\", "-").replace(":", "")
+    return Path(named) if named else cache_folder() / "platformio" / mark
+
+
+def program(board: str) -> Path:
+    """The image that `run -e BOARD` leaves."""
+    return workspace() / "build" / board / "program.elf"
+
+
+def emulator_folder(board: str) -> Path:
+    """Where `run -e BOARD -t upload` keeps the emulator's number: see detached.py."""
+    return workspace() / "build" / board / "emulator"

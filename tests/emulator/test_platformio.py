@@ -1,0 +1,255 @@
+"""PlatformIO on emulated boards, without network: build, upload, monitor, tests, flash, and a project of one's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from offramp import boards, cli
+from offramp.blob import read
+from offramp.build.blob_image import blob_image
+from offramp.build.cache import cache_folder
+from offramp.build.firmware import universal_kernels
+from offramp.frontends import load_model
+from offramp.pack import pack
+from offramp.plan import Options
+from offramp.reference import Reference
+from offramp_host import detached, platformio
+from offramp_host.device import SLOT, Device
+from offramp_host.link import Code
+from offramp_host.platformio import Done
+from tests import small_models
+
+pytestmark = pytest.mark.emulator
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT_HERE = [name for name in boards.names() if boards.load(name).platformio is None]
+TIMEOUT_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is fetched, all is kept apart from the person's own PlatformIO, and no emulator is left."""
+    monkeypatch.setenv("OFFRAMP_OFFLINE", "1")
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(cache_folder() / "platformio" / "core"))
+    monkeypatch.setenv("PLATFORMIO_WORKSPACE_DIR", str(tmp_path / "pio"))
+    for name in ("OFFRAMP_MODEL", "OFFRAMP_KERNELS"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    for pid in tmp_path.rglob("emulator/pid"):
+        detached.stop(pid.parent)
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"socket://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def pio(*arguments: str, project: Path | None = None, model: Path | None = None, kernels: str = "") -> Done:
+    """A run that must succeed."""
+    variables = {"OFFRAMP_MODEL": str(model or ""), "OFFRAMP_KERNELS": kernels}
+    done = platformio.run(arguments, project=project, variables=variables, offline=True)
+    assert done.code == 0, done.output
+    return done
+
+
+def packed(folder: Path, board: str, kernels: str = "auto", model: bytes | None = None) -> Path:
+    """A model of a few operators, or another, packed as NAME.ofr."""
+    name = "m" if model is None else "other"
+    (folder / f"{name}.tflite").write_bytes(model or small_models.classifier())
+    blob = folder / f"{name}.ofr"
+    blob.write_bytes(pack(folder / f"{name}.tflite", boards.load(board), Options(kernels=kernels))[1])
+    return blob
+
+
+def sections(elf: Path) -> dict[str, tuple[int, bytes]]:
+    """Address and bytes of what is loaded."""
+    with elf.open("rb") as file:
+        found = {s.name: (s["sh_addr"], s.data()) for s in ELFFile(file).iter_sections()}
+    return {name: found[name] for name in (".text", ".ofr_blob", ".data", ".rodata") if name in found}
+
+
+def ours(board: str, blob: Path, folder: Path, universal: bool) -> Path:
+    """The image of `offramp build`."""
+    target = boards.load(board)
+    others = universal_kernels(target) if universal else []
+    return blob_image(
+        read(blob.read_bytes(), blob), target, folder / "ours.elf", linked=blob, others=others
+    ).elf
+
+
+def call(*arguments: object) -> None:
+    assert cli.call([str(argument) for argument in arguments]) == 0
+
+
+def answers(url: str, blob: Path, model: Path) -> bool:
+    """Whether the board's model is the blob and computes what the reference does."""
+    graph = load_model(model)
+    row = np.arange(20, dtype=np.int8).reshape(graph.tensors[graph.inputs[0]].shape)
+    with Device(url, timeout_s=TIMEOUT_S) as device:
+        found = device.run([row]).outputs[0]
+    return bool(np.array_equal(found.ravel(), Reference(graph).run([row])[0].ravel()))
+
+
+def test_flash_writes_checks_and_mends(tmp_path: Path, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Firmware and model, the same once more over the running one, then another model alone, broken off and again."""
+    blob = packed(tmp_path, "mps2_an386")
+    call("flash", blob, "--board", "mps2_an386", "--port", port)
+    assert (
+        f"mps2_an386 at {port} runs offramp" in (said := capsys.readouterr().err) and "model m, CRC" in said
+    )
+    assert sections(platformio.program("mps2_an386")) == sections(
+        ours("mps2_an386", blob, tmp_path, universal=True)
+    )
+    assert answers(port, blob, tmp_path / "m.tflite")
+    other = packed(tmp_path, "mps2_an386", model=small_models.classifier(7))
+    with Device(port, timeout_s=TIMEOUT_S) as device, contextlib.suppress(StopIteration):
+        begun = (len(other.read_bytes())).to_bytes(4, "little")
+        device._session.request(Code.MODEL_BEGIN, bytes([SLOT, 0, 0, 0]) + begun)
+        device._session.request(Code.MODEL_CHUNK, bytes(4) + other.read_bytes()[:100])
+    call("flash", other, "--board", "mps2_an386", "--port", port, "--model-only")
+    assert answers(port, other, tmp_path / "other.tflite")
+    call("flash", blob, "--board", "mps2_an386", "--port", port)
+    assert answers(port, blob, tmp_path / "m.tflite")
+
+
+def test_a_board_that_is_another_is_refused(
+    tmp_path: Path, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = boards.load("mps2_an385")
+    blob = packed(tmp_path, "mps2_an385", kernels="generic")
+    image = blob_image(read(blob.read_bytes(), blob), target, tmp_path / "x.elf", linked=blob)
+    detached.start(target, image.elf, tmp_path / "emulator", port)
+    assert cli.call(["flash", str(blob), "--port", port, "--model-only", "--board", "mps2_an386"]) == 1
+    assert "the board there is mps2_an385, not mps2_an386" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_and_a_dead_emulator_is_no_hindrance(tmp_path: Path) -> None:
+    target = boards.load("mps2_an385")
+    blob = packed(tmp_path, "mps2_an385", kernels="generic")
+    image = blob_image(read(blob.read_bytes(), blob), target, tmp_path / "x.elf", linked=blob)
+    folder = tmp_path / "emulator"
+    folder.mkdir()
+    (folder / "pid").write_text(f"{os.getpid()}\n{tmp_path / 'gone.elf'}\n")  # the number is another's now
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        with pytest.raises(detached.UserError, match="in use by another program") as caught:
+            detached.start(target, image.elf, folder, f"socket://127.0.0.1:{holder.getsockname()[1]}")
+    detached.start(target, image.elf, folder, caught.value.hint.rpartition(" ")[2])
+    assert detached.stop(folder) and not detached.stop(folder)
+
+
+def test_offline_says_at_once_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.c").write_text("int main(void) { return 0; }\n")
+    ini = "[env:real]\nplatform = ststm32@~19.6.0\nboard = nucleo_f446re\nframework = stm32cube\n"
+    (tmp_path / "platformio.ini").write_text(ini)
+    start = time.monotonic()
+    done = platformio.run(["run"], project=tmp_path, offline=True)
+    assert done.code != 0 and "offline mode (OFFRAMP_OFFLINE)" in done.output
+    assert time.monotonic() - start < 30
+
+
+def test_every_board_has_an_environment_and_cmsis_nn_the_version_with_an_adapter() -> None:
+    done = pio("project", "config", "--json-output")
+    for name in boards.names():
+        assert f"env:{name}" in done.output
+        known = boards.load(name).platformio
+        for library in known.lib_deps if known else ():
+            assert "CMSIS-NN" not in library or library.endswith("#v4.0.0")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", BUILT_HERE)
+def test_both_builds_give_equal_text(name: str, tmp_path: Path) -> None:
+    universal = name != "microbit"  # its flash holds a model's own kernels
+    blob = packed(tmp_path, name)
+    pio("run", "-e", name, model=blob, kernels="universal" if universal else "model")
+    found, expected = platformio.program(name), ours(name, blob, tmp_path, universal)
+    assert sections(found)[".text"] == sections(expected)[".text"]
+    assert len(sections(found)[".text"][1]) > 5000
+    assert sections(found) == sections(expected)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", BUILT_HERE)
+def test_upload_starts_the_board_and_stop_ends_it(name: str, tmp_path: Path, port: str) -> None:
+    blob = packed(tmp_path, name, kernels="generic")
+    pio("run", "-e", name, "-t", "upload", "--upload-port", port, model=blob, kernels="model")
+    assert answers(port, blob, tmp_path / "m.tflite")
+    pio("run", "-e", name, "-t", "stop", model=blob, kernels="model")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", int(port.rpartition(":")[2])), 2).close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [name for name in BUILT_HERE if name != "posix"])
+def test_the_op_tests_pass(name: str) -> None:
+    done = pio("test", "-e", name, "-vv")
+    assert "PASSED" in done.output and "FAILED" not in done.output
+    assert int(done.output.split(" test cases: ")[1].split()[0]) > 5
+
+
+@pytest.mark.soak
+def test_the_monitor_shows_the_banner(tmp_path: Path, port: str) -> None:
+    blob = packed(tmp_path, "mps2_an386", kernels="generic")
+    pio("run", "-e", "mps2_an386", "-t", "upload", "--upload-port", port, model=blob, kernels="model")
+    command = [
+        platformio.python(),
+        str(platformio.firmware() / "pio.py"),
+        "device",
+        "monitor",
+        "--no-reconnect",
+    ]
+    said = on_terminal([*command, "-p", port], b" on mps2_an386")
+    assert b"offramp " in said and b" on mps2_an386" in said
+
+
+def on_terminal(command: Sequence[str], wanted: bytes) -> bytes:
+    """What a program says on a terminal until `wanted` is among it; it is then ended."""
+    ours_end, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=platformio.firmware())
+    os.close(theirs)
+    said, limit = b"", time.monotonic() + TIMEOUT_S
+    try:
+        while wanted not in said and time.monotonic() < limit:
+            said += os.read(ours_end, 4096)
+    except OSError:  # it has ended
+        pass
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours_end)
+    return said
+
+
+@pytest.mark.soak
+def test_a_project_of_ones_own_depends_on_the_library(tmp_path: Path, port: str) -> None:
+    """The example, in a folder of its own beside a link to the firmware: one class, which is the reference's."""
+    project = tmp_path / "examples" / "platformio"
+    shutil.copytree(ROOT / "examples" / "platformio", project, ignore=shutil.ignore_patterns(".pio"))
+    (tmp_path / "firmware").symlink_to(ROOT / "firmware")
+    blob = packed(tmp_path, "mps2_an386")
+    shutil.copy(blob, project / "model.ofr")
+    os.environ.pop("PLATFORMIO_WORKSPACE_DIR")
+    pio("run", "-t", "upload", "--upload-port", port, project=project)
+    at = ("127.0.0.1", int(port.rpartition(":")[2]))
+    with socket.create_connection(at, TIMEOUT_S) as line:
+        said = line.makefile().readline()
+    graph = load_model(tmp_path / "m.tflite")
+    row = np.arange(20, dtype=np.int8).reshape(graph.tensors[graph.inputs[0]].shape)
+    assert said == f"class {int(Reference(graph).run([row])[0].argmax())}\n"
