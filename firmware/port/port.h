@@ -62,6 +62,12 @@ struct port_memory port_model_slot(void);
 /* The model linked into this image (posix: or given by --model, in a block of just its size); or size 0. */
 struct port_memory port_linked_model(void);
 
+/* Boards with a flash of their own; not emulated ones. `address` is one of the board file's flash region that has
+ * sectors, `n` a multiple of its program unit. 0, or -1 where address or n are none of these or the hardware
+ * refused: what the flash then holds is unknown. Nothing else runs meanwhile; interrupts wait. */
+int port_flash_erase(uint32_t address); /* the sector that begins there; then all its bytes are 0xFF */
+int port_flash_program(uint32_t address, const uint8_t *bytes, uint32_t n); /* of erased bytes; word-aligned */
+
 /* Fills the unused stack with a pattern, and counts the bytes used since. 0 where that cannot be known. */
 void port_stack_paint(void);
 uint32_t port_stack_used(void);

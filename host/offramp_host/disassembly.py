@@ -13,7 +13,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from offramp.boards import Core
-from offramp.build.compilers import PACKAGES, compiler_for
+from offramp.build.compilers import INSTALL, compiler_for
 from offramp.errors import UserError
 from offramp_host.instruction_class import Instruction, classify
 
@@ -44,7 +44,7 @@ def objdump(elf: Path, core: Core) -> str:
     """The code of an image as the objdump of its toolchain prints it."""
     found = re.sub("gcc$", "objdump", compiler_for(core).path)
     if shutil.which(found) is None:
-        raise UserError(f"{found} is not installed", f"sudo apt-get install {PACKAGES[core.toolchain]}")
+        raise UserError(f"{found} is not installed", INSTALL[core.toolchain])
     command = [found, "-d", "-z", "--no-show-raw-insn", "-j", ".text"]
     if "mve" in core.features:
         command += ["-m", "armv8.1-m.main"]  # without it objdump knows no vector instructions

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from offramp.boards import Board
+from offramp.boards import Board, must_run_here
 from offramp.errors import UserError
 from offramp_host import child_process
 
@@ -138,7 +138,7 @@ def command(board: Board, elf: Path, loads: Sequence[tuple[Path, int]] = (), por
     for path in (elf, *(path for path, _ in loads)):
         if not path.is_file():
             raise UserError(f"{path} does not exist", "Build it first, or correct the name.")
-    emulator = board.emulator
+    emulator = must_run_here(board).emulator
     if emulator is None:
         if len(loads) > 1:
             raise UserError(f"{board.name} loads one file, the model; {len(loads)} were given", "Give one.")

@@ -28,7 +28,7 @@ BLOB = bytes(range(7, 107))
 FAULTS = {"cortex-m0": b"hard", "rv32imc": b"store", "native": b"signal"}
 
 
-@pytest.fixture(scope="module", params=boards.names())
+@pytest.fixture(scope="module", params=boards.runnable())
 def board(request: pytest.FixtureRequest) -> boards.Board:
     return boards.load(request.param)
 

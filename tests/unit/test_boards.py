@@ -9,7 +9,7 @@ import pytest
 
 from offramp import boards, resources
 from offramp.build.memory_map import memory_ld, usable
-from offramp.build.sources import PORT_FOLDERS
+from offramp.build.sources import FRAMEWORKS, PORT_FOLDERS
 from offramp.errors import UserError
 
 FOLDER = resources.root() / "boards"
@@ -18,7 +18,8 @@ FOLDER = resources.root() / "boards"
 def test_names() -> None:
     assert set(boards.names()) >= {
         *("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547"),
-        *("posix", "rv32_virt"),
+        *("posix", "rv32_virt", "nucleo_f446re", "nucleo_h743zi", "disco_f746ng", "nano33ble", "pico"),
+        *("esp32dev", "esp32-s3-devkitc-1", "esp32-c3-devkitm-1"),
     }
 
 
@@ -33,7 +34,7 @@ def test_a_file_says_what_it_is_and_agrees_with_itself(name: str) -> None:
     for a in board.memory:
         for b in board.memory:
             apart = a.address + a.size <= b.address or b.address + b.size <= a.address
-            assert a is b or apart or board.emulator is None
+            assert a is b or apart or board.core.toolchain == "host" or board.port_family == "esp32"
     if board.emulator is not None:
         # One tick lasts denominator / numerator instructions of 2^shift ns each.
         tick_ns = 2**board.emulator.icount_shift * board.emulator.numerator / board.emulator.denominator
@@ -86,6 +87,22 @@ MISTAKES = [
     ("[5, 32]", "[5]", "key emulator.instructions_per_tick: found"),
     ('kernels = ["generic", "cmsis_nn", "dsp"]', "kernels = [1]", "key kernels: found"),
     ("[emulator]", '[platformio]\nboard = "b"\n\n[emulator]', "key platformio.platform: found nothing"),
+    ("clock_hz = 25", "clock_mhz = 25\nclock_hz = 25", "key clock_mhz: found a key"),
+    ("size = 0x40_0000 }", "size = 0x40_0000, dma = 1 }", "key memory.flash.dma: found 1"),
+    ("size = 0x40_0000 }", "size = 0x40_0000, wait_states = -1 }", "key memory.flash.wait_states: found -1"),
+    (
+        "size = 0x40_0000 }",
+        "size = 0x40_0000, program_bytes = 3 }",
+        "key memory.flash.program_bytes: found 3",
+    ),
+    (
+        "size = 0x40_0000 }",
+        "size = 0x40_0000, sectors = [[16, 2]] }",
+        "key memory.flash.sectors: found 32 bytes",
+    ),
+    ("size = 0x40_0000 }", "size = 0x40_0000, sectors = [16] }", "key memory.flash.sectors: found [16]"),
+    ('core = "cortex-m4f"', 'core = "cortex-m3"\nfpu = "fpv4-sp-d16"', "key fpu: found 'fpv4-sp-d16'"),
+    ("[emulator]", "[platformio]\nplatform = 1\n[emulator]", "key platformio.platform: found 1"),
     ("[memory]", "[memory", "mps2_an386.toml: "),
 ]
 
@@ -101,6 +118,42 @@ def test_a_mistake_is_named_with_file_and_key(right: str, wrong: str, message: s
     assert message in caught.value.message and str(path) in caught.value.message
 
 
+def test_an_unknown_key_gets_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "nucleo_f446re.toml"
+    text = (FOLDER / path.name).read_text()
+    for right, wrong in (
+        ("dma = ", "dmaa = "),
+        ("program_bytes", "program_byte"),
+        ("framework", "frame_work"),
+    ):
+        path.write_text(text.replace(right, wrong, 1))
+        with pytest.raises(UserError, match=f"{wrong.strip(' =')}|framework") as caught:
+            boards.parse(path)
+        assert right.strip(" =") in caught.value.message + caught.value.hint
+
+
+def test_a_model_slot_in_flash_is_whole_sectors(tmp_path: Path) -> None:
+    path = tmp_path / "nucleo_f446re.toml"
+    text = (FOLDER / path.name).read_text()
+    path.write_text(text.replace("offset = 0x6_0000, size = 0x2_0000", "offset = 0x5_0000, size = 0x2_0000"))
+    with pytest.raises(UserError, match="allowed is whole sectors"):
+        boards.parse(path)
+
+
+def test_every_board_has_a_way_to_run_and_hardware_says_all_of_its_memory() -> None:
+    for board in map(boards.load, boards.names()):
+        assert board.runs_here != (board.platformio is not None)
+        if board.runs_here:
+            continue
+        assert board.platformio is not None and board.platformio.framework in FRAMEWORKS
+        for region in board.memory:
+            assert region.name == "boot" or None not in (region.cached, region.dma)
+        (flash,) = [region for region in board.memory if region.sectors]
+        assert flash.program_bytes is not None and flash.xip is not None
+        with pytest.raises(UserError, match=f"{board.name} is not emulated"):
+            boards.must_run_here(board)
+
+
 def test_the_image_stops_where_the_model_slot_begins() -> None:
     board = boards.load("microbit")
     assert usable(board, board.code) == 0x20000
@@ -114,6 +167,7 @@ def test_every_key_stands_in_the_same_order(name: str) -> None:
         "name",
         "description",
         "core",
+        "fpu",
         "clock_hz",
         "kernels",
         "stack_bytes",

@@ -30,7 +30,7 @@ def compiled(board: boards.Board) -> dict[Path, Source]:
     return dict(zip(objects.compile_all(commands, str(compiler)), files, strict=True))
 
 
-@pytest.fixture(scope="module", params=boards.names())
+@pytest.fixture(scope="module", params=boards.runnable())
 def elves(request: pytest.FixtureRequest) -> dict[str, ELFFile]:
     try:
         found = compiled(boards.load(request.param))

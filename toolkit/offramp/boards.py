@@ -1,11 +1,14 @@
-"""What is known of a board, read from its one TOML file in boards/, and of the cores that boards have."""
+"""What is known of a board, read from its one TOML file in boards/, and of the cores that boards have.
+
+docs/new-board.md shows a file from top to bottom; what each key means stands here, beside the field it fills.
+"""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,21 +16,21 @@ from typing import Any, Literal
 from offramp import resources
 from offramp.errors import UserError
 
+Toolchain = Literal["arm", "riscv", "xtensa", "host"]
+
 
 @dataclass(frozen=True)
 class Core:
     """An instruction set as the compiler and the kernels see it."""
 
     name: str
-    toolchain: Literal["arm", "riscv", "host"]
+    toolchain: Toolchain
     flags: tuple[str, ...]
     features: frozenset[str]
     """Of fpu, dsp (Armv7E-M SIMD), mve (Helium), unaligned (word loads at any address)."""
 
 
-def _core(
-    name: str, toolchain: Literal["arm", "riscv", "host"], flags: str, features: str
-) -> tuple[str, Core]:
+def _core(name: str, toolchain: Toolchain, flags: str, features: str) -> tuple[str, Core]:
     return name, Core(name, toolchain, tuple(flags.split()), frozenset(features.split()))
 
 
@@ -56,6 +59,8 @@ CORES: Mapping[str, Core] = MappingProxyType(
             ),
             _core("cortex-m55", "arm", "-mthumb -mcpu=cortex-m55 -mfloat-abi=hard", "unaligned dsp fpu mve"),
             _core("rv32imc", "riscv", "-march=rv32imc -misa-spec=2.2 -mabi=ilp32 -mcmodel=medany", ""),
+            _core("xtensa-lx6", "xtensa", "-mlongcalls", "fpu"),
+            _core("xtensa-lx7", "xtensa", "-mlongcalls", "fpu"),
             _core("native", "host", "", "unaligned fpu"),
         ]
     )
@@ -64,7 +69,10 @@ CORES: Mapping[str, Core] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Region:
-    """A range of addresses that a board has. On posix addresses are 0: the process allocates."""
+    """A range of addresses that a board has: a row of `[memory]`. On posix addresses are 0: the process allocates.
+
+    What is None is not known or does not apply, as in an emulator.
+    """
 
     name: str
     kind: Literal["flash", "ram"]
@@ -72,11 +80,30 @@ class Region:
     size: int
     read_cycles_per_byte: float = 0.0
     """What reading data in place costs on average beyond the core's own timings: wait states, cache misses."""
+    wait_states: int | None = None
+    """Further cycles of a read that no cache or prefetch serves, at `clock_hz`."""
+    xip: bool | None = None
+    """True: a serial flash that is read in place through a cache."""
+    cached: bool | None = None
+    """Whether the port leaves a cache on in front of it."""
+    dma: bool | None = None
+    """Whether the chip's general DMA controllers reach it."""
+    sectors: tuple[tuple[int, int], ...] = ()
+    """Flash: (bytes, how many) of what is erased at once, from the region's start on; together its whole size."""
+    program_bytes: int | None = None
+    """Flash: what is programmed at once, at a multiple of as much."""
+
+    def sector_starts(self) -> list[int]:
+        """Addresses at which sectors begin, and the region's end; only these two where none are stated."""
+        starts = [self.address]
+        for size, count in self.sectors or ((self.size, 1),):
+            starts += [starts[-1] + size * (i + 1) for i in range(count)]
+        return starts
 
 
 @dataclass(frozen=True)
 class ModelSlot:
-    """Where a model is loaded by the emulator or, in RAM, received over the link."""
+    """Where a model is loaded by the emulator or, in RAM, received over the link; in flash, whole sectors."""
 
     region: Region
     address: int
@@ -105,17 +132,20 @@ class Emulation:
 
 @dataclass(frozen=True)
 class PlatformIO:
-    """How PlatformIO knows a real board: what `platform`, `board` and `framework` say in a platformio.ini.
-
-    `packages` become platform_packages, `flags` build_flags; `lib_deps` stand beside the kernel sets' libraries.
-    """
+    """What PlatformIO builds a board with: table `[platformio]`, lists are optional."""
 
     platform: str
+    """The development platform and its version: `ststm32@~19.6.0`."""
     board: str
+    """The board's name there."""
     framework: str
+    """Who starts the chip: a key of `FRAMEWORKS` in offramp/build/sources.py."""
     packages: tuple[str, ...] = ()
+    """`platform_packages`: a compiler other than the platform's own."""
     flags: tuple[str, ...] = ()
+    """`build_flags`, beside the core's own and the port's macros."""
     lib_deps: tuple[str, ...] = ()
+    """Libraries for kernel sets that stand on one."""
 
 
 @dataclass(frozen=True)
@@ -125,20 +155,30 @@ class Board:
     name: str
     description: str
     core: Core
+    """A key of CORES, with `fpu` (gcc's -mfpu) where the chip's is another than the core's flags say."""
     clock_hz: int
+    """Of the core, as the port leaves it."""
     kernels: tuple[str, ...]
+    """Kernel sets that run on it, generic first."""
     stack_bytes: int
     memory: tuple[Region, ...]
     code: Region
+    constants: Region
+    """Where the model and tables lie: `code`, but where data are read at addresses of their own."""
     data: Region
     arena: Region
     model_slot: ModelSlot
     port_family: str
+    """A folder of firmware/port/; its first comment lists the macros that `[port.defines]` gives it."""
     port_defines: tuple[tuple[str, int], ...]
-    emulator: Emulation | None
-    """None where the image is a process of the host itself, and on real boards."""
     platformio: PlatformIO | None
     """None where Offramp's own development platform serves: emulated boards and the host."""
+    emulator: Emulation | None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine runs it: in an emulator, or as a process of its own."""
+        return self.emulator is not None or self.core.toolchain == "host"
 
 
 def names() -> list[str]:
@@ -146,8 +186,28 @@ def names() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
+def runnable() -> list[str]:
+    """Names of those that run without hardware."""
+    return [name for name in names() if load(name).runs_here]
+
+
+def must_run_here(board: Board) -> Board:
+    """The board itself; UserError if only hardware can run it."""
+    if not board.runs_here:
+        raise UserError(
+            f"{board.name} is not emulated, so nothing runs or is measured on it here",
+            f"`offramp build --board {board.name}` makes its firmware; `offramp run --port PORT` talks to a board "
+            f"that has it. Emulated are {', '.join(runnable())}.",
+        )
+    return board
+
+
 def load(name: str) -> Board:
-    """The board called `name`; UserError with the nearest names if there is none."""
+    """The board called `name`, or that of the file if the name ends in .toml; UserError with the nearest names."""
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise UserError(f"{name}: no such board file", "docs/new-board.md shows how to write one.")
+        return parse(Path(name))
     path = _folder() / f"{name}.toml"
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
@@ -166,27 +226,38 @@ def parse(path: Path) -> Board:
     memory = {name: _region(name, memory_table.table(name)) for name in memory_table.rest()}
     use, port = top.table("use"), top.table("port")
     defines = port.table("defines")
-    emulator = top.table("emulator") if "emulator" in top.values else None
+    code = memory[use.choice("code", memory)]
     board = Board(
         name=top.choice("name", (path.stem,)),
         description=top.string("description"),
-        core=CORES[top.choice("core", CORES)],
+        core=_core_of(top),
         clock_hz=top.integer("clock_hz"),
         kernels=top.strings("kernels"),
         stack_bytes=top.integer("stack_bytes"),
         memory=tuple(memory.values()),
-        code=memory[use.choice("code", memory)],
+        code=code,
+        constants=memory[use.choice("constants", memory)] if use.has("constants") else code,
         data=memory[use.choice("data", memory)],
         arena=memory[use.choice("arena", memory)],
         model_slot=_model_slot(use.table("model_slot"), memory),
         port_family=port.string("family"),
         port_defines=tuple((name, defines.integer(name)) for name in defines.rest()),
-        emulator=_emulation(emulator) if emulator is not None else None,
-        platformio=_platformio(top.table("platformio")) if "platformio" in top.values else None,
+        platformio=_platformio(top.table("platformio")) if top.has("platformio") else None,
+        emulator=_emulation(top.table("emulator")) if top.has("emulator") else None,
     )
     for table in (top, memory_table, use, port, defines):
         table.refuse_the_rest()
     return board
+
+
+def _core_of(top: _Table) -> Core:
+    core = CORES[top.choice("core", CORES)]
+    if not top.has("fpu"):
+        return core
+    fpu = f"-mfpu={top.string('fpu')}"
+    if not any(flag.startswith("-mfpu=") for flag in core.flags):
+        raise top.error("fpu", repr(top.string("fpu")), f"no such key: {core.name} has no choice of FPU")
+    return replace(core, flags=tuple(fpu if flag.startswith("-mfpu=") else flag for flag in core.flags))
 
 
 def _folder() -> Path:
@@ -200,10 +271,25 @@ def _region(name: str, table: _Table) -> Region:
         kind,
         table.integer("address"),
         table.integer("size"),
-        table.number("read_cycles_per_byte") if "read_cycles_per_byte" in table.values else 0.0,
+        table.number("read_cycles_per_byte") if table.has("read_cycles_per_byte") else 0.0,
+        table.integer("wait_states") if table.has("wait_states") else None,
+        table.boolean("xip") if kind == "flash" and table.has("xip") else None,
+        table.boolean("cached") if table.has("cached") else None,
+        table.boolean("dma") if table.has("dma") else None,
+        table.pairs("sectors") if kind == "flash" and table.has("sectors") else (),
+        table.integer("program_bytes") if kind == "flash" and table.has("program_bytes") else None,
     )
     table.refuse_the_rest()
+    _check_flash(region, table)
     return region
+
+
+def _check_flash(region: Region, table: _Table) -> None:
+    total, unit = sum(size * count for size, count in region.sectors), region.program_bytes
+    if region.sectors and total != region.size:
+        raise table.error("sectors", f"{total} bytes in all", f"{region.size}, the region's size")
+    if unit is not None and (unit == 0 or unit & (unit - 1)):
+        raise table.error("program_bytes", str(unit), "a power of two")
 
 
 def _model_slot(table: _Table, memory: Mapping[str, Region]) -> ModelSlot:
@@ -214,6 +300,9 @@ def _model_slot(table: _Table, memory: Mapping[str, Region]) -> ModelSlot:
         raise table.error("size", f"ends {offset + size - region.size} bytes past {region.name}", "less")
     if offset % 16:
         raise table.error("offset", str(offset), "a multiple of 16")
+    starts = region.sector_starts()
+    if region.sectors and not {region.address + offset, region.address + offset + size} <= set(starts):
+        raise table.error("offset", f"{offset} and size {size}", "whole sectors")
     return ModelSlot(region, region.address + offset, size)
 
 
@@ -235,10 +324,12 @@ def _emulation(table: _Table) -> Emulation:
 
 
 def _platformio(table: _Table) -> PlatformIO:
-    lists = {
-        key: table.strings(key) if key in table.values else () for key in ("packages", "flags", "lib_deps")
-    }
-    found = PlatformIO(table.string("platform"), table.string("board"), table.string("framework"), **lists)
+    found = PlatformIO(
+        table.string("platform"),
+        table.string("board"),
+        table.string("framework"),
+        *(table.strings(key) if table.has(key) else () for key in ("packages", "flags", "lib_deps")),
+    )
     table.refuse_the_rest()
     return found
 
@@ -250,11 +341,15 @@ class _Table:
         self.path, self.prefix, self.values = path, prefix, values
         self.seen: set[str] = set()
 
-    def error(self, key: str, found: str, allowed: str) -> UserError:
+    def error(self, key: str, found: str, allowed: str, hint: str = "") -> UserError:
         return UserError(
             f"{self.path}: key {self.prefix}{key}: found {found}, allowed is {allowed}",
-            "The other files in that folder show every key.",
+            hint or "docs/new-board.md and the files in boards/ show every key.",
         )
+
+    def has(self, key: str) -> bool:
+        self.seen.add(key)
+        return key in self.values
 
     def _value(self, key: str, kind: type, what: str) -> Any:
         self.seen.add(key)
@@ -278,6 +373,17 @@ class _Table:
             raise self.error(key, str(value), "0.0 or more")
         return value
 
+    def boolean(self, key: str) -> bool:
+        return bool(self._value(key, bool, "true or false"))
+
+    def pairs(self, key: str) -> tuple[tuple[int, int], ...]:
+        values = self._value(key, list, "a list of [bytes, how many]")
+        if not all(
+            isinstance(v, list) and len(v) == 2 and all(type(n) is int and n > 0 for n in v) for v in values
+        ):
+            raise self.error(key, repr(values), "a list of [bytes, how many], all above 0")
+        return tuple((size, count) for size, count in values)
+
     def choice(self, key: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:
         value = self.string(key)
         if value not in allowed:
@@ -300,4 +406,6 @@ class _Table:
     def refuse_the_rest(self) -> None:
         for key in self.values:
             if key not in self.seen:
-                raise self.error(key, "a key", f"one of {', '.join(sorted(self.seen))}")
+                near = difflib.get_close_matches(key, self.seen, n=1, cutoff=0.5)
+                hint = f"Did you mean {self.prefix}{near[0]}?" if near else ""
+                raise self.error(key, "a key", f"one of {', '.join(sorted(self.seen))}", hint)

@@ -55,7 +55,7 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
 
 def blob_room(board: Board) -> int:
     """Bytes that a blob may take in the image or in the model slot."""
-    return max(usable(board, board.code), board.model_slot.size)
+    return max(usable(board, board.constants), board.model_slot.size)
 
 
 def with_passes(graph: Graph) -> Graph:
@@ -70,7 +70,7 @@ def with_passes(graph: Graph) -> Graph:
 
 def flash_lack(blob_bytes: int, board: Board) -> int:
     """Bytes by which a blob alone exceeds the flash that an image may use; 0 or less: it may fit."""
-    return blob_bytes - usable(board, board.code)
+    return blob_bytes - usable(board, board.constants)
 
 
 def without_names(plan: Plan, metadata: dict[str, str]) -> Plan:
@@ -102,7 +102,7 @@ def source(model: Path | Graph) -> dict[str, str]:
 
 def check_flash(name: str, blob_bytes: int, board: Board, options: Options) -> None:
     """Refuses what neither the image's flash nor the model slot holds; the build checks the image exactly."""
-    code, slot = board.code, board.model_slot
+    region, slot = board.constants, board.model_slot
     there = blob_room(board)
     limit = options.flash_limit
     if limit is not None and limit < blob_bytes <= there:
@@ -112,8 +112,8 @@ def check_flash(name: str, blob_bytes: int, board: Board, options: Options) -> N
         )
     if blob_bytes > there:
         raise UserError(
-            f"{name} does not fit {board.name}: the blob takes {blob_bytes} bytes, region {code.name} has "
-            f"{usable(board, code)} for the image and the model slot in {slot.region.name} {slot.size}, "
+            f"{name} does not fit {board.name}: the blob takes {blob_bytes} bytes, region {region.name} has "
+            f"{usable(board, region)} for the image and the model slot in {slot.region.name} {slot.size}, "
             f"{blob_bytes - there} too few",
             "choose a board with more flash (`offramp boards`) or a smaller model",
         )

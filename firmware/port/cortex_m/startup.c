@@ -4,6 +4,7 @@
 #include "cortex_m.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
+#define SCB_VTOR REGISTER(0xE000ED08u)
 #define SCB_AIRCR REGISTER(0xE000ED0Cu)
 #define SCB_SHCSR REGISTER(0xE000ED24u)
 #define SCB_CPACR REGISTER(0xE000ED88u)
@@ -12,6 +13,7 @@
 #define NVIC_ISPR(irq) REGISTER(0xE000E200u + 4u * ((irq) / 32u))
 #define RX_BIT (1u << (PORT_UART_RX_IRQ % 32u))
 
+#ifndef PORT_FRAMEWORK
 /* An application may define it: SysTick's handler, otherwise a fault. */
 void SysTick_Handler(void) __attribute__((weak, alias("fault")));
 
@@ -48,6 +50,9 @@ __attribute__((used, noreturn)) static void start_in_c(void) {
     SCB_CPACR |= 0xFu << 20;
     __asm volatile("dsb\n isb" ::: "memory");
 #endif
+#ifdef PORT_HARDWARE
+    SCB_VTOR = (uint32_t)(uintptr_t)vectors; /* a boot loader's were in use before */
+#endif
     image_start();
     cortex_m_init();
     port_receive(true);
@@ -83,6 +88,7 @@ __attribute__((used, noreturn)) static void report(const uint32_t *frame) {
     const uint32_t pc = frame >= image_stack && frame + 8 <= image_stack_end ? frame[6] : 0;
     image_fault(ipsr < 8 ? kinds[ipsr] : "interrupt", pc);
 }
+#endif /* PORT_FRAMEWORK */
 
 void port_receive(bool enabled) {
     if (enabled)
@@ -114,6 +120,13 @@ void port_idle(void) {
     __asm volatile("cpsie i" ::: "memory");
 }
 
+#ifdef PORT_HARDWARE
+/* A board has nothing to go back to: it starts again, and its banner tells. */
+void port_exit(int code) {
+    (void)code;
+    port_reset();
+}
+#else
 /* Arm semihosting, operation SYS_EXIT_EXTENDED with reason ADP_Stopped_ApplicationExit. */
 void port_exit(int code) {
     const uint32_t block[2] = {0x20026u, (uint32_t)code};
@@ -122,6 +135,7 @@ void port_exit(int code) {
     for (;;)
         __asm volatile("bkpt 0xAB" : : "r"(operation), "r"(argument) : "memory");
 }
+#endif
 
 void port_reset(void) {
     __asm volatile("dsb" ::: "memory");

@@ -1,6 +1,12 @@
-/* Nordic's nRF51: UART without flow control and TIMER0 as a 32-bit counter at 16 MHz. */
+/* Nordic's nRF51 and nRF52: UART without flow control and TIMER0 as a 32-bit counter at 16 MHz, or the core's cycles.
+ *
+ * [port.defines] PORT_UART, PORT_UART_RX_IRQ, PORT_UART_TX_PIN and PORT_UART_RX_PIN (32 x port + pin), and
+ * PORT_TIMER, without which the core must have a DWT. */
 #include "../cortex_m/cortex_m.h"
 #include "../port.h"
+#ifndef PORT_TIMER
+#include "../cortex_m/dwt.h"
+#endif
 
 #define UART(offset) (*(volatile uint32_t *)(PORT_UART + (offset)))
 #define UART_STARTRX UART(0x000u)
@@ -25,16 +31,20 @@
 PORT_LINK_BUFFER struct ring cortex_m_received;
 
 void cortex_m_init(void) {
-    UART_PSELTXD = 24u; /* the micro:bit's pins to its USB bridge */
-    UART_PSELRXD = 25u;
+    UART_PSELTXD = PORT_UART_TX_PIN;
+    UART_PSELRXD = PORT_UART_RX_PIN;
     UART_BAUDRATE = 0x01D7E000u; /* 115,200 */
     UART_ENABLE = 4u;
     UART_INTENSET = 1u << 2; /* RXDRDY */
     UART_STARTTX = 1u;
     UART_STARTRX = 1u;
+#ifdef PORT_TIMER
     TIMER_BITMODE = 3u; /* 32 bits */
     TIMER_PRESCALER = 0u;
     TIMER_START = 1u;
+#else
+    dwt_start();
+#endif
 }
 
 void cortex_m_receive(void) {
@@ -58,6 +68,10 @@ void port_write(const uint8_t *bytes, size_t n) {
 }
 
 uint32_t port_ticks(void) {
+#ifdef PORT_TIMER
     TIMER_CAPTURE0 = 1u;
     return TIMER_CC0;
+#else
+    return dwt_cycles();
+#endif
 }

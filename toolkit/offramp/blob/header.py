@@ -22,6 +22,8 @@ CORES = {
     "cortex-m33": 6,
     "cortex-m55": 7,
     "rv32imc": 8,
+    "xtensa-lx6": 9,
+    "xtensa-lx7": 10,
 }
 
 

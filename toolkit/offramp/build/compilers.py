@@ -12,12 +12,19 @@ from offramp.boards import Board, Core
 from offramp.build.sources import Category, Source
 from offramp.errors import UserError
 
-EXECUTABLES = {"arm": "arm-none-eabi-gcc", "riscv": "riscv64-unknown-elf-gcc", "host": "gcc"}
-PACKAGES = {
-    "arm": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
-    "riscv": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
-    "host": "gcc libc6-dev",
+EXECUTABLES = {
+    "arm": "arm-none-eabi-gcc",
+    "riscv": "riscv64-unknown-elf-gcc",
+    "xtensa": "xtensa-esp-elf-gcc",
+    "host": "gcc",
 }
+INSTALL = {
+    "arm": "sudo apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "riscv": "sudo apt-get install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+    "xtensa": "PlatformIO brings it and builds for these boards; `offramp build` does not",
+    "host": "sudo apt-get install gcc libc6-dev",
+}
+"""How a compiler comes, by toolchain."""
 
 # Kernels are where the instructions go; the rest is where the flash goes. Splitting paths repeats the end of a loop
 # on each side of a condition in it: more instructions on RV32 (1 %), and nothing for `pack --certify` to bound.
@@ -53,7 +60,7 @@ def compiler_for(core: Core) -> Compiler:
     if path is None:
         raise UserError(
             f"{executable} is not installed; {core.name} needs it",
-            f"sudo apt-get install {PACKAGES[core.toolchain]}",
+            INSTALL[core.toolchain],
         )
     return Compiler(path, executable, _version(path))
 

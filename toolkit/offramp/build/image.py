@@ -23,7 +23,8 @@ from offramp.errors import UserError
 
 @dataclass(frozen=True)
 class Image:
-    """A linked firmware. `bin` is what is written to flash from the code region's start; None on the host."""
+    """A linked firmware. `bin` is what is written to flash from the code region's start; None on the host
+    and where a chip's boot loader wants a format of its own (docs/new-board.md)."""
 
     elf: Path
     bin: Path | None
@@ -54,7 +55,7 @@ def build(
         elf, map_file = Path(folder) / "elf", Path(folder) / "map"
         _link(board, compiler, list(accounts), elf, map_file, Path(folder), sanitize)
         sizes = footprint(elf, map_file, accounts)
-        flat = None if board.core.toolchain == "host" else flat_binary(elf)
+        flat = flat_binary(elf) if board.constants == board.code and board.core.toolchain != "host" else None
         if flat is not None:
             write_atomically(out_elf.with_suffix(".bin"), flat)
         os.replace(map_file, out_elf.with_suffix(".map"))
@@ -84,16 +85,18 @@ def flags(
 def write_scripts(board: Board, folder: Path) -> None:
     """The linker's scripts of a board, as link_flags() expects them in a folder."""
     write_atomically(folder / "memory.ld", memory_map.memory_ld(board).encode())
-    sections = resources.root() / "firmware" / "port" / "sections.ld"
+    port = resources.root() / "firmware" / "port"
+    own = port / board.port_family / "sections.ld"
+    sections = own if own.exists() else port / "sections.ld"
     write_atomically(folder / "sections.ld", sections.read_bytes())
 
 
 def macros(sources: Sources, file: Source) -> list[str]:
-    """What describes the application is for its files only, so that the others compile once for all images."""
+    """What describes application and board is for the application's files, so that the others compile once."""
     return [
         f"-D{name}={value}"
         for name, value in sources.defines
-        if file.category == "application" or not name.startswith("APP_")
+        if file.category == "application" or not name.startswith(("APP_", "PORT_"))
     ]
 
 

@@ -20,7 +20,7 @@ from offramp.build.blob_image import check_board, contents
 from offramp.build.compilers import Compiler, compiler_for, link_flags, target_flags
 from offramp.build.firmware import MOST_PLANS, kernels_on, parts, universal_kernels
 from offramp.build.image import blob_source, flags, write_scripts
-from offramp.build.sources import Sources, port_sources
+from offramp.build.sources import Sources, framework_sources, port_sources, with_framework
 from offramp.errors import UserError
 from offramp.ops import Kernel
 
@@ -64,8 +64,9 @@ def listing(
 
 
 def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice) -> Sources:
+    started_by_framework = board.platformio is not None
     if part == "port":
-        return port_sources(board)
+        return framework_sources(board) if started_by_framework else port_sources(board)
     others: list[Kernel] = {
         "model": [],
         "universal": universal_kernels(board),
@@ -77,8 +78,11 @@ def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice)
         check_board(blob, board, str(model))
         linked, plans = contents(blob, others)
     total = parts(board, linked, plans, app=None if part == "firmware" else [])
+    if started_by_framework:
+        total = with_framework(total, board)
     if part == "library":
-        port = {file.path for file in port_sources(board).files}
+        own = framework_sources(board) if started_by_framework else port_sources(board)
+        port = {file.path for file in own.files}
         total = Sources(
             tuple(file for file in total.files if file.path not in port), total.include_dirs, total.defines
         )

@@ -11,12 +11,16 @@ FIRMWARE_DATA_BYTES = 2048
 
 
 def memory_ld(board: Board) -> str:
-    """Regions, the names CODE, DATA and ARENA for them, stack size and the arena's end."""
-    regions = dict.fromkeys((board.code, board.data, board.arena))
-    lines = [f"/* Generated from boards/{board.name}.toml. */", "MEMORY", "{"]
-    lines += [f"    {r.name} : ORIGIN = {r.address:#x}, LENGTH = {usable(board, r):#x}" for r in regions]
+    """Regions, the names CODE, CONSTANTS, DATA and ARENA for them, stack size and the arena's end."""
+    lines = [f"/* Generated from {board.name}.toml. */", "MEMORY", "{"]
+    lines += [f"    {r.name} : ORIGIN = {r.address:#x}, LENGTH = {usable(board, r):#x}" for r in board.memory]
     lines += ["}"]
-    uses = (("CODE", board.code), ("DATA", board.data), ("ARENA", board.arena))
+    uses = (
+        ("CODE", board.code),
+        ("CONSTANTS", board.constants),
+        ("DATA", board.data),
+        ("ARENA", board.arena),
+    )
     lines += [f'REGION_ALIAS("{use}", {region.name})' for use, region in uses]
     lines += [
         f"image_stack_bytes = {board.stack_bytes};",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,19 @@ Category = Literal["model", "runtime", "kernels", "application"]
 PORT_FOLDERS: dict[str, tuple[str, ...]] = {
     "cmsdk": (".", "cortex_m", "cmsdk"),
     "nrf51": (".", "cortex_m", "nrf51"),
+    "nrf52": (".", "cortex_m", "nrf51", "nrf52"),
+    "rp2040": (".", "cortex_m", "rp2040"),
+    "stm32": (".", "cortex_m", "stm32"),
+    "esp32": (".", "esp32"),
     "rv32_virt": (".", "rv32_virt"),
     "posix": ("posix",),
 }
 
+# By framework: the files of a port that remain where it starts the chip. {} is the family.
+FRAMEWORKS: dict[str, tuple[str, ...]] = {
+    "stm32cube": ("framework/*.c", "cortex_m/*.c", "{}/*.c"),
+    "arduino": ("framework/memory.c", "arduino/*.cpp", "{}/flash.c"),
+}
 
 # Kernel sets that stand on a vendor's library.
 LIBRARIES = {"cmsis_nn": cmsis_nn.find, "esp_nn": esp_nn.find}
@@ -103,12 +112,37 @@ def port_sources(board: Board) -> Sources:
     port = resources.root() / "firmware" / "port"
     if board.port_family not in PORT_FOLDERS:
         raise UserError(
-            f"boards/{board.name}.toml: key port.family: found {board.port_family!r}, "
+            f"{board.name}.toml: key port.family: found {board.port_family!r}, "
             f"allowed is {' or '.join(PORT_FOLDERS)}",
             "A new family is a folder in firmware/port/ and a row in PORT_FOLDERS.",
         )
     folders = PORT_FOLDERS[board.port_family]
     files = tuple(file for folder in folders for file in _in_folder(port / folder, "application"))
+    return Sources(files, (port,), port_defines(board))
+
+
+def framework_sources(board: Board) -> Sources:
+    """The port of a board whose PlatformIO framework starts the chip: C++ among it, for PlatformIO to compile."""
+    if board.platformio is None or board.platformio.framework not in FRAMEWORKS:
+        found = board.platformio.framework if board.platformio else "nothing"
+        raise UserError(
+            f"{board.name}.toml: key platformio.framework: found {found!r}, allowed is {' or '.join(FRAMEWORKS)}",
+            "A new framework is a row in FRAMEWORKS and the files it names.",
+        )
+    port = resources.root() / "firmware" / "port"
+    patterns = (p.format(board.port_family) for p in FRAMEWORKS[board.platformio.framework])
+    files = tuple(Source(path, "application") for p in patterns for path in sorted(port.glob(p)))
+    return Sources(files, (port,), (*port_defines(board), ("PORT_FRAMEWORK", 1)))
+
+
+def with_framework(total: Sources, board: Board) -> Sources:
+    """The sources of a bare image, with what is left of the port where the framework starts the chip."""
+    bare = set(port_sources(board).files)
+    return replace(total, files=tuple(f for f in total.files if f not in bare)) + framework_sources(board)
+
+
+def port_defines(board: Board) -> tuple[tuple[str, str | int], ...]:
+    """What a port is told of its board, as macros."""
     slot = board.model_slot
     defines: tuple[tuple[str, str | int], ...] = (
         *((name, f"{value:#x}u") for name, value in board.port_defines),
@@ -117,7 +151,22 @@ def port_sources(board: Board) -> Sources:
         ("PORT_MODEL_SLOT_WRITABLE", int(slot.writable)),
         ("PORT_ARENA_BYTES", f"{board.arena.size:#x}u"),
     )
-    return Sources(files, (port,), defines)
+    if board.runs_here:
+        return defines
+    flash = next((region for region in board.memory if region.sectors), None)
+    if flash is None:
+        raise UserError(
+            f"{board.name}.toml: no region of [memory] has sectors",
+            "Say them for the flash that holds models.",
+        )
+    sectors = ",".join(f"{{{size}u,{count}u}}" for size, count in flash.sectors)
+    return (
+        *defines,
+        ("PORT_HARDWARE", 1),
+        ("PORT_FLASH", f"{flash.address:#x}u"),
+        ("PORT_FLASH_SECTORS", sectors),
+        ("PORT_FLASH_UNIT", f"{flash.program_bytes or 1}u"),
+    )
 
 
 def _in_folder(folder: Path, category: Category) -> tuple[Source, ...]:

@@ -70,6 +70,7 @@ def bench(
 
 
 def bench_on(board: boards.Board, file: Path, options: Options, time_limit_s: float) -> Measurement:
+    boards.must_run_here(board)
     _, data = blob_for(file, board, options)
     with progress(f"measuring on {board.name}"):
         return measure(board, data, name=str(file), time_limit_s=time_limit_s)

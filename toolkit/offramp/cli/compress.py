@@ -171,7 +171,11 @@ def compress(
         return
     names = variant or list(recipe.variants)
     path = place_of(out, recipe, names, card, model)
-    targets = [boards.load(b) for text in board or [recipe.board] for b in text.split(",")] if card else []
+    targets = (
+        [boards.must_run_here(boards.load(b)) for text in board or [recipe.board] for b in text.split(",")]
+        if card
+        else []
+    )
     make(recipe, names, path, targets, as_json)
 
 

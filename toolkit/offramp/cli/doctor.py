@@ -77,15 +77,15 @@ def tools() -> Iterator[Check]:
     for board in {board.core.toolchain: board for board in all_boards}.values():
         kind = board.core.toolchain
         yield tool(
-            compilers.EXECUTABLES[kind], compilers.PACKAGES[kind], functools.partial(compiler, board.core)
+            compilers.EXECUTABLES[kind], compilers.INSTALL[kind], functools.partial(compiler, board.core)
         )
     for binary in sorted({board.emulator.binary for board in all_boards if board.emulator}):
-        yield tool(binary, emulator.PACKAGES.get(binary, binary), version_line)
+        package = emulator.PACKAGES.get(binary, binary)
+        yield tool(binary, f"sudo apt-get install {package}", version_line)
 
 
-def tool(name: str, package: str, describe: Callable[[str], str]) -> Check:
+def tool(name: str, mend: str, describe: Callable[[str], str]) -> Check:
     path = shutil.which(name)
-    mend = f"sudo apt-get install {package}"
     lacking: Literal["missing", "optional"] = "missing" if name in NEEDED_TOOLS else "optional"
     if path is None:
         return Check(name, lacking, "not installed", mend)

@@ -43,7 +43,7 @@ def profile(
     as_json: Json = False,
 ) -> None:
     """Count one inference by step, function and instruction class, and estimate its cycles."""
-    target = boards.load(board)
+    target = boards.must_run_here(boards.load(board))
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     _, data = blob_for(file, target, options)
     with progress(f"profiling on {target.name}"):

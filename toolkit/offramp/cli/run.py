@@ -94,7 +94,11 @@ def run(
     if out is not None:
         check_output(out, file, inputs)
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
-    connected = emulated(file, boards.load(board), options, inputs, time_limit) if board else None
+    connected = (
+        emulated(file, boards.must_run_here(boards.load(board)), options, inputs, time_limit)
+        if board
+        else None
+    )
     with connected or attached(file, port or "", options, inputs, time_limit) as bench:
         if chosen is not None:
             chosen.set_on(bench, file)
