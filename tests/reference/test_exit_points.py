@@ -16,6 +16,7 @@ from offramp.compress.exits.heads import (
     MACS_SHARE,
     NEVER,
     Form,
+    confidences_of,
     network_bytes,
     with_heads,
 )
@@ -163,6 +164,13 @@ def test_what_cannot_have_exits_is_told() -> None:
     found = with_heads(digits_net(), choose(digits_net(), "auto"))
     with pytest.raises(UserError, match="exits already"):
         with_heads(found, choose(digits_net(), "auto"))
+
+
+def test_entropy_is_for_probabilities() -> None:
+    net = FloatNet(4, 4, 1)
+    scores = net.dense(net.mean(net.conv(net.conv(0, 4), 4)), 3)
+    assert confidences_of(net.graph(scores)) == ("margin", "maximum")
+    assert confidences_of(net.graph(net.softmax(scores))) == ("margin", "maximum", "entropy")
 
 
 def test_a_graph_with_state_has_no_points(shared_data: Path) -> None:

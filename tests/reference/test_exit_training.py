@@ -231,7 +231,7 @@ def judge_exits_of(graph: Graph, x: Any, normal: float | None) -> Any:
     ("n", "labels", "said"),
     [
         (8, "own", r"8 rows for 10 classes"),
-        (5, "own", r"5 rows to train exits on"),
+        (5, "own", r"5 rows for 10 classes"),
         (60, None, "need labels"),
         (60, "large", "label 10 of row"),
         (60, "fewer", "59 labels for 60 rows"),

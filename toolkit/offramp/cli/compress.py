@@ -242,7 +242,7 @@ def judge(shop: Workshop, graph: Graph) -> str | None:
 
 def refuse_options(needs: str = "a model file", **given: Any) -> None:
     """What is given but would do nothing here."""
-    named = [f"--{name}" for name, value in given.items() if value is not None]
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if named:
         raise UserError(f"{', '.join(named)} goes with {needs}", "a recipe says it itself: docs/recipe.md")
 

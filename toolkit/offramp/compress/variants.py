@@ -13,10 +13,10 @@ from offramp.compress.accuracy import Accuracy, accuracy
 from offramp.compress.data import Data, load_data
 from offramp.compress.dequantize import dequantize
 from offramp.compress.ensemble import ensemble
-from offramp.compress.exits.calibrate import OF_CLASSES, Calibrated, with_thresholds
+from offramp.compress.exits.calibrate import Calibrated, with_thresholds
 from offramp.compress.exits.calibrate import calibrate as calibrate_exits
 from offramp.compress.exits.frozen import add_exits
-from offramp.compress.exits.heads import is_detector
+from offramp.compress.exits.heads import confidences_of
 from offramp.compress.exits.judging import Costs, described, evidence_on, macs_by_exit
 from offramp.compress.exits.maps import with_map_heads
 from offramp.compress.exits.options import FrozenOptions
@@ -394,8 +394,7 @@ def exits_step(shop: Workshop, work: Work, step: Exits) -> Work:
         frozen = add_exits(graph, points, rows.x, rows.y, FrozenOptions(**own), told)
         graph, evidence = frozen.graph, frozen.held
     costs = shop.costs(graph)
-    kinds = ("error",) if is_detector(graph) else OF_CLASSES
-    found = calibrate_exits(evidence, costs, step.lost_points, kinds)
+    found = calibrate_exits(evidence, costs, step.lost_points, confidences_of(graph))
     graph = with_thresholds(graph, found)
     work = replace(work, graph=graph, calibrated=found)
     return work.noted(described(graph, found, costs, len(rows)))

@@ -208,18 +208,18 @@ def checked(graph: Graph, x: Array, y: Array | None, parts: int, is_error: bool)
     """Labels; UserError where there are none or too few rows."""
     if graph.is_float:
         raise UserError(f"{graph.name} is a float graph", "quantize it first, or train the exits jointly")
-    if len(x) < 2 * parts:
-        raise UserError(f"{len(x)} rows to train exits on", f"{2 * parts} at least, a few hundred are wanted")
-    if is_error:
-        return None
-    if y is None:
+    if not is_error and y is None:
         raise UserError(
             "exits of a classifier need labels, the data has none", "add an array y [n] of class numbers"
         )
-    if len(x) < class_count(graph):
+    if not is_error and len(x) < class_count(graph):
         raise UserError(
             f"{len(x)} rows for {class_count(graph)} classes", "a few hundred labelled rows are wanted"
         )
+    if len(x) < 2 * parts:
+        raise UserError(f"{len(x)} rows to train exits on", f"{2 * parts} at least, a few hundred are wanted")
+    if is_error or y is None:
+        return None
     return checked_labels(graph, y, len(x))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from offramp.compress.exits.points import Point
 from offramp.compress.scales import converted
 from offramp.errors import UserError
-from offramp.ir import MAX_EXITS, Exit, Graph, Op, Tensor
+from offramp.ir import CONFIDENCES, MAX_EXITS, Exit, Graph, Op, Tensor
 from offramp.ops import OPS
 from offramp.ops.concatenation import Concatenation
 from offramp.ops.fully_connected import FullyConnected
@@ -91,6 +91,13 @@ def answer_shape(graph: Graph) -> tuple[int, ...]:
 def ends_in_softmax(graph: Graph) -> bool:
     maker = graph.producers().get(graph.outputs[0])
     return maker is not None and graph.ops[maker].kind == "softmax"
+
+
+def confidences_of(graph: Graph) -> tuple[str, ...]:
+    """What its exits can be sure by: entropy is one of probabilities."""
+    if is_detector(graph):
+        return ("error",)
+    return tuple(k for k in CONFIDENCES if k != "error" and (k != "entropy" or ends_in_softmax(graph)))
 
 
 def forms_of(
