@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offramp.compress.accuracy import outputs
 from offramp.compress.dequantize import dequantize
 from offramp.compress.exits.heads import (
     BYTES_SHARE,
@@ -119,14 +120,12 @@ def test_integer_heads_of_a_float_graph_keep_their_places() -> None:
     x = np.random.default_rng(0).uniform(0, 1, (60, 8, 8, 1)).astype(np.float32)
     found = quantize(with_heads(real, choose(real, "auto", 2)), x)
     assert [found.outputs[e.answer] for e in found.exits] == list(found.outputs[1:])
-    plain = quantize(real, x)
-    assert np.array_equal(run_all(without_exits(found), rows(found, x))[0], run_all(plain, rows(plain, x))[0])
-
-
-def rows(graph: Graph, x: np.ndarray) -> np.ndarray:
-    from offramp.compress.accuracy import input_rows
-
-    return input_rows(graph, x)[0]
+    ours, theirs = outputs(without_exits(found), x)[0], outputs(quantize(real, x), x)[0]
+    assert np.abs(ours - theirs).max() <= 8 / 256  # scores share a scale with those of heads
+    weights = [
+        [t.data for t in g.tensors if t.data is not None] for g in (without_exits(found), quantize(real, x))
+    ]
+    assert len(weights[0]) == len(weights[1])
 
 
 @pytest.mark.parametrize(
