@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from offramp.ir import Op, Quantization, Tensor
+from offramp.ir import OF_WIDEST, Op, Quantization, Tensor
+from offramp.kernels import wide_tensors
 from offramp.ops import OPS
 from offramp.ops.activation import LeakyRelu
 from offramp.ops.add import Add
@@ -269,6 +270,24 @@ def in_planes(draw: Callable[[Random], Layer], upper_alone: bool) -> Callable[[R
     return stored
 
 
+def of_wider(draw: Callable[[Random], Layer], kernels: str, most_times: int = 2) -> Callable[[Random], Layer]:
+    """A layer whose weights are parts of one with up to so many times the inputs, as a kernel set stores them."""
+
+    def stored(random: Random) -> Layer:
+        layer, times = draw(random), 1 + int(random.integers(most_times))
+        x, weights, bias = layer.inputs
+        assert weights.data is not None
+        data = np.concatenate([weights.data] * times, axis=-1)
+        whole = replace(weights, shape=data.shape, data=data)
+        source = replace(x, shape=(*x.shape[:-1], x.shape[-1] * times))
+        depths = {weights.shape[-1], data.shape[-1]}
+        op, inputs = layer.op, [source, whole, bias]
+        wide = next(wide_tensors(op, list(inputs), [layer.output], depths, (kernels,)))
+        return replace(layer, inputs=(x, replace(weights, storage=OF_WIDEST), bias, wide))
+
+    return stored
+
+
 def binary(draw: Callable[[Random], Layer]) -> Callable[[Random], Layer]:
     def signs(random: Random) -> Layer:
         layer = draw(random)
@@ -389,6 +408,11 @@ DRAWN: tuple[Callable[[Random], Layer], ...] = (
     in_planes(fully_connected(1), False),
     in_planes(conv(channels(2, 8, 8), of((1, 1), (3, 3))), True),
     in_planes(fully_connected(1), True),
+    of_wider(conv(channels(1, 16, 4), of((1, 1), (3, 3))), "generic"),
+    of_wider(fully_connected(1, most=60), "generic"),
+    of_wider(conv(channels(1, 16, 4), POINTWISE), "dsp"),
+    of_wider(conv(channels(1, 8, 4), SQUARE), "dsp"),
+    of_wider(conv(channels(1, 10), SQUARE), "dsp", 1),
     binary(conv(channels(1, 64), POINTWISE)),
     binary(conv(channels(1, 4, 16), SQUARE)),
     binary(conv(channels(1, 16), LONG)),

@@ -86,12 +86,11 @@ def blobs(board: Board, pattern: str) -> Iterator[tuple[Graph, dict[int, list[St
         own, ways = alone(board, layer, number, len(tensors), pattern)
         if not ways:
             continue
-        planes = sum(t.bytes for t in own if t.dtype == "u8")
-        sizes = [s.scratch_bytes + len(s.params) + planes for steps in ways for s in steps]
+        sizes = [s.scratch_bytes + len(s.params) + operand_bytes(own) for steps in ways for s in steps]
         if ram_of(own) + max(sizes) > ram or sum(sizes) > flash:
             continue  # it does not fit the board
         held = sum(len(s.params) for _, steps in served for s in steps)
-        held += sum(t.bytes for t in tensors if t.dtype == "u8")  # planes
+        held += operand_bytes(tensors)
         if served and (ram_of(tensors) + ram_of(own) > min(ram, INPUT_BYTES) or held + sum(sizes) > flash):
             yield graph()
             tensors.clear()
@@ -105,6 +104,11 @@ def blobs(board: Board, pattern: str) -> Iterator[tuple[Graph, dict[int, list[St
             served.append((Op(layer.kind, layer.kind, inputs, (output,), layer.attributes), moved))
     if served:
         yield graph()
+
+
+def operand_bytes(tensors: Sequence[Tensor]) -> int:
+    """Of constant operands: planes, and weights of wider layers."""
+    return sum(t.bytes for t in tensors if t.data is not None and (t.dtype == "u8" or "/wide" in t.name))
 
 
 def ram_of(tensors: Sequence[Tensor]) -> int:

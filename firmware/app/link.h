@@ -50,7 +50,8 @@ enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
     X(LINK_E_FAMILY, -73, "plans of the blob differ in their inputs or outputs", "Pack the family again.")              \
     X(LINK_E_BUDGET, -74, "no plan is known to run in so few instructions", "Raise the budget, or add a smaller plan.") \
     X(LINK_E_CASCADE, -75, "state or the type of output 0 allows no cascade", "Set a plan or a budget instead.")       \
-    X(LINK_E_MARGIN, -76, "the blob states no margin for a cascade", "Give one of 1 to 255: cascade:MARGIN.")
+    X(LINK_E_MARGIN, -76, "the blob states no margin for a cascade", "Give one of 1 to 255: cascade:MARGIN.")         \
+    X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")
 
 enum link_status {
 #define LINK_STATUS_ENUM(name, value, text, remedy) name = value,

@@ -21,6 +21,7 @@ struct active_model {
     ofr_requirements need;      /* the largest arena, all states, and the steps of plan 0 */
     uint8_t source;             /* model_source; MODEL_NONE: plans and need hold nothing */
     uint8_t answered;           /* the plan that ran last: its outputs are in the arena */
+    uint8_t gate;               /* 1 + the plan that chooses among the others; 0: none */
     uint32_t runs;        /* since the start, of any model */
     uint32_t region_used; /* bytes of the arena's region: arena, inputs of the caller, state */
 };

@@ -1,4 +1,5 @@
-/* Which plan of a family runs: one, the dearest within a budget, or the cheapest and, while unsure, the next. */
+/* Which plan of a family runs: one, the dearest within a budget, the cheapest and, while unsure, the next, or the one
+ * that a gate names. */
 #include "policy.h"
 
 #if APP_PLANS > 1
@@ -19,7 +20,13 @@ static uint8_t last;        /* the place in `order` that a run goes to at most *
 static uint8_t start;       /* the place of `first` */
 static uint32_t margin;     /* of a cascade: an answer below it is unsure */
 static uint32_t copy_bytes; /* of inputs, that a cascade keeps behind the arena */
-static uint8_t order[APP_PLANS]; /* plans, the cheapest first */
+static uint8_t order[APP_PLANS]; /* plans, the cheapest first; a gate, which gives no answer, last */
+static bool gated;               /* the gate runs first and names the plan */
+
+/* Plans that answer. */
+static uint32_t n_answering(void) {
+    return n_plans() - (active.gate != 0);
+}
 
 /* What a plan takes; one of unknown cost is the dearest. */
 static uint32_t instructions_of(uint32_t plan) {
@@ -30,13 +37,15 @@ static uint32_t instructions_of(uint32_t plan) {
 
 /* Of equal ones the last in the blob first: plan 0 is the model that the others stand in for. */
 static void sort_plans(void) {
-    for (uint32_t n = 0; n < n_plans(); ++n) {
-        const uint32_t plan = n_plans() - 1 - n;
-        uint32_t at = n;
+    uint32_t n = 0;
+    for (uint32_t plan = n_plans(); plan-- != 0;) {
+        if (plan + 1 == active.gate) continue;
+        uint32_t at = n++;
         for (; at > 0 && instructions_of(order[at - 1]) > instructions_of(plan); --at)
             order[at] = order[at - 1];
         order[at] = (uint8_t)plan;
     }
+    if (active.gate != 0) order[n] = (uint8_t)(active.gate - 1);
 }
 
 static void keep_copy(uint32_t bytes) {
@@ -50,6 +59,7 @@ static void run_one(uint32_t plan) {
         ++start;
     first = (uint8_t)plan;
     last = start;
+    gated = false;
     keep_copy(0);
 }
 
@@ -106,7 +116,25 @@ static uint32_t margin_of(const ofr_model *model) {
     return most - second;
 }
 
+/* The plan with the gate's largest score, of equal ones the first. */
+static uint32_t named_plan(void) {
+    const ofr_buffer scores = ofr_output(plan_at(active.gate - 1u), 0);
+    const int8_t *at = scores.data;
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < scores.bytes && i < n_answering(); ++i)
+        if (at[i] > at[best]) best = i;
+    return best + (best + 1 >= active.gate);
+}
+
+static int run_gated(uint32_t *ran) {
+    const int status = ofr_run(policy_take(active.gate - 1u));
+    if (status < 0) return status;
+    ++*ran;
+    return ofr_run(policy_take(named_plan()));
+}
+
 int policy_run(uint32_t *ran) {
+    if (gated) return run_gated(ran);
     if (last == start) return ofr_run(policy_take(first));
     copy_inputs(false);
     for (uint32_t at = start;; ++at, ++*ran) {
@@ -121,7 +149,7 @@ static int set_budget(uint32_t budget, ofr_fault *fault) {
     *fault = (ofr_fault){-1, -1, budget, least == UINT32_MAX ? 0 : least};
     if (least > budget || least == UINT32_MAX) return LINK_E_BUDGET;
     uint32_t at = 0;
-    while (at + 1 < n_plans() && instructions_of(order[at + 1]) <= budget)
+    while (at + 1 < n_answering() && instructions_of(order[at + 1]) <= budget)
         ++at;
     run_one(order[at]);
     return OFR_OK;
@@ -147,8 +175,17 @@ static int set_cascade(uint32_t wanted, ofr_fault *fault) {
     margin = wanted == MARGIN_OF_THE_BLOB ? info.margin : wanted;
     first = order[0];
     start = 0;
-    last = (uint8_t)(n_plans() - 1);
+    last = (uint8_t)(n_answering() - 1);
+    gated = false;
     keep_copy(bytes);
+    return OFR_OK;
+}
+
+static int set_gate(ofr_fault *fault) {
+    *fault = (ofr_fault){-1, -1, 0, n_plans()};
+    if (active.gate == 0) return LINK_E_GATE;
+    run_one(active.gate - 1u);
+    gated = true;
     return OFR_OK;
 }
 
@@ -163,8 +200,10 @@ static int set_policy(uint32_t kind, uint32_t plan, uint32_t value, ofr_fault *f
         return set_budget(value, fault);
     case POLICY_CASCADE:
         return set_cascade(value, fault);
+    case POLICY_GATE:
+        return set_gate(fault);
     default:
-        *fault = (ofr_fault){-1, -1, kind, POLICY_CASCADE};
+        *fault = (ofr_fault){-1, -1, kind, POLICY_GATE};
         return LINK_E_INDEX;
     }
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum policy_kind { POLICY_PLAN = 0, POLICY_BUDGET = 1, POLICY_CASCADE = 2 };
+enum policy_kind { POLICY_PLAN = 0, POLICY_BUDGET = 1, POLICY_CASCADE = 2, POLICY_GATE = 3 };
 
 #if APP_PLANS > 1
 

@@ -59,7 +59,7 @@ extern "C" {
 #define OFR_API_MAJOR 0 /* SemVer of this header; the blob format and the link have versions of their own */
 #define OFR_API_MINOR 3
 #define OFR_FORMAT_MAJOR 1 /* blobs of this major version run; a newer minor may be refused by name */
-#define OFR_FORMAT_MINOR 2
+#define OFR_FORMAT_MINOR 3
 
 #define OFR_ALIGN 16u            /* bytes: blob, arena and state */
 #define OFR_MAX_CALLER_INPUTS 4u /* inputs that may stay in the caller's memory */
@@ -231,6 +231,7 @@ typedef struct ofr_plan {
     uint32_t name_bytes;
     uint32_t instructions; /* of one inference, estimated by the converter or proven (pack --certify); 0: unknown */
     uint32_t margin;       /* of the blob: a run whose two largest values of output 0 differ by less is unsure */
+    uint32_t gate;         /* of the blob: 1 + the plan whose scores, output 0, choose among the others; 0: none */
 } ofr_plan;
 
 /* Writes `info` on OFR_OK only. Takes a few hundred instructions. */

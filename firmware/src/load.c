@@ -718,13 +718,13 @@ ofr_status ofr_plan_info(const ofr_model *model, ofr_plan *info) {
     if (status != OFR_OK) {
         return status;
     }
-    uint32_t instructions, margin;
+    uint32_t instructions, margin, gate;
     if (!get_vector(&plan, OFR_FB_PLAN_NAME, 1, 1, &name) ||
         !get_scalar(&plan, OFR_FB_PLAN_INSTRUCTIONS, &instructions) ||
-        !get_scalar(&root, OFR_FB_BLOB_MARGIN, &margin)) {
+        !get_scalar(&root, OFR_FB_BLOB_MARGIN, &margin) || !get_scalar(&root, OFR_FB_BLOB_GATE, &gate)) {
         return OFR_E_STRUCTURE;
     }
-    *info = (ofr_plan){(const char *)name.at, name.count, instructions, margin};
+    *info = (ofr_plan){(const char *)name.at, name.count, instructions, margin, gate};
     return OFR_OK;
 }
 

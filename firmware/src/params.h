@@ -20,6 +20,8 @@
 #define OFR_PACKING_GENERIC_CONV_2D_HIGH 1u
 #define OFR_KERNEL_GENERIC_CONV_2D_PLANES 0x0124u
 #define OFR_PACKING_GENERIC_CONV_2D_PLANES 1u
+#define OFR_KERNEL_GENERIC_CONV_2D_SLICE 0x0128u
+#define OFR_PACKING_GENERIC_CONV_2D_SLICE 1u
 #define OFR_KERNEL_GENERIC_BINARY_CONV_2D 0x0125u
 #define OFR_PACKING_GENERIC_BINARY_CONV_2D 1u
 #define OFR_KERNEL_GENERIC_DEPTHWISE_CONV_2D 0x0102u
@@ -130,6 +132,12 @@
 #define OFR_PACKING_DSP_MEAN 1u
 #define OFR_KERNEL_DSP_MAX_POOL_2D 0x0325u
 #define OFR_PACKING_DSP_MAX_POOL_2D 1u
+#define OFR_KERNEL_DSP_POINTWISE_CONV_2D_SLICE 0x0340u
+#define OFR_PACKING_DSP_POINTWISE_CONV_2D_SLICE 1u
+#define OFR_KERNEL_DSP_CONV_2D_SLICE 0x0341u
+#define OFR_PACKING_DSP_CONV_2D_SLICE 1u
+#define OFR_KERNEL_DSP_GATHER_CONV_2D_SLICE 0x0342u
+#define OFR_PACKING_DSP_GATHER_CONV_2D_SLICE 1u
 #define OFR_KERNEL_DSP_POINTWISE_CONV_2D_4 0x0331u
 #define OFR_PACKING_DSP_POINTWISE_CONV_2D_4 1u
 #define OFR_KERNEL_DSP_CONV_2D_4 0x0332u
@@ -719,6 +727,32 @@ typedef struct ofr_dsp_winograd_params {
     uint16_t linear;
 } ofr_dsp_winograd_params;
 _Static_assert(sizeof(ofr_dsp_winograd_params) == 24, "layout");
+
+typedef struct ofr_dsp_slice_params {
+    uint16_t rows;
+    uint16_t cols;
+    uint16_t in_c;
+    uint16_t out_rows;
+    uint16_t out_cols;
+    uint16_t out_c;
+    uint16_t kernel_h;
+    uint16_t kernel_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dilation_h;
+    uint16_t dilation_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t groups;
+    int16_t input_zero_point;
+    int16_t act_min;
+    int16_t act_max;
+    uint16_t backwards;
+    uint16_t linear;
+    uint16_t chunk;
+    uint16_t fours;
+} ofr_dsp_slice_params;
+_Static_assert(sizeof(ofr_dsp_slice_params) == 44, "layout");
 
 typedef struct ofr_dsp_sparse_params {
     uint16_t rows;

@@ -36,7 +36,7 @@ __all__ = [
 Array = NDArray[Any]
 Row = Array | Sequence[Array]
 State = Literal["carry", "reset"]
-PolicyKind = Literal["plan", "budget", "cascade"]
+PolicyKind = Literal["plan", "budget", "cascade", "gate"]
 Plan = int | str
 """A plan of a family by its number or name."""
 
@@ -49,7 +49,7 @@ SLOT = 1
 _TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT, _TOPIC_PLAN = range(6)
 _RESET_STATE, _MEASURE, _MEASURE_STEPS = 1, 2, 4
 _PLAN_SHIFT = 4
-_POLICIES: dict[PolicyKind, int] = {"plan": 0, "budget": 1, "cascade": 2}
+_POLICIES: dict[PolicyKind, int] = {"plan": 0, "budget": 1, "cascade": 2, "gate": 3}
 _MARGIN_OF_THE_BLOB = 0xFFFFFFFF
 _BOARD = struct.Struct("<hHBBBBHHII")
 _MODEL = struct.Struct("<hHBBhIIiiIIIHHHH")
@@ -282,10 +282,11 @@ class Device:
 
         "plan": the plan `value`; "budget": the dearest within so many instructions; "cascade": the cheapest, and the
         next on the same inputs while the two largest values of output 0 differ by less than `value`, which is the
-        blob's own if None (RefusedError where the blob states none).
+        blob's own if None (RefusedError where the blob states none); "gate": the one that the blob's gate names, a plan
+        that runs first (RefusedError where the blob holds none).
         """
         plan = self._plan_index(0 if value is None else value) if kind == "plan" else 0
-        number = _MARGIN_OF_THE_BLOB if value is None else value
+        number = 0 if kind == "gate" else _MARGIN_OF_THE_BLOB if value is None else value
         if kind != "plan" and not (isinstance(number, int) and 0 <= number <= _MARGIN_OF_THE_BLOB):
             raise UserError(
                 f"policy {kind}: {value!r} is no number from 0 to {_MARGIN_OF_THE_BLOB}",

@@ -25,6 +25,7 @@ from tests.oracle.case import NONE, RELU, SAME, VALID, Grid, NewGrid, constant, 
 from tests.oracle.compressed import compressed
 from tests.oracle.planes import planes
 from tests.oracle.tflite_writer import Tensor
+from tests.slim_family import SMALL, slim_family
 from tests.ways import DSP_WAYS, preferring, taking
 from tests.weights import small_layers
 from tests.with_exits import with_exits
@@ -216,6 +217,7 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
         seeds[f"keyword{n}"] = plan(net, board, folder, options)
     seeds["keyword_int16"] = plan(keyword_net(new=int16.S16), board, folder, Options(kernels))
     seeds["family"] = make_plan(family(("medium", "small")), board, Options(kernels))
+    seeds["widths"] = make_plan(slim_family((1.0, 0.5), SMALL), board, Options(kernels))
     seeds["exits"] = make_plan(exits_net(), board, Options(kernels))
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():

@@ -45,6 +45,7 @@ ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes
 /* What all pixels are multiplied with. */
 typedef struct layer {
     const ofr_dsp_conv_2d_params *p;
+    const uint32_t *stream;
     ofr_dsp_multiply_run *multiply;
     ofr_dsp_gather_run *gather;
     uint32_t group_c, group_out, groups; /* channels of a group of the convolution; fours of its taps */
@@ -54,7 +55,7 @@ typedef struct layer {
 
 /* All groups of the three pixels of the window. */
 static void multiply(layer *l, int8_t *const out[OFR_DSP_PIXELS]) {
-    const uint32_t *stream = (const uint32_t *)(const void *)(l->p + 1);
+    const uint32_t *stream = l->stream;
     l->window.offset = 0;
     for (uint32_t channel = 0; channel < l->p->out_c; channel += l->group_out) {
         l->gather(&l->window, l->taps);
@@ -64,12 +65,14 @@ static void multiply(layer *l, int8_t *const out[OFR_DSP_PIXELS]) {
     }
 }
 
-void ofr_dsp_gather_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply_run,
+void ofr_dsp_gather_conv(const ofr_call *call, const uint32_t *stream, ofr_dsp_multiply_run *multiply_run,
                          ofr_dsp_gather_run *gather) {
     const ofr_dsp_conv_2d_params *p = call->params;
     band b = open_band(p, (const int8_t *)call->in[0].data, call->scratch, OFR_DSP_PIXELS);
     const uint32_t n = b.n, bytes = b.bytes;
-    layer l = {.p = p, .multiply = multiply_run, .gather = gather, .window = open_window(p, bytes), .groups = groups_of(p)};
+    layer l = {.p = p, .stream = stream, .multiply = multiply_run, .gather = gather};
+    l.window = open_window(p, bytes);
+    l.groups = groups_of(p);
     l.group_c = (uint32_t)p->in_c / p->groups;
     l.group_out = (uint32_t)p->out_c / p->groups;
     l.window.rests = b.rows + with_rest(n * bytes);
@@ -112,7 +115,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    ofr_dsp_gather_conv(call, ofr_dsp_multiply, ofr_dsp_gather);
+    ofr_dsp_gather_conv(call, ofr_dsp_stream(call), ofr_dsp_multiply, ofr_dsp_gather);
 }
 
 const ofr_kernel ofr_kernel_dsp_gather_conv_2d = {

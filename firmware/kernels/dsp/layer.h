@@ -33,14 +33,21 @@ static inline const uint32_t *ofr_dsp_channels(ofr_dsp_multiply_run *multiply, c
 typedef void ofr_dsp_widen_row_run(const int8_t *in, uint32_t depth, uint32_t *taps);
 void ofr_dsp_widen_row(ofr_dsp_widen_run *widen, const int8_t *in, uint32_t depth, uint32_t *taps);
 
+/* What `multiply` reads behind the fixed parameters. */
+static inline const uint32_t *ofr_dsp_stream(const ofr_call *call) {
+    return (const uint32_t *)(const void *)((const ofr_dsp_conv_2d_params *)call->params + 1);
+}
+
 /* The kernels by their packing: the check with the bytes of four weights, the run with its inner parts. */
 ofr_status ofr_dsp_check_pointwise(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_conv(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_gather_conv(const ofr_call *call, uint32_t weight_bytes);
 ofr_status ofr_dsp_check_fully_connected(const ofr_call *call, uint32_t weight_bytes);
-void ofr_dsp_pointwise(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_three_run *widen);
+void ofr_dsp_pointwise(const ofr_call *call, const uint32_t *stream, ofr_dsp_multiply_run *multiply,
+                       ofr_dsp_widen_three_run *widen);
 void ofr_dsp_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_run *widen);
-void ofr_dsp_gather_conv(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_gather_run *gather);
+void ofr_dsp_gather_conv(const ofr_call *call, const uint32_t *stream, ofr_dsp_multiply_run *multiply,
+                         ofr_dsp_gather_run *gather);
 void ofr_dsp_fully_connected(const ofr_call *call, ofr_dsp_widen_row_run *widen, ofr_dsp_multiply_row_run *multiply);
 
 /* Positions along one axis that the windows of all outputs span, padding included. */

@@ -35,9 +35,9 @@ static void widen_rest(ofr_dsp_widen_three_run *widen, const int8_t *const in[OF
     (void)widen(at, taps, 1);
 }
 
-void ofr_dsp_pointwise(const ofr_call *call, ofr_dsp_multiply_run *multiply, ofr_dsp_widen_three_run *widen) {
+void ofr_dsp_pointwise(const ofr_call *call, const uint32_t *stream, ofr_dsp_multiply_run *multiply,
+                       ofr_dsp_widen_three_run *widen) {
     const ofr_dsp_conv_2d_params *p = call->params;
-    const uint32_t *stream = (const uint32_t *)(const void *)(p + 1);
     const int8_t *in = (const int8_t *)call->in[0].data;
     int8_t *out = (int8_t *)call->out[0].data;
     const uint32_t pixels = (uint32_t)p->out_rows * p->out_cols, in_c = p->in_c, out_c = p->out_c;
@@ -71,7 +71,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    ofr_dsp_pointwise(call, ofr_dsp_multiply, ofr_dsp_widen_three);
+    ofr_dsp_pointwise(call, ofr_dsp_stream(call), ofr_dsp_multiply, ofr_dsp_widen_three);
 }
 
 const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d = {

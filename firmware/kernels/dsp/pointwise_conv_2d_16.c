@@ -6,7 +6,7 @@ static ofr_status check(const ofr_call *call) {
 }
 
 static void run(const ofr_call *call) {
-    ofr_dsp_pointwise(call, ofr_dsp_multiply_16, ofr_dsp_widen_three_16);
+    ofr_dsp_pointwise(call, ofr_dsp_stream(call), ofr_dsp_multiply_16, ofr_dsp_widen_three_16);
 }
 
 const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d_16 = {

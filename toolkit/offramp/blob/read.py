@@ -94,7 +94,10 @@ class PlanRecord:
 
 @dataclass(frozen=True)
 class Blob:
-    """`margin`: an answer of a cascade whose two largest values differ by less is unsure; 0: the blob does not say."""
+    """`margin`: an answer of a cascade whose two largest values differ by less is unsure; 0: the blob does not say.
+
+    `gate`: 1 + the number of the plan that chooses among the others; 0: none.
+    """
 
     name: str
     format: str
@@ -106,6 +109,7 @@ class Blob:
     labels: tuple[str, ...]
     metadata: dict[str, str]
     margin: int
+    gate: int
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -191,6 +195,7 @@ def records(data: bytes, h: header.Header) -> Blob:
         tuple(text(root.Labels(i)) for i in range(root.LabelsLength())),
         entries(root),
         root.Margin(),
+        root.Gate(),
     )
 
 

@@ -31,11 +31,14 @@ def write(plan: Plan) -> bytes:
     fb.BlobAddMetadata(b, metadata)
     fb.BlobAddLabels(b, labels)
     fb.BlobAddMargin(b, plan.margin)
+    fb.BlobAddGate(b, plan.gate)
     b.Finish(fb.BlobEnd(b))
     generic = all(s.kernel.set == "generic" for p in plan.every for s in p.steps)
     minor = header.FAMILIES if plan.members else header.PLAIN
     if any(p.exits for p in plan.every):
         minor = header.EXITS
+    if plan.gate:
+        minor = header.GATES
     return header.with_header(bytes(b.Output()), "any" if generic else plan.core, minor)
 
 

@@ -69,9 +69,9 @@ def run(
         str | None,
         typer.Option(
             "--policy",
-            metavar="budget:N|cascade[:MARGIN]|plan:NAME",
+            metavar="budget:N|cascade[:MARGIN]|gate|plan:NAME",
             help="Which plan runs: the dearest within N instructions; the cheapest and, while its answer is unsure, "
-            "the next; or one.",
+            "the next; the one that the blob's gate names; or one.",
         ),
     ] = None,
     time_limit: TimeLimit = 60.0,
@@ -143,10 +143,12 @@ class Choice:
             return Choice("plan", value)
         if kind == "budget" and number:
             return Choice("budget", value)
+        if given == "gate":
+            return Choice("gate", "")
         if kind == "cascade" and (number or ":" not in given):
             return Choice("cascade", value)
         raise UserError(
-            f"--policy {given}: it is budget:N, cascade, cascade:MARGIN or plan:NAME, numbers below 2^32",
+            f"--policy {given}: it is budget:N, cascade, cascade:MARGIN, gate or plan:NAME, numbers below 2^32",
             "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the next plan where the two "
             "largest values differ by less than 20",
         )

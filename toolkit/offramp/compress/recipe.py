@@ -119,6 +119,27 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Slim(Trained):
+    """A new network of the same shape trained from random weights at several widths, which share these.
+
+    The narrower widths are members; quantize keeps the weights shared, and the blob holds them once.
+    """
+
+    widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # shares of the channels, from 1 down
+    round_to: int = 4  # channels of a layer are a multiple of this
+    optimizer: str = Schedule.optimizer  # sgd or adamw
+    rate: float = Schedule.rate
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A small network that names the width to run from what the narrowest one's first layer makes of the input."""
+
+    lost_points: float = 0.3  # most points of accuracy, on the validation rows, against the widest
+    rows: int = 10000  # of the training rows, that it is trained on
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """This variant and others run together, their outputs averaged."""
 
@@ -168,6 +189,8 @@ Step = (
     | Joint
     | Exits
     | Family
+    | Slim
+    | Gate
     | Ensemble
 )
 STEPS: dict[str, type] = {cls.__name__.lower(): cls for cls in get_args(Step)}

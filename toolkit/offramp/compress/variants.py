@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,14 @@ from offramp.compress.recipe import (
     Ensemble,
     Exits,
     Family,
+    Gate,
     Joint,
     Mixed,
     Nested,
     Prune,
     Quantize,
     Recipe,
+    Slim,
     Sparsify,
     Student,
     Train,
@@ -284,6 +286,8 @@ def quantize_step(shop: Workshop, work: Work, step: Quantize) -> Work:
     )
     integers = quantize(work.real, shop.calibration(step.rows), options)
     told = f"{bits_of(step)}{judged(shop, integers)}"
+    if work.real.members:
+        integers = with_members(shop, work, step, integers, options)
     work = replace(work, graph=integers, options=options)
     if step.epochs == 0:
         return work.noted(told)
@@ -296,6 +300,19 @@ def quantize_step(shop: Workshop, work: Work, step: Quantize) -> Work:
     )
     told = f"{told}, then {step.epochs:g} epochs with integers{judged(shop, graph)}"
     return replace(work, graph=graph, real=real).noted(told)
+
+
+def with_members(
+    shop: Workshop, work: Work, step: Quantize, integers: Graph, options: QuantizeOptions
+) -> Graph:
+    """The integer family of a float one; each member tells its accuracy on the validation rows."""
+    if step.epochs > 0:
+        raise UserError(
+            f"{work.name}: quantize with epochs would train the widest of several widths alone",
+            "leave epochs out of the step behind slim",
+        )
+    members = (quantize(m, shop.calibration(step.rows), options) for m in work.real.members)
+    return replace(with_accuracy(shop, integers), members=tuple(with_accuracy(shop, m) for m in members))
 
 
 def bits_of(step: Quantize) -> str:
@@ -353,6 +370,44 @@ def with_accuracy(shop: Workshop, graph: Graph) -> Graph:
     found = shop.accuracy(graph)
     told = {} if found is None else {"accuracy": f"{found.value:.4f}", "accuracy_rows": str(found.samples)}
     return replace(graph, metadata={**graph.metadata, **told})
+
+
+def slim_step(shop: Workshop, work: Work, step: Slim) -> Work:
+    must_train(work, step)
+    if step.teachers:
+        raise UserError(f"{work.name}: slim takes no teachers", "its narrower widths learn from the widest")
+    from offramp.compress.train.slim import slim
+
+    x, y = shop.data.train.labelled("training")
+    hooks = shop.hooks(f"{work.name}: widths")
+    real, _ = slim(work.real, x, y, step.widths, shop.training(step), step.round_to, **hooks)
+    widths = ", ".join(
+        f"{width:g}{judged(shop, g)}" for width, g in zip(step.widths, (real, *real.members), strict=True)
+    )
+    return replace(work, real=real, graph=None).noted(
+        f"widths trained together, {step.epochs:g} epochs: {widths}"
+    )
+
+
+def gate_step(shop: Workshop, work: Work, step: Gate) -> Work:
+    if work.graph is None or work.options is None or not work.graph.members:
+        raise UserError(
+            f"{work.name}: gate stands before quantize, or there are no widths", "slim, quantize, gate"
+        )
+    from offramp.compress.train.gate import gated
+
+    options = work.options
+
+    def integers(graph: Graph) -> Graph:
+        return quantize(graph, shop.calibration(500), options)
+
+    told = partial(shop.told, f"{work.name}: gate")
+    train = shop.data.train.take(slice(0, step.rows))
+    found = gated(work.graph, work.real, train, shop.data.validation, step.lost_points, integers, told=told)
+    shares = ", ".join(f"{share:.1%}" for share in found.shares)
+    return replace(work, graph=found.graph).noted(
+        f"gate: {found.accuracy:.2%} of the validation rows at {found.cost:.1%} of the MACs; by width {shares} of them"
+    )
 
 
 def ensemble_step(shop: Workshop, work: Work, step: Ensemble) -> Work:
@@ -428,5 +483,7 @@ STEPS: dict[type, Callable[[Workshop, Work, Any], Work]] = {
     Joint: joint_step,
     Exits: exits_step,
     Family: family,
+    Slim: slim_step,
+    Gate: gate_step,
     Ensemble: ensemble_step,
 }

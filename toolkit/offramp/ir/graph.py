@@ -22,6 +22,10 @@ DTYPES: dict[str, type[np.generic]] = {
 
 
 IN_PLANES = "planes"  # Tensor.storage of weights that the blob is to hold as two planes of nibbles
+OF_WIDEST = (
+    "widest"  # … of weights that are the first channels of those of the same name in the family's first graph
+)
+GATE = "gate"  # Graph.metadata entry: name of the last member, whose largest output is the place of the graph to run
 CASCADE_MARGIN = "cascade_margin"  # Graph.metadata entry: the margin below which a member's answer is unsure
 
 
@@ -51,7 +55,7 @@ class Tensor:
     dtype: str
     quantization: Quantization | None = None
     data: NDArray[Any] | None = None
-    storage: str = ""  # of weights: how the blob is to hold them: IN_PLANES, or as it likes
+    storage: str = ""  # of weights: how the blob is to hold them: IN_PLANES, OF_WIDEST, or as it likes
 
     @property
     def bytes(self) -> int:

@@ -9,8 +9,10 @@ from offramp.boards import Core
 from offramp.errors import UserError
 from offramp.ir import IN_PLANES, Graph, Op, Tensor
 from offramp.kernels import cmsis_nn, dsp, esp_nn, mve
-from offramp.ops import GENERIC, OPS, Kernel, Step
-from offramp.ops.conv_2d_tile import compressed_ways
+from offramp.kernels.dsp import slices as dsp_slices
+from offramp.ops import GENERIC, OPS, Kernel, Step, slices
+from offramp.ops.conv_2d_tile import BEHIND_BIAS, compressed_ways
+from offramp.ops.op import present
 
 # The ways in which a set serves an op on a core, each a list of kernel calls; none: another set serves it.
 Candidates = Callable[[Op, list[Tensor | None], list[Tensor], Core], list[list[Step]]]
@@ -66,6 +68,14 @@ def candidates(
     if any(t is not None and t.storage == IN_PLANES for t in inputs[1:2]):
         yield from ([step] for step in compressed_ways(op, inputs, outputs))
         return
+    if slices.is_slice(op, inputs[1] if len(inputs) > 1 else None):
+        step = slice_way(op, inputs, outputs)
+        if step is not None and step.kernel.set in (
+            *sets,
+            "generic",
+        ):  # else plan/widest.py has chosen another
+            yield [step]
+        return
     for name in sets:
         if name in CANDIDATES:
             found = CANDIDATES[name](op, inputs, outputs, core)
@@ -88,3 +98,21 @@ def compact_ways(graph: Graph, op: Op) -> Iterator[list[Step]]:
     step = OPS[op.kind].compact(op, inputs, [graph.tensors[i] for i in op.outputs])
     if step is not None:
         yield [step]
+
+
+def wide_tensors(
+    op: Op, inputs: list[Tensor | None], outputs: list[Tensor], depths: set[int], sets: tuple[str, ...]
+) -> Iterator[Tensor]:
+    """How the sets store the weights of the widest layer, whose parts have so many input channels."""
+    if "dsp" in sets:
+        found = dsp_slices.wide_tensor(op, inputs, outputs, depths)
+        if found is not None:
+            yield found
+    yield slices.wide_tensor(present(inputs[1]))
+
+
+def slice_way(op: Op, inputs: list[Tensor | None], outputs: list[Tensor]) -> Step | None:
+    """The kernel call of a layer whose wide weights are among its inputs; None: their kernel does not take it."""
+    wide = present(inputs[BEHIND_BIAS])
+    lower = dsp_slices.slice_step if wide.dtype == "u8" else slices.slice_step
+    return lower(op, inputs, outputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from offramp.ir import Graph
+from offramp.ir import OF_WIDEST, Graph
 from offramp.ops.verify import verify
 from offramp.passes.channels import remove_channels, settle_constants
 from offramp.passes.fusion import (
@@ -57,6 +57,8 @@ def optimize(graph: Graph, channel_multiple: int = CHANNEL_MULTIPLE) -> tuple[Gr
         ("settle constants", "channels", settle_constants),
         ("remove channels", "channels", lambda g: remove_channels(g, channel_multiple)),
     ]
+    if any(t.storage == OF_WIDEST for t in graph.tensors):  # their channels are not theirs alone
+        passes = [row for row in passes if row[1] != "channels"]
     changes: list[Change] = []
     while True:
         found = []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from offramp.boards import Board
 from offramp.errors import UserError
-from offramp.ir import CASCADE_MARGIN, Graph, Tensor
+from offramp.ir import CASCADE_MARGIN, GATE, Graph, Tensor
+from offramp.kernels import choose_sets
 from offramp.plan.arena import NOWHERE, aligned
 from offramp.plan.options import Options
 from offramp.plan.plan import Constants, Plan, Planner, planner_for
+from offramp.plan.widest import with_widest
 
 
 def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:  # noqa: B008
@@ -20,6 +23,7 @@ def make_plan(graph: Graph, board: Board, options: Options = Options()) -> Plan:
         constants = Constants()
         return with_constants(planner_for(graph, board, options).plan(constants), constants)
     check_members(graph)
+    graph = with_widest(graph, choose_sets(options.kernels, board.kernels))
     family = planned(graph, board, options, [None] * (1 + len(graph.members)))
     most = options.flash_limit
     if most is not None and len(family.constants) > most:
@@ -42,7 +46,7 @@ def planned(graph: Graph, board: Board, options: Options, flash_limits: list[int
     constants = Constants()
     plans = [planner.plan(constants) for planner in planners]
     first, *members = (with_constants(plan, constants) for plan in plans)
-    return replace(first, members=tuple(members), margin=margin(graph))
+    return replace(first, members=tuple(members), margin=margin(graph), gate=gate_of(graph))
 
 
 def with_inputs_together(
@@ -78,7 +82,18 @@ def options_of(member: Graph, graph: Graph, options: Options, flash_limit: int |
     ram = options.ram_limit
     if ram is not None:
         ram -= sum(state_bytes(other) for other in (graph, *graph.members) if other is not member)
-    return replace(options, caller_inputs=callers, flash_limit=flash_limit, ram_limit=ram)
+    keep = options.keep_inputs or is_gate(member, graph)
+    return replace(options, keep_inputs=keep, caller_inputs=callers, flash_limit=flash_limit, ram_limit=ram)
+
+
+def is_gate(member: Graph, graph: Graph) -> bool:
+    """Whether it chooses which of the others runs; inputs are still there for that when it has run."""
+    return member is not graph and member.name == graph.metadata.get(GATE)
+
+
+def gate_of(graph: Graph) -> int:
+    """1 + its number among the plans; 0: there is none."""
+    return 1 + len(graph.members) if any(is_gate(m, graph) for m in graph.members) else 0
 
 
 def state_bytes(graph: Graph) -> int:
@@ -103,10 +118,11 @@ def check_members(graph: Graph) -> None:
                 f"{graph.name}: its member {member.name} has members itself",
                 "a family is one graph and its members",
             )
-        for kind, ours, theirs in (
-            ("input", graph.inputs, member.inputs),
-            ("output", graph.outputs, member.outputs),
-        ):
+        ports = [("input", graph.inputs, member.inputs), ("output", graph.outputs, member.outputs)]
+        if is_gate(member, graph):
+            check_gate(graph, member)
+            ports.pop()
+        for kind, ours, theirs in ports:
             if len(ours) != len(theirs):
                 raise UserError(
                     f"{member.name} has {len(theirs)} {kind}s, {graph.name} of the same family has {len(ours)}",
@@ -114,6 +130,19 @@ def check_members(graph: Graph) -> None:
                 )
             for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
                 check_alike(f"{kind} {i}", graph, graph.tensors[a], member, member.tensors[b])
+
+
+def check_gate(graph: Graph, gate: Graph) -> None:
+    outputs = [gate.tensors[i] for i in gate.outputs]
+    scores = math.prod(outputs[0].shape) if len(outputs) == 1 and outputs[0].dtype == "s8" else 0
+    if gate is not graph.members[-1] or scores != len(graph.members):
+        raise UserError(
+            f"{graph.name}: the gate {gate.name} is member {graph.members.index(gate) + 1} of {len(graph.members)} and "
+            f"has {len(outputs)} outputs, {scores} int8 scores",
+            f"a gate is the last member and has one int8 output of {len(graph.members)} scores, one a graph",
+        )
+    if gate.variables or gate.exits:
+        raise UserError(f"{graph.name}: the gate {gate.name} has state or exits", "take a graph without them")
 
 
 def check_alike(which: str, graph: Graph, ours: Tensor, member: Graph, theirs: Tensor) -> None:

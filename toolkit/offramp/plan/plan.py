@@ -87,6 +87,8 @@ class Plan:
     """One more than there are exits."""
     members: tuple[Plan, ...] = ()
     """Of a family: plans of the graph's members. They have the same constants, and their inputs lie where these lie."""
+    gate: int = 0
+    """Of a family: 1 + the number of the plan that chooses which of the others runs; 0: there is none."""
     margin: int = 0
     """Of a family: an answer whose two largest values differ by less is unsure; 0: no such number is known."""
     names: bool = True

@@ -1005,7 +1005,14 @@ class Blob(object):
             return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
         return 0
 
-def BlobStart(builder): builder.StartObject(6)
+    # Blob
+    def Gate(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+def BlobStart(builder): builder.StartObject(7)
 def BlobAddConstants(builder, constants): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(constants), 0)
 def BlobStartConstantsVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def BlobAddPlans(builder, plans): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(plans), 0)
@@ -1016,6 +1023,7 @@ def BlobStartMetadataVector(builder, numElems): return builder.StartVector(4, nu
 def BlobAddLabels(builder, labels): builder.PrependUOffsetTRelativeSlot(4, flatbuffers.number_types.UOffsetTFlags.py_type(labels), 0)
 def BlobStartLabelsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def BlobAddMargin(builder, margin): builder.PrependUint32Slot(5, margin, 0)
+def BlobAddGate(builder, gate): builder.PrependUint32Slot(6, gate, 0)
 def BlobEnd(builder): return builder.EndObject()
 
 

@@ -14,6 +14,7 @@ from offramp.kernels.dsp import (
     on_generic,
     packed,
     pointwise,
+    slices,
     sparse,
     winograd,
 )
@@ -27,6 +28,7 @@ KERNELS: tuple[Kernel, ...] = (
     *pointwise.KERNELS,
     *winograd.KERNELS,
     *on_generic.KERNELS,
+    *slices.KERNELS,
     *COMPRESSED_KERNELS,
 )
 

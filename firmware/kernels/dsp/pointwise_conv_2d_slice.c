@@ -1,0 +1,26 @@
+/* pointwise_conv_2d with part of a wider layer's weights: see slice.h. */
+#pragma GCC optimize("Os")
+
+#include "slice.h"
+
+static ofr_status check(const ofr_call *call) {
+    return ofr_dsp_check_slice(call, ofr_dsp_check_pointwise);
+}
+
+static void run(const ofr_call *call) {
+    ofr_dsp_slice slices[OFR_DSP_SLICES];
+    if (ofr_dsp_open_slice(call, slices)) {
+        ofr_dsp_pointwise(call, ofr_dsp_slice_stream(slices), ofr_dsp_multiply_slice, ofr_dsp_widen_three);
+    }
+}
+
+const ofr_kernel ofr_kernel_dsp_pointwise_conv_2d_slice = {
+    OFR_KERNEL_DSP_POINTWISE_CONV_2D_SLICE,
+    OFR_PACKING_DSP_POINTWISE_CONV_2D_SLICE,
+    sizeof(ofr_dsp_slice_params),
+    2,
+    1,
+    OFR_SAME_START(0),
+    check,
+    run,
+};
