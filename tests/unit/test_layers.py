@@ -27,6 +27,7 @@ LAYERS = [
     "plan",
     "blob",
     "build",
+    "export",
     "pack",
     "search",
     "cli",

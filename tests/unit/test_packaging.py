@@ -66,6 +66,7 @@ def test_the_wheel_is_pure_and_carries_code_firmware_boards_and_licences(wheel: 
     assert wheel.name == f"offramp-{__version__}-py3-none-any.whl"
     info = f"offramp-{__version__}.dist-info"
     wanted = {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE", f"{info}/entry_points.txt"}
+    wanted |= {"offramp/_data/LICENSE", "offramp/_data/NOTICE"}  # for trees that `offramp export` writes
     wanted |= {f"{info}/METADATA", f"{info}/WHEEL", f"{info}/RECORD"}
     for source, target in (
         ("toolkit/offramp", "offramp"),

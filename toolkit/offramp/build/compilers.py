@@ -34,10 +34,15 @@ OPTIMIZE: dict[Category, tuple[str, ...]] = {
     "application": ("-Os",),
     "model": ("-Os",),
 }
-COMMON = ("-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common", "-g")
-OURS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fno-common")
+COMMON = ("-std=gnu11", *SECTIONS, "-g")
+STANDARD = "-std=c11"
+OURS = (STANDARD, "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 # CMSIS-NN measures best at -O2, and sums of hostile numbers may overflow: -fwrapv makes that defined.
 THIRD_PARTY = ("-O2", "-fwrapv", "-w")
+# gcc 12 moves volatile stores out of loops and repeats them at the exit.
+VOLATILE_STORES = "-fno-move-loop-stores"
+BARE_METAL_LINK = ("-nostartfiles", "-static", "-Wl,--no-warn-rwx-segments")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 
@@ -70,8 +75,7 @@ def compile_flags(board: Board, compiler: Compiler, source: Source, sanitize: bo
     flags = [*COMMON, *target_flags(board.core)]
     flags += THIRD_PARTY if source.third_party else [*OPTIMIZE[source.category], *OURS]
     if source.category == "application" and int(compiler.version.split(".")[0]) >= 12:
-        # gcc 12 moves volatile stores out of loops and repeats them at the exit.
-        flags.append("-fno-move-loop-stores")
+        flags.append(VOLATILE_STORES)
     return flags + _sanitize(board, sanitize)
 
 
@@ -79,8 +83,7 @@ def link_flags(board: Board, script: Path | None, map_file: Path, sanitize: bool
     """Flags of the link; `script` is the folder with memory.ld and None on the host."""
     flags = [*target_flags(board.core), "-Wl,--gc-sections", f"-Wl,-Map={map_file}"]
     if script is not None:
-        sections = script / "sections.ld"
-        flags += ["-nostartfiles", "-static", f"-L{script}", f"-T{sections}", "-Wl,--no-warn-rwx-segments"]
+        flags += [*BARE_METAL_LINK, f"-L{script}", f"-T{script / 'sections.ld'}"]
     return flags + _sanitize(board, sanitize)
 
 

@@ -51,6 +51,11 @@ def kernels_named(names: Sequence[str]) -> list[Kernel]:
     return [k for k in ALL_KERNELS if f"{k.set}/{k.name}" in set(names)]
 
 
+def sets_of(board: Board, kernels: Sequence[Kernel]) -> tuple[str, ...]:
+    """The kernel sets that hold any of these."""
+    return tuple(s for s in board.kernels if any(k.set == s for k in kernels))
+
+
 def firmware(
     board: Board,
     out_elf: Path,
@@ -68,8 +73,7 @@ def firmware(
 
 def parts(board: Board, kernels: Sequence[Kernel], plans: int, app: Sequence[Path] | None = None) -> Sources:
     """All that is compiled for an image but its model."""
-    sets = tuple(s for s in board.kernels if any(k.set == s for k in kernels))
-    sources = firmware_sources(board, kernel_sets=sets, app=app)
+    sources = firmware_sources(board, kernel_sets=sets_of(board, kernels), app=app)
     sources += Sources.from_text("kernel_table.c", kernel_table(board, kernels), "runtime")
     sources += Sources(defines=(("APP_PLANS", plans),))
     return with_identity(sources, board)
@@ -87,4 +91,4 @@ def with_identity(sources: Sources, board: Board) -> Sources:
     return replace(sources, defines=sources.defines + defines)
 
 
-__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on", "parts", "universal_kernels"]
+__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on", "parts", "sets_of", "universal_kernels"]

@@ -85,10 +85,14 @@ def flags(
 def write_scripts(board: Board, folder: Path) -> None:
     """The linker's scripts of a board, as link_flags() expects them in a folder."""
     write_atomically(folder / "memory.ld", memory_map.memory_ld(board).encode())
+    write_atomically(folder / "sections.ld", sections_ld(board))
+
+
+def sections_ld(board: Board) -> bytes:
+    """Where sections go on a board: its family's own script, or the one for all."""
     port = resources.root() / "firmware" / "port"
     own = port / board.port_family / "sections.ld"
-    sections = own if own.exists() else port / "sections.ld"
-    write_atomically(folder / "sections.ld", sections.read_bytes())
+    return (own if own.exists() else port / "sections.ld").read_bytes()
 
 
 def macros(sources: Sources, file: Source) -> list[str]:

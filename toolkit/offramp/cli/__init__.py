@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, compress, doctor, flash, inspect, pack, profile, run
+from offramp.cli import bench, boards, build, compress, doctor, export, flash, inspect, pack, profile, run
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "inspect": inspect.inspect,
     "build": build.build,
     "flash": flash.flash,
+    "export": export.export,
     "run": run.run,
     "bench": bench.bench,
     "profile": profile.profile,
