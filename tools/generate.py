@@ -115,7 +115,7 @@ def fields_header(reflection: bytes) -> str:
             lines += [f"    {kind} {field};" for field, _, kind in fields]
             lines.append(f"}} ofr_fb_{snake(name)};")
             lines.append(f'_Static_assert(sizeof(ofr_fb_{snake(name)}) == {size}, "layout");')
-        elif name in ("Blob", "Plan"):
+        elif name in ("Blob", "Plan", "Port"):
             lines += [f"#define OFR_FB_{name.upper()}_{field.upper()} {slot}u" for field, slot, _ in fields]
     return "\n".join([*lines, "", "#endif", ""])
 

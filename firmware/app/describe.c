@@ -2,6 +2,7 @@
 #include "describe.h"
 
 #include "bytes.h"
+#include "exit_requests.h"
 #include "identity.h"
 #include "kernel.h"
 #include "link.h"
@@ -13,7 +14,9 @@
 
 #include <string.h>
 
-enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4, TOPIC_PLAN = 5 };
+enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4, TOPIC_PLAN = 5, TOPIC_STAGE = 6 };
+
+#define LAST_TOPIC (OFR_EXITS ? TOPIC_STAGE : APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT)
 
 /* The variable part begins where the fixed fields end. */
 static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p) {
@@ -117,13 +120,19 @@ size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
     case TOPIC_PLAN:
         return plan(index, reply);
 #endif
+#if OFR_EXITS
+    case TOPIC_STAGE:
+        return describe_stage(index, reply);
+#endif
     default:
-        return refuse(reply, LINK_E_INDEX, payload[0], APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT);
+        return refuse(reply, LINK_E_INDEX, payload[0], LAST_TOPIC);
     }
 }
 
 size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply) {
-    (void)payload, (void)n;
+    const uint32_t plan_wanted = n != 0 ? payload[0] : 0;
+    const uint32_t plans = active.source != MODEL_NONE ? n_plans() : 0;
+    if (plan_wanted >= plans && n != 0) return refuse(reply, LINK_E_INDEX, plan_wanted, plans);
     uint8_t *p = start_reply(reply, 0);
     p = put_u32(put_u32(p, last_load.load_ticks), last_load.crc_ticks);
     p = put_u32(p, active.runs);
@@ -131,8 +140,11 @@ size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply) {
     p = put_u32(put_u32(p, port_stack_used()), active.source == MODEL_NONE ? 0 : active.region_used);
 #if APP_PLANS > 1
     p = put_u32(p, policy_counts.loads);
-    for (uint32_t i = 0; active.source != MODEL_NONE && i < n_plans(); ++i)
+    for (uint32_t i = 0; i < plans; ++i)
         p = put_u32(p, policy_counts.runs[i]);
+#endif
+#if OFR_EXITS
+    if (plans != 0) p = put_exit_counts(start_variable_part(reply, p), plan_wanted);
 #endif
     return (size_t)(p - reply);
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define LINK_MAJOR 1 /* SemVer of LINK.md */
-#define LINK_MINOR 1
+#define LINK_MINOR 2
 
 #define LINK_HEADER_BYTES 4u /* kind, code, sequence number */
 #define LINK_PAYLOAD_BYTES 256u
@@ -31,7 +31,9 @@ enum link_code {
     LINK_RUN = 0x21,
     LINK_OUTPUT = 0x22,
     LINK_RESET_STATE = 0x23,
-    LINK_POLICY = 0x30
+    LINK_POLICY = 0x30,
+    LINK_THRESHOLD = 0x31,
+    LINK_EXIT_POLICY = 0x32
 };
 
 enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
@@ -51,6 +53,8 @@ enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
     X(LINK_E_BUDGET, -74, "no plan is known to run in so few instructions", "Raise the budget, or add a smaller plan.") \
     X(LINK_E_CASCADE, -75, "state or the type of output 0 allows no cascade", "Set a plan or a budget instead.")       \
     X(LINK_E_MARGIN, -76, "the blob states no margin for a cascade", "Give one of 1 to 255: cascade:MARGIN.")         \
+    X(LINK_E_EXIT, -77, "no such exit in the plan", "Ask the board for its stages, or `offramp inspect`.")              \
+    X(LINK_E_THRESHOLD, -78, "a threshold outside 0 to 65535", "0 leaves always, 65535 hardly ever.")                  \
     X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")
 
 enum link_status {

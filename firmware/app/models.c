@@ -154,6 +154,7 @@ static int try_source(uint8_t source) {
     if (status >= 0) {
         active.source = source;
         policy_start();
+        exits_start();
     }
     return status;
 }

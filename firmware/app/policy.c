@@ -127,18 +127,18 @@ static uint32_t named_plan(void) {
 }
 
 static int run_gated(uint32_t *ran) {
-    const int status = ofr_run(policy_take(active.gate - 1u));
+    const int status = policy_run_plan(active.gate - 1u, false);
     if (status < 0) return status;
     ++*ran;
-    return ofr_run(policy_take(named_plan()));
+    return policy_run_plan(named_plan(), false);
 }
 
 int policy_run(uint32_t *ran) {
     if (gated) return run_gated(ran);
-    if (last == start) return ofr_run(policy_take(first));
+    if (last == start) return policy_run_plan(first, false);
     copy_inputs(false);
     for (uint32_t at = start;; ++at, ++*ran) {
-        const int status = ofr_run(policy_take(order[at]));
+        const int status = policy_run_plan(order[at], false);
         if (status < 0 || at == last || margin_of(plan_at(order[at])) >= margin) return status;
         copy_inputs(true);
     }

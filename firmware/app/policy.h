@@ -2,6 +2,7 @@
 #ifndef OFFRAMP_POLICY_H
 #define OFFRAMP_POLICY_H
 
+#include "exit_requests.h"
 #include "models.h"
 
 #include <stddef.h>
@@ -31,6 +32,12 @@ int policy_run(uint32_t *ran);
 /* The instance of a plan, whose run is counted: it is the next to run. */
 ofr_model *policy_take(uint32_t plan);
 
+/* Runs a plan, whatever the policy says. */
+static inline int policy_run_plan(uint32_t plan, bool whole) {
+    (void)policy_take(plan);
+    return exits_run(plan, whole);
+}
+
 /* The request `policy`: u8 model, u8 kind, u8 plan, u8 0, u32 value. */
 size_t policy_request(const uint8_t *payload, size_t n, uint8_t *reply);
 
@@ -46,9 +53,14 @@ static inline ofr_model *policy_take(uint32_t plan) {
     return plan_at(plan);
 }
 
+static inline int policy_run_plan(uint32_t plan, bool whole) {
+    (void)plan;
+    return exits_run(0, whole);
+}
+
 static inline int policy_run(uint32_t *ran) {
     (void)ran;
-    return ofr_run(policy_take(0));
+    return exits_run(0, false);
 }
 
 #endif

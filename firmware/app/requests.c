@@ -3,6 +3,7 @@
 
 #include "bytes.h"
 #include "describe.h"
+#include "exit_requests.h"
 #include "link.h"
 #include "models.h"
 #include "policy.h"
@@ -13,11 +14,15 @@
 #define RUN_RESET_STATE 1u
 #define RUN_MEASURE 2u
 #define RUN_MEASURE_STEPS 4u
+#define RUN_TO_THE_END 8u /* takes no exit */
 #define RUN_PLAN_SHIFT 4 /* bits 4 to 7: 1 + the plan to run; 0: as the policy says */
 #define PART_BYTES 8u
 #define RUN_REQUEST_BYTES 4u
+#if OFR_EXITS
+#define RUN_REPLY_BYTES 24u
+#else
 #define RUN_REPLY_BYTES 12u
-#define RAN_TO_THE_END 0xFFu
+#endif
 
 uint8_t *start_reply(uint8_t *reply, uint32_t variable_part) {
     return put_u16(put_u16(reply, OFR_OK), variable_part);
@@ -109,17 +114,21 @@ static size_t input(const uint8_t *payload, size_t n, uint8_t *reply) {
     return done(reply, write_input(payload, n, &fault), &fault);
 }
 
-/* `plan` as a run's flags have it. */
-static int run_whole(uint32_t plan, uint32_t *ran, uint32_t *ticks) {
+static int run_whole(uint32_t flags, uint32_t *ran, uint32_t *ticks) {
+    const uint32_t plan = flags >> RUN_PLAN_SHIFT;
+    const bool to_the_end = OFR_EXITS && (flags & RUN_TO_THE_END) != 0;
     const uint32_t start = port_ticks();
-    const int status = plan == 0 || APP_PLANS == 1 ? policy_run(ran) : ofr_run(policy_take(plan - 1));
+    const int status = (plan == 0 || APP_PLANS == 1) && !to_the_end
+                           ? policy_run(ran)
+                           : policy_run_plan(plan != 0 ? plan - 1 : policy_first(), to_the_end);
     *ticks = ticks_since(start);
     return status;
 }
 
-/* Runs a plan step by step and writes the ticks of each from `first` on, as many as fit before `end`. */
+/* Runs all steps of a plan one by one and writes the ticks of each from `first` on, as many as fit before `end`. */
 static int run_steps(uint32_t plan, uint32_t first, uint8_t **p, const uint8_t *end) {
     ofr_model *model = policy_take(plan);
+    use_all_exits(plan);
     int status = ofr_begin(model);
     while (status >= 0 && status != OFR_DONE) {
         const uint32_t position = ofr_position(model);
@@ -163,29 +172,48 @@ static size_t run(const uint8_t *payload, size_t n, uint8_t *reply) {
     uint32_t ticks = 0, ran = 1;
     if (flags & (RUN_MEASURE | RUN_MEASURE_STEPS)) port_receive(false);
     status = flags & RUN_MEASURE_STEPS ? run_steps(plan != 0 ? plan - 1 : policy_first(), first_step, &p, end)
-                                       : run_whole(plan, &ran, &ticks);
+                                       : run_whole(flags, &ran, &ticks);
     if (!(flags & RUN_MEASURE)) ticks = 0; /* other interrupts are in it */
     port_receive(true);
     ++active.runs;
     if (status < 0) return refuse(reply, status, 0, 0);
     if (!(flags & RUN_MEASURE_STEPS)) p = append_outputs(p, end);
-    const uint32_t how = RAN_TO_THE_END | answered() << 8 | ran << 16;
-    put_u32(put_u32(start_reply(reply, RUN_REPLY_BYTES), how), ticks);
+    const uint32_t how = exit_taken() | answered() << 8 | ran << 16;
+    uint8_t *at = put_u32(put_u32(start_reply(reply, RUN_REPLY_BYTES), how), ticks);
+#if OFR_EXITS
+    at = put_outcome(at);
+#endif
+    (void)at;
     return (size_t)(p - reply);
+}
+
+/* At an exit there is output 0 alone. */
+static int read_output(uint32_t index, ofr_buffer *from) {
+    *from = (ofr_buffer){NULL, 0, NULL, 0, 0};
+    if (exit_taken() != OFR_NO_EXIT && index != 0) return OFR_OK;
+    return ofr_result(plan_at(answered()), index, from);
+}
+
+/* What a run gives may be shorter than what it gives by another exit: nothing or less is sent. */
+static void cut_to_answer(uint32_t *offset, uint32_t *count, const ofr_buffer *from) {
+    if (*offset > from->bytes) *offset = from->bytes;
+    if (*count > from->bytes - *offset) *count = from->bytes - *offset;
 }
 
 static size_t output(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     ofr_buffer from;
-    const uint32_t offset = get_u32(payload + 4), count = get_u32(payload + 8);
+    uint32_t offset = get_u32(payload + 4), count = get_u32(payload + 8);
     (void)n;
     int status = check_part(payload, active.need.n_outputs, &fault);
-    if (status >= 0) status = ofr_result(plan_at(answered()), payload[1], &from);
+    if (status >= 0) status = read_output(payload[1], &from);
+    if (status >= 0 && has_exits()) cut_to_answer(&offset, &count, &from);
     if (status >= 0) status = check_range(offset, count, from.bytes, &fault);
     if (status < 0) return refuse_fault(reply, status, &fault);
     if (count > LINK_PAYLOAD_BYTES - REPLY_BYTES)
         return refuse(reply, LINK_E_RANGE, count, LINK_PAYLOAD_BYTES - REPLY_BYTES);
-    memcpy(start_reply(reply, REPLY_BYTES), (const uint8_t *)from.data + offset, count);
+    uint8_t *to = start_reply(reply, REPLY_BYTES);
+    if (count != 0) memcpy(to, (const uint8_t *)from.data + offset, count);
     return REPLY_BYTES + count;
 }
 
@@ -217,6 +245,10 @@ size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *r
         {LINK_RESET_STATE, 1, reset_state},
 #if APP_PLANS > 1
         {LINK_POLICY, 8, policy_request},
+#endif
+#if OFR_EXITS
+        {LINK_THRESHOLD, 8, threshold_request},
+        {LINK_EXIT_POLICY, 28, exit_policy_request},
 #endif
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; ++i) {

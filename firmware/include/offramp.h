@@ -110,7 +110,12 @@ extern "C" {
     X(OFR_E_STATE, -24, "the state area is smaller than the model needs", "Give ofr_peek's state_bytes.")              \
     X(OFR_E_UNBOUND, -25, "an input in the caller's memory is not bound", "Call ofr_bind_input first.")                \
     X(OFR_E_ORDER, -26, "called out of order", "ofr_load, ofr_begin, ofr_step until OFR_DONE, ofr_result.")            \
-    X(OFR_E_EXIT, -27, "an exit's head, answer or threshold is outside its range", "Pack again, or give 0 to 65535.")
+    X(OFR_E_EXIT, -27, "an exit's head, answer or threshold is outside its range", "Pack again, or give 0 to 65535.")     \
+    X(OFR_E_BUDGET, -28, "a budget below what the first way out takes", "Raise it to the least possible, which is told.") \
+    X(OFR_E_COST, -29, "the cost of a stage is not known",                                                             \
+      "Instructions: `offramp pack --certify`. Ticks: measure a whole run first.")                                     \
+    X(OFR_E_CLOCK, -30, "the board's counter does not move", "Give the budget in instructions.")                       \
+    X(OFR_E_FULL, -31, "the queue is full", "Push again later, or give the queue more places.")
 
 typedef enum ofr_status {
 #define OFR_STATUS_ENUM(name, value, text, remedy) name = value,
@@ -259,6 +264,13 @@ OFR_CHECKED ofr_status ofr_stage_info(const ofr_model *model, unsigned stage, of
 
 /* The exit at which the run stands; OFR_NO_EXIT elsewhere, as after OFR_DONE. */
 unsigned ofr_exit(const ofr_model *model);
+
+/* The answer of an exit as ofr_input describes inputs, wherever the run stands; its data mean something only where it
+ * stands at that exit. data is NULL for an exit that is not there. */
+ofr_buffer ofr_answer(const ofr_model *model, unsigned exit);
+
+/* The exit's name as ofr_name gives the model's. */
+const char *ofr_exit_name(const ofr_model *model, unsigned exit, uint32_t *bytes);
 
 /* How sure the answer at that exit is: 0 to 65535, larger is surer; 0 where the run stands at none. Takes about 10
  * instructions a class, 15 with entropy. */

@@ -69,6 +69,9 @@ _Static_assert(sizeof(ofr_fb_exit) == 16, "layout");
 #define OFR_FB_PLAN_METADATA 17u
 #define OFR_FB_PLAN_EXITS 18u
 #define OFR_FB_PLAN_EXIT_PORTS 19u
+#define OFR_FB_PORT_NAME 0u
+#define OFR_FB_PORT_SCALE 1u
+#define OFR_FB_PORT_ZERO_POINT 2u
 typedef struct ofr_fb_segment {
     uint16_t first_step;
     uint16_t n_steps;

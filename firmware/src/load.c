@@ -728,6 +728,24 @@ ofr_status ofr_plan_info(const ofr_model *model, ofr_plan *info) {
     return OFR_OK;
 }
 
+#if OFR_EXITS
+const char *ofr_exit_name(const ofr_model *model, unsigned exit, uint32_t *bytes) {
+    table root, plan, port;
+    vector ports, name;
+    *bytes = 0;
+    if (exit >= ofr_exits(model) || open_again(model, &root, &plan) != OFR_OK ||
+        !get_vector(&plan, OFR_FB_PLAN_EXIT_PORTS, 4, 4, &ports) || exit >= ports.count) {
+        return NULL;
+    }
+    const uint32_t at = (uint32_t)(ports.at - plan.s.at) + 4 * exit;
+    if (!open_table(plan.s, at + get_u32(plan.s, at), &port) || !get_vector(&port, OFR_FB_PORT_NAME, 1, 1, &name)) {
+        return NULL;
+    }
+    *bytes = name.count;
+    return *bytes != 0 ? (const char *)name.at : NULL;
+}
+#endif
+
 uint32_t ofr_step_bound(const ofr_model *model, unsigned step) {
     table root, plan;
     vector bounds;

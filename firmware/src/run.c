@@ -44,6 +44,15 @@ ofr_buffer ofr_output(const ofr_model *model, unsigned index) {
     return buffer(model, model->outputs[index]);
 }
 
+#if OFR_EXITS
+ofr_buffer ofr_answer(const ofr_model *model, unsigned exit) {
+    if (exit >= ofr_exits(model)) {
+        return (ofr_buffer){NULL, 0, NULL, 0, 0};
+    }
+    return buffer(model, ofr_exit_at(model, exit)->answer);
+}
+#endif
+
 ofr_status ofr_bind_input(ofr_model *model, unsigned index, const void *data) {
     if (model == NULL || data == NULL || model->phase == OFR_PHASE_NONE || index >= model->n_inputs) {
         return OFR_E_ARGUMENT;

@@ -52,21 +52,22 @@ def blob_image(
 
     `linked` is the blob's file if it is to be part of the image. UserError where flash or RAM do not hold it.
     """
-    kernels, plans = contents(blob, others)
-    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans)
+    kernels, plans, exits = contents(blob, others)
+    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans, exits=exits)
     check_ram(blob, board, image.footprint)
     return image
 
 
-def contents(blob: Blob, others: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int]:
-    """The kernels of a blob's image, `others` among them, and of how many plans it keeps instances."""
+def contents(blob: Blob, others: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int, bool]:
+    """Of a blob's image: kernels, `others` among them, of how many plans it keeps instances, whether it has exits."""
     if len(blob.plans) > MOST_PLANS:
         raise UserError(
             f"{blob.name} has {len(blob.plans)} plans, the application keeps instances of {MOST_PLANS} at most",
             "pack a family with fewer members",
         )
     kernels = tuple(dict.fromkeys((*kernels_named(blob.kernels), *others)))
-    return kernels, MOST_PLANS if others else len(blob.plans)
+    exits = bool(others) or any(plan.exits for plan in blob.plans)
+    return kernels, MOST_PLANS if others else len(blob.plans), exits
 
 
 def check_ram(blob: Blob, board: Board, sizes: Footprint) -> None:

@@ -63,19 +63,22 @@ def firmware(
     kernels: Sequence[Kernel],
     blob: Path | None = None,
     plans: int = MOST_PLANS,
+    exits: bool = True,
     sanitize: bool = False,
     app: Sequence[Path] | None = None,
 ) -> Image:
-    """Builds the firmware with just these kernels and an instance of so many plans; `app` replaces the application's
-    files (tests)."""
-    return build(board, parts(board, kernels, plans, app), out_elf, blob=blob, sanitize=sanitize)
+    """Builds the firmware with just these kernels and an instance of so many plans; without `exits` it refuses
+    blobs that have some. `app` replaces the application's files (tests)."""
+    return build(board, parts(board, kernels, plans, exits, app), out_elf, blob=blob, sanitize=sanitize)
 
 
-def parts(board: Board, kernels: Sequence[Kernel], plans: int, app: Sequence[Path] | None = None) -> Sources:
+def parts(
+    board: Board, kernels: Sequence[Kernel], plans: int, exits: bool, app: Sequence[Path] | None = None
+) -> Sources:
     """All that is compiled for an image but its model."""
     sources = firmware_sources(board, kernel_sets=sets_of(board, kernels), app=app)
     sources += Sources.from_text("kernel_table.c", kernel_table(board, kernels), "runtime")
-    sources += Sources(defines=(("APP_PLANS", plans),))
+    sources += Sources(defines=(("APP_PLANS", plans), ("OFR_EXITS", int(exits))))
     return with_identity(sources, board)
 
 

@@ -96,11 +96,13 @@ def sections_ld(board: Board) -> bytes:
 
 
 def macros(sources: Sources, file: Source) -> list[str]:
-    """What describes application and board is for the application's files, so that the others compile once."""
+    """What describes application and board is for the application's files, what describes the runtime not for kernels,
+    so that the others compile once."""
     return [
         f"-D{name}={value}"
         for name, value in sources.defines
         if file.category == "application" or not name.startswith(("APP_", "PORT_"))
+        if file.category != "kernels" or not name.startswith("OFR_")
     ]
 
 

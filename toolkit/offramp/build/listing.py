@@ -72,12 +72,12 @@ def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice)
         "universal": universal_kernels(board),
         "all": kernels_on(board),
     }[kernels]
-    linked, plans = tuple(others), MOST_PLANS
+    linked, plans, exits = tuple(others), MOST_PLANS, True
     if model is not None:
         blob = read(_bytes(model), model)
         check_board(blob, board, str(model))
-        linked, plans = contents(blob, others)
-    total = parts(board, linked, plans, app=None if part == "firmware" else [])
+        linked, plans, exits = contents(blob, others)
+    total = parts(board, linked, plans, exits, app=None if part == "firmware" else [])
     if started_by_framework:
         total = with_framework(total, board)
     if part == "library":
