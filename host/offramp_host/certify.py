@@ -73,7 +73,7 @@ def certify(plan: Plan, board: Board, time_limit_s: float = 120.0) -> tuple[Plan
         described = read(blob, plan.name)
         image = blob_image(described, board, Path(folder) / "image.elf", linked=linked)
         code = program(image.elf, board.core)
-        steps, inference = _follow(board, image.elf, code, Path(folder), time_limit_s, len(plan.steps))
+        steps, inference = _follow(board, image.elf, code, Path(folder), time_limit_s, plan)
         try:
             stack_bytes = stack.stack_bytes(board, image.elf, code)
         except stack.Unbounded as error:
@@ -82,7 +82,7 @@ def certify(plan: Plan, board: Board, time_limit_s: float = 120.0) -> tuple[Plan
         ram_bytes = memory_bytes(described) + sizes.static_ram_bytes + sizes.link_buffer_bytes + stack_bytes
         certificate = Certificate(
             tuple(_bound(plan, i, section, code) for i, section in enumerate(steps)),
-            bounds(inference, code) if not plan.exits else unknown.inference,
+            bounds(inference, code) if inference else unknown.inference,
             stack_bytes,
             ram_bytes,
             compiler,
@@ -134,19 +134,22 @@ def bounds(section: Section, code: Program) -> Bound:
 
 
 def _follow(
-    board: Board, elf: Path, code: Program, folder: Path, time_limit_s: float, n_steps: int
-) -> tuple[list[Section], Section]:
-    """What each step did, and a whole inference."""
+    board: Board, elf: Path, code: Program, folder: Path, time_limit_s: float, plan: Plan
+) -> tuple[list[Section], Section | None]:
+    """What each step did, and a whole inference, which with exits reads the counter at each step: None."""
     with (
         following(board, elf, code, folder, timeout_s=10 * time_limit_s) as (emulator, out),
         Device(emulator.url, timeout_s=time_limit_s) as device,
     ):
         row = random_row(device.info().inputs)
         device.profile(row)
-        device.run(row, state="reset", measure=True)
+        if not plan.exits:
+            device.run(row, state="reset", measure=True)
     # The counter is read before what is measured, after it, and twice more for what reading it costs.
     sections = read_sections(out)
-    return sections[len(sections) - 4 * (n_steps + 1) : -4][1::4], sections[-4:][1]
+    inference = None if plan.exits else sections[-4:][1]
+    ends = len(sections) - (0 if plan.exits else 4)
+    return sections[ends - 4 * len(plan.steps) : ends][1::4], inference
 
 
 @contextmanager

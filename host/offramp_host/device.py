@@ -16,6 +16,15 @@ from numpy.typing import NDArray
 
 from offramp.errors import UserError
 from offramp_host import link
+from offramp_host.exits import (
+    ExitPolicy,
+    ExitPolicySet,
+    Outcome,
+    StageInfo,
+    exit_index,
+    read_stages,
+    threshold_request,
+)
 from offramp_host.link import Code
 from offramp_host.port import PortClosedError, open_port
 from offramp_host.session import RefusedError, Request, Session
@@ -23,12 +32,16 @@ from offramp_host.session import RefusedError, Request, Session
 __all__ = [
     "BoardInfo",
     "Device",
+    "ExitPolicy",
+    "ExitPolicySet",
     "Info",
     "ModelInfo",
+    "Outcome",
     "PlanInfo",
     "Policy",
     "RefusedError",
     "Result",
+    "StageInfo",
     "Statistics",
     "TensorInfo",
 ]
@@ -46,8 +59,8 @@ DTYPES: dict[int, np.dtype[Any]] = {
 SOURCES = {0: "linked", 1: "slot"}
 SLOT = 1
 
-_TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT, _TOPIC_PLAN = range(6)
-_RESET_STATE, _MEASURE, _MEASURE_STEPS = 1, 2, 4
+_TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT, _TOPIC_PLAN, _TOPIC_STAGE = range(7)
+_RESET_STATE, _MEASURE, _MEASURE_STEPS, _TO_THE_END = 1, 2, 4, 8
 _PLAN_SHIFT = 4
 _POLICIES: dict[PolicyKind, int] = {"plan": 0, "budget": 1, "cascade": 2, "gate": 3}
 _MARGIN_OF_THE_BLOB = 0xFFFFFFFF
@@ -65,7 +78,6 @@ _RAN_TO_THE_END = 0xFF
 _CHUNK_BYTES = link.PAYLOAD_BYTES - 4
 _INPUT_BYTES = link.PAYLOAD_BYTES - _PART.size
 _LAST_INPUT_BYTES = _INPUT_BYTES - _RUN.size
-_RUN_OUTPUT_BYTES = link.PAYLOAD_BYTES - _RUN_REPLY.size
 _OUTPUT_BYTES = link.PAYLOAD_BYTES - 4
 
 
@@ -109,6 +121,8 @@ class PlanInfo:
     arena_bytes: int
     state_bytes: int
     n_steps: int
+    stages: tuple[StageInfo, ...] = ()
+    """One more than there are exits; empty where the firmware is built without exits."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +151,16 @@ class Info:
 
 @dataclass(frozen=True)
 class Result:
-    """`exit` is None if the run went to its end; `ticks` is None unless it was measured, and holds all plans that ran.
-    `plan` gave the outputs."""
+    """`exit` is None if the run went to its end; at an exit `outputs` holds its answer alone. `ticks` is None unless it
+    was measured, and holds all plans that ran. `plan` gave the outputs."""
 
     outputs: list[Array]
     exit: int | None
     ticks: int | None
     plan: int = 0
     plans_run: int = 1
+    outcome: Outcome | None = None
+    """None where the firmware is built without exits."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +179,8 @@ class Statistics:
     """Models loaded since the start; None where the firmware keeps one plan only."""
     plan_runs: tuple[int, ...] = ()
     """Runs of each plan since the load; empty where the firmware keeps one plan only."""
+    exit_runs: tuple[int, ...] = ()
+    """Runs of the plan since the load by exit, the last to the end; empty if the firmware has no exits."""
 
 
 class Device:
@@ -233,13 +251,20 @@ class Device:
         return self.info()
 
     def run(
-        self, inputs: Row, *, state: State = "carry", measure: bool = False, plan: Plan | None = None
+        self,
+        inputs: Row,
+        *,
+        state: State = "carry",
+        measure: bool = False,
+        plan: Plan | None = None,
+        to_the_end: bool = False,
     ) -> Result:
         """One inference. With `measure`, nothing interrupts it and the result says its ticks.
 
-        `plan` runs, whatever the policy says.
+        `plan` runs, whatever the policy says; `to_the_end` takes no exit, and times each stage for budgets in ticks.
         """
-        return next(iter(list(self.stream([inputs], state=state, measure=measure, plan=plan))))
+        rows = self.stream([inputs], state=state, measure=measure, plan=plan, to_the_end=to_the_end)
+        return next(iter(list(rows)))
 
     def stream(
         self,
@@ -249,19 +274,21 @@ class Device:
         window: int | None = None,
         measure: bool = False,
         plan: Plan | None = None,
+        to_the_end: bool = False,
     ) -> Iterator[Result]:
         """Results in the order of the rows, each of which runs once; `window` limits requests under way."""
         info = self._info_with_model()
         flags = (_RESET_STATE if state == "reset" else 0) | (_MEASURE if measure else 0)
+        flags |= _TO_THE_END if to_the_end else 0
         flags |= 0 if plan is None else (1 + self._plan_index(plan)) << _PLAN_SHIFT
-        rest = list(_output_requests(info.outputs))
+        rest = list(_output_requests(info))
         requests = (
             request for row in rows for request in [*_run_requests(_check(row, info.inputs), flags, 0), *rest]
         )
         replies = self._session.exchange(requests, window)
         n_inputs = len(_run_requests([bytes(t.n_bytes) for t in info.inputs], 0, 0))
         while group := list(itertools.islice(replies, n_inputs + len(rest))):
-            yield _result(group[n_inputs - 1 :], info.outputs, measure)
+            yield _result(group[n_inputs - 1 :], rest, info, measure)
 
     def profile(self, inputs: Row | None = None, *, plan: Plan = 0) -> list[int]:
         """Ticks of each step of a plan, its state as after a load; inputs are zeros unless given."""
@@ -300,12 +327,35 @@ class Device:
         reply = self._session.request(Code.POLICY, request)
         return Policy(*_POLICY_REPLY.unpack_from(reply)[2:])
 
-    def statistics(self) -> Statistics:
-        reply = self._session.request(Code.STATISTICS)
-        fixed = _STATISTICS.unpack_from(reply)[2:]
-        of_plans = struct.unpack(f"<{(len(reply) - _STATISTICS.size) // 4}I", reply[_STATISTICS.size :])
-        loads = of_plans[0] if of_plans else None
-        return replace(Statistics(*fixed), loads=loads, plan_runs=of_plans[1:])
+    def statistics(self, plan: int = 0) -> Statistics:
+        """`exit_runs` are of the plan; the rest is of all."""
+        reply = self._session.request(Code.STATISTICS, bytes([plan]) if plan else b"")
+        _, exits_at, *fixed = _STATISTICS.unpack_from(reply)
+        of_plans = _words(reply[_STATISTICS.size : exits_at or len(reply)])
+        return replace(
+            Statistics(*fixed),
+            loads=of_plans[0] if of_plans else None,
+            plan_runs=of_plans[1:],
+            exit_runs=_words(reply[exits_at:]) if exits_at else (),
+        )
+
+    def set_threshold(self, exit_: int | str, value: int, *, plan: Plan = 0) -> None:
+        """From which confidence on, 0 to 65535, runs leave by this exit (number or name); holds until the next load."""
+        index = self._plan_index(plan)
+        where = exit_index(self._info_with_model().plans[index].stages, exit_, self.url)
+        self._session.request(Code.THRESHOLD, threshold_request(index, where, value))
+        self._info = None
+
+    def set_exit_policy(self, policy: ExitPolicy, *, plan: Plan = 0) -> ExitPolicySet:
+        """How deep runs of the plan go from now on, until another model is loaded."""
+        index = self._plan_index(plan)
+        stages = self._info_with_model().plans[index].stages
+        if len(stages) < 2:
+            raise UserError(
+                f"{self.url}: the model has no exits, there is nothing for an exit policy to decide",
+                "Add exits with `offramp compress --exits auto`.",
+            )
+        return ExitPolicySet.of(self._session.request(Code.EXIT_POLICY, policy.request(index)))
 
     def reset_state(self) -> None:
         """Sets the model's state to its initial values."""
@@ -372,10 +422,17 @@ class Device:
 
     def _plans(self, model: ModelInfo) -> tuple[PlanInfo, ...]:
         if model.n_plans <= 1:
-            return (
-                PlanInfo(model.name, 0, model.arena_bytes, model.state_bytes, model.n_steps),
-            ) * model.n_plans
-        return tuple(self._plan_info(i) for i in range(model.n_plans))
+            one = PlanInfo(model.name, 0, model.arena_bytes, model.state_bytes, model.n_steps)
+            return tuple(replace(one, stages=self._stages(i)) for i in range(model.n_plans))
+        return tuple(replace(self._plan_info(i), stages=self._stages(i)) for i in range(model.n_plans))
+
+    def _stages(self, plan: int) -> tuple[StageInfo, ...]:
+        try:
+            return read_stages(lambda i: self._describe(_TOPIC_STAGE, plan << 8 | i), DTYPES)
+        except RefusedError as error:
+            if error.status.name != "LINK_E_INDEX":
+                raise
+            return ()  # firmware without exits
 
     def _plan_info(self, index: int) -> PlanInfo:
         reply = self._describe(_TOPIC_PLAN, index)
@@ -457,33 +514,67 @@ def _last_part_bytes(n: int) -> int:
     return min(n % _INPUT_BYTES or _INPUT_BYTES, _LAST_INPUT_BYTES)
 
 
-def _output_requests(outputs: Sequence[TensorInfo]) -> Iterator[Request]:
-    """What the reply to a run has no room for."""
-    room = _RUN_OUTPUT_BYTES
-    for i, tensor in enumerate(outputs):
+def _run_reply_bytes(info: Info) -> int:
+    """What comes before the outputs."""
+    return _RUN_REPLY.size + (Outcome.BYTES if info.plans[0].stages else 0)
+
+
+def _output_requests(info: Info) -> Iterator[Request]:
+    """What the reply to a run has no room for, by whichever exit it leaves."""
+    exits = [s.exit.n_bytes for plan in info.plans for s in plan.stages if s.exit is not None]
+    room = link.PAYLOAD_BYTES - _run_reply_bytes(info)
+    for i, tensor in enumerate(info.outputs):
         at = min(tensor.n_bytes, room)
         room -= at
-        for offset in range(at, tensor.n_bytes, _OUTPUT_BYTES):
-            count = min(_OUTPUT_BYTES, tensor.n_bytes - offset)
-            yield Code.OUTPUT, _PART.pack(0, i, 0, offset) + struct.pack("<I", count)
+        end = max(tensor.n_bytes, *exits) if exits and i == 0 else tensor.n_bytes
+        for offset in range(at, end, _OUTPUT_BYTES):
+            yield (
+                Code.OUTPUT,
+                _PART.pack(0, i, 0, offset) + struct.pack("<I", min(_OUTPUT_BYTES, end - offset)),
+            )
 
 
-def _result(replies: Sequence[bytes], outputs: Sequence[TensorInfo], measured: bool) -> Result:
-    """From the reply to a run and those with the rest of its outputs."""
+def _result(replies: Sequence[bytes], rest: Sequence[Request], info: Info, measured: bool) -> Result:
+    """From the reply to a run and those with the rest of its outputs, as `rest` asked for them."""
     run = replies[0]
     _, outputs_at, left_at, ticks = _RUN_REPLY.unpack_from(run)
-    head, tails = run[outputs_at:], iter(replies[1:])
-    arrays = []
-    for tensor in outputs:
-        data, head = head[: tensor.n_bytes], head[tensor.n_bytes :]
-        while len(data) < tensor.n_bytes:
-            data += next(tails)[4:]
-        arrays.append(np.frombuffer(data, tensor.dtype).reshape(tensor.shape))
     left, plan, plans_run = left_at & 0xFF, left_at >> 8 & 0xFF, left_at >> 16 & 0xFF
+    exit_ = None if left == _RAN_TO_THE_END else left
+    outcome = Outcome.of(run[_RUN_REPLY.size :]) if outputs_at > _RUN_REPLY.size else None
     return Result(
-        arrays,
-        None if left == _RAN_TO_THE_END else left,
+        _outputs(run[outputs_at:], replies[1:], rest, _ends_with(info, plan, exit_)),
+        exit_,
         ticks if measured else None,
         plan,
         plans_run or 1,  # firmware with link 1.0 does not say it
+        outcome,
     )
+
+
+def _ends_with(info: Info, plan: int, exit_: int | None) -> Sequence[TensorInfo]:
+    """What a run gives that ends by this exit."""
+    if exit_ is None:
+        return info.outputs
+    found = info.plans[plan].stages[exit_].exit
+    assert found is not None
+    return [TensorInfo(found.shape, found.dtype, found.n_bytes)]
+
+
+def _outputs(
+    head: bytes, tails: Sequence[bytes], rest: Sequence[Request], tensors: Sequence[TensorInfo]
+) -> list[Array]:
+    found = [bytearray(t.n_bytes) for t in tensors]
+    for data in found:
+        part, head = head[: len(data)], head[len(data) :]
+        data[: len(part)] = part
+    for (_, request), reply in zip(rest, tails, strict=True):
+        _, i, _, offset = _PART.unpack_from(request)
+        if i < len(found):
+            found[i][offset : offset + len(reply) - 4] = reply[4:]
+    return [
+        np.frombuffer(bytes(data), t.dtype).reshape(t.shape) for data, t in zip(found, tensors, strict=True)
+    ]
+
+
+def _words(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])

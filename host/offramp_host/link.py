@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cobs import cobs
 
-VERSION = (1, 1)
+VERSION = (1, 2)
 PAYLOAD_BYTES = 256
 HEADER_BYTES, CRC_BYTES = 4, 4
 BODY_BYTES = HEADER_BYTES + PAYLOAD_BYTES + CRC_BYTES
@@ -41,6 +41,8 @@ class Code(enum.IntEnum):
     OUTPUT = 0x22
     RESET_STATE = 0x23
     POLICY = 0x30
+    THRESHOLD = 0x31
+    EXIT_POLICY = 0x32
 
 
 class Event(enum.IntEnum):

@@ -18,10 +18,13 @@ from offramp.build.sources import Category
 from offramp.kernels import SETS
 from offramp.plan import Certificate
 from offramp_host.certificate import check, holds_for
-from offramp_host.device import Device, TensorInfo
+from offramp_host.device import Device, ExitPolicy, TensorInfo
 from offramp_host.emulator import Emulator
+from offramp_host.exits import Spread, StageInfo, spread
 
 SEED = 0
+ROWS = 20
+"""Random rows of a model with exits, where none are given."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,19 @@ class StepCost:
     kernel: str
     instructions: int | None
     macs: int
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Steps up to an exit or the end, the head last. `…_proved` add what it takes to decide whether a run leaves."""
+
+    name: str
+    n_steps: int
+    head_steps: int
+    instructions: int | None
+    head_instructions: int | None
+    instructions_proved: int | None
+    head_instructions_proved: int | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,8 @@ class PlanCost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row of a benchmark. Instructions are those for the input that `random_row` makes, None on posix."""
+    """One row of a benchmark. Instructions are those for the input that `random_row` makes, to the model's end; None on
+    posix."""
 
     board: str
     model: str
@@ -83,12 +100,24 @@ class Measurement:
     """The blob's, where it is for this image: nothing measured exceeds it."""
     plans: Sequence[PlanCost] = ()
     """Of a family; the figures above are then those of its plan 0, but the sizes those of all."""
+    stages: Sequence[StageCost] = ()
+    """Of a plan 0 with exits."""
+    exits: Spread | None = None
+    """How the rows left."""
 
 
-def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0) -> Measurement:
+def measure(
+    board: Board,
+    data: bytes,
+    *,
+    name: str = "blob",
+    time_limit_s: float = 120.0,
+    rows: Sequence[Sequence[NDArray[np.generic]]] = (),
+) -> Measurement:
     """Links the blob `data` into an image with its kernels alone and runs it on the emulated board.
 
-    `name` is for messages; `time_limit_s` holds for one inference. UserError where that exceeds what is certified.
+    `name` is for messages; `time_limit_s` holds for one inference. Of a model with exits `rows` are run too, or random
+    ones. UserError where a run exceeds what is certified.
     """
     blob = read(data, name)
     check_board(blob, board, name)
@@ -101,9 +130,11 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             Device(emulator.url, timeout_s=time_limit_s) as device,
         ):
             row = random_row(device.info().inputs)
+            stages = device.info().plans[0].stages if blob.plans[0].exits else ()
             ran = [ticks_of(device, row, i) for i in range(len(blob.plans))]
             ticks, step_ticks = ran[0]
             seen = device.statistics()
+            left = how_rows_leave(device, board, stages, rows) if stages else None
         certificate = holds_for(blob, image.elf)
     sizes = image.footprint
     if certificate is not None:
@@ -111,7 +142,7 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
             certificate,
             name,
             [instructions(board, n) or 0 for n in step_ticks],
-            instructions(board, ticks) or 0,
+            instructions(board, sum(step_ticks) if stages else ticks) or 0,
             seen.stack_bytes,
             memory_bytes(blob) + sizes.static_ram_bytes + sizes.link_buffer_bytes + seen.stack_bytes,
         )
@@ -139,12 +170,43 @@ def measure(board: Board, data: bytes, *, name: str = "blob", time_limit_s: floa
         plans=[plan_cost(board, plan, *seen) for plan, seen in zip(blob.plans, ran, strict=True)]
         if len(blob.plans) > 1
         else (),
+        stages=[stage_cost(board, stage, step_ticks) for stage in stages],
+        exits=left,
+    )
+
+
+def how_rows_leave(
+    device: Device,
+    board: Board,
+    stages: Sequence[StageInfo],
+    rows: Sequence[Sequence[NDArray[np.generic]]],
+) -> Spread:
+    """Plan 0 by its thresholds."""
+    inputs = device.info().inputs
+    found = list(device.stream(rows or [random_row(inputs, i) for i in range(ROWS)], measure=True, plan=0))
+    counts = [board.emulator.instructions(r.ticks or 0) for r in found] if board.emulator else []
+    most = device.set_exit_policy(ExitPolicy()).most
+    return spread(stages, [(r.exit, r.outcome) for r in found], counts, most)
+
+
+def stage_cost(board: Board, stage: StageInfo, step_ticks: Sequence[int]) -> StageCost:
+    ticks = step_ticks[stage.first_step : stage.first_step + stage.n_steps]
+    head = ticks[len(ticks) - stage.head_steps :]
+    return StageCost(
+        stage.exit.name if stage.exit is not None else "end",
+        stage.n_steps,
+        stage.head_steps,
+        instructions(board, sum(ticks)),
+        instructions(board, sum(head)),
+        stage.instructions or None,
+        stage.head_instructions or None,
     )
 
 
 def ticks_of(device: Device, row: Sequence[NDArray[np.generic]], plan: int) -> tuple[int, list[int]]:
     """Of an inference, and of each step."""
-    return device.run(row, state="reset", measure=True, plan=plan).ticks or 0, device.profile(row, plan=plan)
+    whole = device.run(row, state="reset", measure=True, plan=plan, to_the_end=True).ticks or 0
+    return whole, device.profile(row, plan=plan)
 
 
 def step_costs(board: Board, plan: PlanRecord, ticks: Sequence[int]) -> list[StepCost]:

@@ -11,6 +11,7 @@ import typer
 
 from offramp import boards
 from offramp.cli.blob_file import blob_for
+from offramp.cli.leaving import of_spread, show_spread
 from offramp.cli.options import (
     FlashLimit,
     Json,
@@ -23,6 +24,7 @@ from offramp.cli.options import (
     plan_options,
 )
 from offramp.cli.output import note, print_facts, print_json, print_table, progress, say_error
+from offramp.cli.rows import read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.measure import Measurement, measure
@@ -37,6 +39,12 @@ def bench(
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--inputs", "-i", metavar="X.npy|npz", help="Of a model with exits, rows to leave by them."
+        ),
+    ] = None,
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +58,7 @@ def bench(
     refusals: dict[str, UserError] = {}
     for target in targets:
         try:
-            rows.append(bench_on(target, file, options, time_limit))
+            rows.append(bench_on(target, file, options, time_limit, inputs))
         except UserError as error:  # the other boards are measured all the same
             refusals[error.message] = error
     if as_json and rows:
@@ -59,6 +67,7 @@ def bench(
         show_boards(rows)
         for row in rows:
             show_plans(row)
+            show_stages(row)
             show_steps(row)
         note(
             "\nInstructions on seeded random input, right to a tick at each end; image: flash without the model."
@@ -69,11 +78,19 @@ def bench(
         raise typer.Exit(1)
 
 
-def bench_on(board: boards.Board, file: Path, options: Options, time_limit_s: float) -> Measurement:
+def bench_on(
+    board: boards.Board, file: Path, options: Options, time_limit_s: float, inputs: Path | None
+) -> Measurement:
     boards.must_run_here(board)
-    _, data = blob_for(file, board, options)
+    blob, data = blob_for(file, board, options)
+    if inputs is not None and not blob.plans[0].exits:
+        raise UserError(
+            f"--inputs {inputs}: {file} has no exits, so that no row takes another way than a random one",
+            "leave it out; `offramp run` gives a model's outputs",
+        )
+    rows = read_rows(inputs, blob.inputs) if inputs is not None else []
     with progress(f"measuring on {board.name}"):
-        return measure(board, data, name=str(file), time_limit_s=time_limit_s)
+        return measure(board, data, name=str(file), time_limit_s=time_limit_s, rows=rows)
 
 
 def show_boards(rows: Sequence[Measurement]) -> None:
@@ -126,6 +143,19 @@ def show_plans(row: Measurement) -> None:
     ]
     if plans:
         print_table(f"\nplans on {row.board}", columns, plans)
+
+
+def show_stages(row: Measurement) -> None:
+    """Of a model with exits, and by which of them the rows left."""
+    columns = ("up to", "steps", "of them head", "instructions", "proved", "head", "proved")
+    stages = [
+        (s.name, s.n_steps, s.head_steps, s.instructions, s.instructions_proved)
+        + ((s.head_instructions, s.head_instructions_proved) if s.head_steps else (None, None))
+        for s in row.stages
+    ]
+    if stages:
+        print_table(f"\nstages on {row.board}", columns, stages)
+    show_spread(of_spread(row.exits), f"\nexits on {row.board}")
 
 
 def show_steps(row: Measurement) -> None:

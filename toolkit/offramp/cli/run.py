@@ -18,6 +18,15 @@ from offramp.blob import read
 from offramp.blob.read import Blob
 from offramp.build.blob_image import blob_image
 from offramp.cli.blob_file import blob_for, is_blob, read_file
+from offramp.cli.leaving import (
+    Budget,
+    ExitPolicyText,
+    Leaving,
+    NoExits,
+    Thresholds,
+    of_spread,
+    show_spread,
+)
 from offramp.cli.options import (
     FlashLimit,
     Json,
@@ -40,8 +49,9 @@ from offramp.cli.output import (
 from offramp.cli.rows import Array, npz, output_arrays, read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
-from offramp_host.device import Device, PolicyKind, Result, State
+from offramp_host.device import Device, PolicyKind, Result, StageInfo, State
 from offramp_host.emulator import Emulator
+from offramp_host.exits import spread
 from offramp_host.flash import check_kernels
 
 
@@ -74,6 +84,10 @@ def run(
             "the next; the one that the blob's gate names; or one.",
         ),
     ] = None,
+    thresholds: Thresholds = None,
+    budget: Budget = None,
+    exit_policy: ExitPolicyText = None,
+    no_exits: NoExits = False,
     time_limit: TimeLimit = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +95,7 @@ def run(
     if plan is not None and policy is not None:
         raise UserError("--plan and --policy are given", "give one of them: a policy decides which plan runs")
     chosen = Choice.of(f"plan:{plan}" if plan is not None else policy)
+    leaving = Leaving.of(thresholds, budget, exit_policy)
     if board is not None and port is not None:
         raise UserError(
             "--board and --port are given", "give one of them: --board emulates, --port talks to a board"
@@ -102,12 +117,15 @@ def run(
     with connected or attached(file, port or "", options, inputs, time_limit) as bench:
         if chosen is not None:
             chosen.set_on(bench, file)
-        results = infer(bench, "carry" if state == "carry" else "reset")
-    outputs = output_arrays([result.outputs for result in results], bench.blob.outputs)
+        index = chosen.plan_index(bench.blob, file) if chosen is not None else 0
+        most = leaving.set_on(bench.device, bench.blob.plans[index], index, file, bench.rows)
+        results = infer(bench, "carry" if state == "carry" else "reset", no_exits)
+        stages = bench.device.info().plans[index].stages
+    outputs = arrays_of(results, bench.blob, file)
     if out is not None:
         write_output(out, npz(outputs))
         note(f"wrote {out}")
-    summary = summarize(bench, results, outputs)
+    summary = summarize(bench, results, outputs, stages, most)
     if as_json:
         print_json(summary)
     else:
@@ -152,6 +170,10 @@ class Choice:
             "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the next plan where the two "
             "largest values differ by less than 20",
         )
+
+    def plan_index(self, blob: Blob, file: Path) -> int:
+        """The plan whose exits options speak of: the one that is named, else the first."""
+        return blob.plan_index(self.value, file) if self.kind == "plan" else 0
 
     def set_on(self, bench: Bench, file: Path) -> None:
         if self.kind == "plan":
@@ -212,24 +234,45 @@ def attached(file: Path, port: str, options: Options, inputs: Path, time_limit_s
         yield Bench(device, blob, rows, f"{info.board.board} at {port}", None)
 
 
-def infer(bench: Bench, state: State) -> list[Result]:
+def arrays_of(results: Sequence[Result], blob: Blob, file: Path) -> list[tuple[str, Array]]:
+    """Of each output its rows; of a model with exits output 0 or what stands for it, exit (-1: end) and confidence."""
+    if not any(plan.exits for plan in blob.plans):
+        return output_arrays([result.outputs for result in results], blob.outputs)
+    shapes = sorted({result.outputs[0].shape for result in results})
+    if len(shapes) > 1:
+        found = " and ".join("x".join(map(str, shape)) for shape in shapes)
+        raise UserError(f"{file}: the ways out give answers of {found}", "--no-exits runs to the end")
+    left = np.array([-1 if result.exit is None else result.exit for result in results], np.int16)
+    sure = np.array([result.outcome.confidence if result.outcome else 0 for result in results], np.uint16)
+    answers = output_arrays([result.outputs[:1] for result in results], blob.outputs[:1])
+    return [*answers, ("exit", left), ("confidence", sure)]
+
+
+def infer(bench: Bench, state: State, no_exits: bool) -> list[Result]:
     bench.device.reset_state()
     results = []
+    stream = bench.device.stream(
+        bench.rows, state=state, measure=bench.board is not None, to_the_end=no_exits
+    )
     with progress(f"running {bench.blob.name}", len(bench.rows)) as show_done:
-        for result in bench.device.stream(bench.rows, state=state, measure=bench.board is not None):
+        for result in stream:
             results.append(result)
             show_done(len(results))
     return results
 
 
 def summarize(
-    bench: Bench, results: Sequence[Result], outputs: Sequence[tuple[str, Array]]
+    bench: Bench,
+    results: Sequence[Result],
+    outputs: Sequence[tuple[str, Array]],
+    stages: Sequence[StageInfo],
+    most: int,
 ) -> dict[str, Any]:
     ticks = [result.ticks or 0 for result in results]
     emulator = bench.board.emulator if bench.board else None
     counts = [emulator.instructions(t) for t in ticks] if emulator else []
     classes = None
-    if len(outputs) == 1 and outputs[0][1].ndim == 2 and outputs[0][1].shape[1] > 1:
+    if (len(outputs) == 1 or len(stages) > 1) and outputs[0][1].ndim == 2 and outputs[0][1].shape[1] > 1:
         found = Counter(int(i) for i in np.argmax(outputs[0][1], axis=1))
         classes = {str(i): found[i] for i in sorted(found)}
     return {
@@ -242,6 +285,9 @@ def summarize(
         "outputs": [{"name": name, "shape": a.shape, "dtype": str(a.dtype)} for name, a in outputs],
         "plans": of_plans(bench.blob, results),
         "argmax": classes,
+        "exits": of_spread(spread(stages, [(r.exit, r.outcome) for r in results], counts, most))
+        if len(stages) > 1
+        else None,
     }
 
 
@@ -263,3 +309,4 @@ def show(summary: dict[str, Any], labels: Sequence[str]) -> None:
     if summary["argmax"] is not None:
         classes = [(labels[int(i)] if int(i) < len(labels) else i, n) for i, n in summary["argmax"].items()]
         print_table("\nargmax", ("class", "rows"), classes)
+    show_spread(summary["exits"])
