@@ -2,7 +2,7 @@
  *
  * The input is a series of records: u8 length, u8 code, payload. Code 255 sends the payload raw, others as a
  * request under the next sequence number (codes above 0x7f: under a wrong one). Every answer must be a frame. A family
- * of three is linked in. */
+ * of three is linked in, or a model with exits. */
 #include "bytes.h"
 #include "link.h"
 #include "models.h"
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static uint8_t line[1024]; /* from the host to the board */
 static size_t line_put, line_taken;
 static struct link_decoder answers;
-static _Alignas(16) uint8_t arena[4096], slot[8192];
+static _Alignas(16) uint8_t arena[8192], slot[16384];
 static jmp_buf after_reset;
 static uint16_t sequence;
 static uint32_t nonce;
@@ -40,7 +40,8 @@ void port_receive(bool enabled) {
     (void)enabled;
 }
 uint32_t port_ticks(void) {
-    return 0;
+    static uint32_t ticks;
+    return ticks += 5;
 }
 uint32_t port_stack_used(void) {
     return 0;
@@ -54,11 +55,11 @@ struct port_memory port_arena(void) {
 struct port_memory port_model_slot(void) {
     return (struct port_memory){slot, sizeof slot, true};
 }
-extern const uint8_t linked_family[];
-extern const uint32_t linked_family_bytes;
+extern const uint8_t linked_model[];
+extern const uint32_t linked_model_bytes;
 
 struct port_memory port_linked_model(void) {
-    return (struct port_memory){(uint8_t *)(uintptr_t)linked_family, linked_family_bytes, false};
+    return (struct port_memory){(uint8_t *)(uintptr_t)linked_model, linked_model_bytes, false};
 }
 
 static void to_line(const uint8_t *bytes, size_t n) {

@@ -1,5 +1,5 @@
-// A C++17 program on the C library: the header's every declaration compiles as C++ and links.
-#include "offramp.h"
+// A C++17 program on the C library: the headers' every declaration compiles as C++ and links.
+#include "offramp_queue.h"
 
 #include <array>
 #include <cstddef>
@@ -28,6 +28,38 @@ int fail(const char *what, ofr_status status) {
     return 1;
 }
 
+bool run_by_policy(ofr_model &model) {
+    ofr_policy policy{};
+    ofr_policy_settings settings{};
+    settings.confirm = 2;
+    std::uint32_t least = 0;
+    return ofr_policy_start(&policy, &model) == OFR_OK && ofr_policy_set(&policy, &settings, &least) == OFR_OK &&
+           ofr_policy_run(&policy) == OFR_DONE && ofr_policy_outcome(&policy)->exit == OFR_NO_EXIT &&
+           ofr_policy_expected(&policy) == 0;
+}
+
+bool run_in_queue(ofr_model &model) {
+    const std::vector<std::uint8_t> pixels(ofr_input(&model, 0).bytes);
+    const std::array<const void *, 1> inputs{pixels.data()};
+    std::array<ofr_request, 1> places{};
+    ofr_level level{};
+    level.model = &model;
+    level.places = places.data();
+    level.n_places = 1;
+    ofr_queue queue{};
+    const ofr_request request{inputs.data(), 5};
+    ofr_finished finished{};
+    if (ofr_queue_start(&queue, &level, 1) != OFR_OK || ofr_queue_push(&queue, 0, &request) != OFR_OK ||
+        ofr_queue_push(&queue, 0, &request) != OFR_E_FULL) {
+        return false;
+    }
+    ofr_status status = OFR_MORE;
+    while (status == OFR_MORE) {
+        status = ofr_queue_step(&queue, 0, &finished);
+    }
+    return status == OFR_DONE && finished.tag == 5 && ofr_queue_waiting(&queue, 0) == 0;
+}
+
 int run(ofr_model &model) {
     const ofr_buffer input = ofr_input(&model, 0);
     for (std::uint32_t i = 0; i < input.bytes; i++) {
@@ -50,7 +82,7 @@ int run(ofr_model &model) {
     std::printf("%u\n", ofr_position(&model));
     ofr_cancel(&model);
     ofr_reset_state(&model);
-    return ofr_run(&model) == OFR_DONE ? 0 : 2;
+    return run_by_policy(model) && run_in_queue(model) && ofr_run(&model) == OFR_DONE ? 0 : 2;
 }
 
 } // namespace
