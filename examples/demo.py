@@ -1,4 +1,5 @@
-"""The main job in one go: a float classifier, what compression made of it, and 200 images over a Cortex-M4's UART.
+"""The main job in one go: a float classifier, what compression and early exits made of it, and 200 images over a
+Cortex-M4's UART.
 
 `make demo` runs this. Nothing here is special to the demo: `offramp pack`, `build` and `run` do the same, and
 `offramp compress models/fashion_mnist/recipe.toml` made the compressed models.
@@ -22,16 +23,20 @@ from offramp.boards import Board
 from offramp.build.blob_image import blob_image
 from offramp.cli.output import drawn
 from offramp.compress.accuracy import Accuracy, accuracy, input_rows
+from offramp.exits import LAST, answers
 from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.pack import pack
-from offramp.reference import run_all
-from offramp_host.device import Device
+from offramp_host.device import Device, Result
 from offramp_host.emulator import Emulator
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "fashion_mnist"
 BOARD = "mps2_an386"
-VARIANTS = {"int8": "8-bit integers", "small": "a tenth of the parameters, 4 bits"}
+VARIANTS = {
+    "int8": "int8",
+    "exits": "int8, two exits",
+    "small": "pruned, int4",
+}
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,11 @@ class Column:
 
     title: str
     accuracy: Accuracy
+    accuracy_at_the_end: Accuracy | None
     equal: str
-    instructions: str
+    left: str
+    mean: str
+    worst: str
     macs: str
     model: str
     image: str
@@ -68,13 +76,13 @@ def main() -> None:
 
 def float_column(graph: Graph, x: np.ndarray, y: np.ndarray) -> Column:
     weights = sum(t.bytes for t in graph.tensors if t.data is not None and t.dtype == "f32")
-    return Column("float", accuracy(graph, x, y), "", "", "", f"{weights:,}", "", "")
+    return Column("float", accuracy(graph, x, y), None, "", "", "", "", "", f"{weights:,}", "", "")
 
 
 def on_board(
     console: Console, board: Board, graph: Graph, title: str, x: np.ndarray, y: np.ndarray
 ) -> tuple[Column, list[np.ndarray]]:
-    """Packs a graph, builds its firmware and runs all rows on the emulated board."""
+    """Packs a graph, builds its firmware and runs all rows on the emulated board: each leaves where it is sure."""
     plan, data = pack(graph, board)
     given = input_rows(graph, x)[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -84,20 +92,29 @@ def on_board(
         console.print(f"Packed {graph.name} for {board.name} and built the firmware with {image.compiler}.")
         rows = [[row[None]] for row in given]
         with Emulator(board, image.elf, timeout_s=240) as emulator, Device(emulator.url) as device:
-            ticks = device.run(rows[0], measure=True).ticks
-            outputs = stream(console, device, rows)
+            results = stream(console, device, rows)
             stack = device.statistics().stack_bytes
-    assert board.emulator is not None and ticks is not None
-    wanted = run_all(graph, given)[0]
-    equal = sum(np.array_equal(a.ravel(), b.ravel()) for a, b in zip(outputs, wanted, strict=True))
-    right = np.array([out.argmax() for out in outputs]) == y
+    assert board.emulator is not None
+    instructions = np.array([board.emulator.instructions(r.ticks) for r in results if r.ticks is not None])
+    expected = answers(graph, given)
+    left = expected.left([e.threshold for e in graph.exits])
+    wanted = [[*expected.exits, expected.last][exit_][i] for i, exit_ in enumerate(left)]
+    outputs = [r.outputs[0] for r in results]
+    equal = sum(
+        np.array_equal(r.outputs[0].ravel(), w.ravel()) and (LAST if r.exit is None else r.exit) == exit_
+        for r, w, exit_ in zip(results, wanted, left, strict=True)
+    )
+    ways = [int((left == exit_).sum()) for exit_ in (*range(len(graph.exits)), LAST)]
     flash = image.footprint.flash_bytes
     return (
         Column(
             title,
-            Accuracy(right),
+            Accuracy(np.array([out.argmax() for out in outputs]) == y),
+            Accuracy(expected.last.reshape(len(y), -1).argmax(axis=1) == y) if graph.exits else None,
             f"{equal} of {len(rows)}",
-            f"{board.emulator.instructions(ticks):,}",
+            ", ".join(map(str, ways)) if graph.exits else "",
+            f"{instructions.mean():,.0f}",
+            f"{instructions.max():,}",
             f"{plan.macs:,}",
             f"{flash['model']:,}",
             f"{sum(flash.values()) - flash['model']:,}",
@@ -113,13 +130,17 @@ def show(console: Console, board: Board, columns: list[Column], samples: int) ->
     for column in columns:
         table.add_column(column.title, justify="right")
     sign = drawn("±", "+/-")
+
+    def shown(found: Accuracy | None) -> str:
+        return "" if found is None else f"{100 * found.value:.1f} {sign} {100 * found.stderr:.1f} %"
+
     lines: list[tuple[str, Any]] = [
-        (
-            f"accuracy, {samples} test images",
-            lambda c: f"{100 * c.accuracy.value:.1f} {sign} {100 * c.accuracy.stderr:.1f} %",
-        ),
+        (f"accuracy, {samples} test images", lambda c: shown(c.accuracy)),
+        ("accuracy if all went to the end", lambda c: shown(c.accuracy_at_the_end)),
         ("outputs equal to the reference", lambda c: c.equal),
-        ("instructions an inference (exact, emulator)", lambda c: c.instructions),
+        ("images that left by exit 0, by exit 1, at the end", lambda c: c.left),
+        ("instructions an image, mean (exact, emulator)", lambda c: c.mean),
+        ("instructions an image, most", lambda c: c.worst),
         ("multiply-accumulates", lambda c: c.macs),
         ("model, bytes (of float: the weights)", lambda c: c.model),
         ("rest of the image, bytes of flash", lambda c: c.image),
@@ -130,16 +151,16 @@ def show(console: Console, board: Board, columns: list[Column], samples: int) ->
     console.print(table)
 
 
-def stream(console: Console, device: Device, rows: list[list[np.ndarray]]) -> list[np.ndarray]:
-    """First output of every row, with a progress bar."""
+def stream(console: Console, device: Device, rows: list[list[np.ndarray]]) -> list[Result]:
+    """Every row's result, measured, with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("Streaming images over the serial line", total=len(rows))
-        outputs = []
-        for result in device.stream(rows):
-            outputs.append(result.outputs[0])
+        results = []
+        for result in device.stream(rows, measure=True):
+            results.append(result)
             progress.advance(task)
-    return outputs
+    return results
 
 
 def show_images(
