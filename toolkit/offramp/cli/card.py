@@ -15,6 +15,7 @@ from offramp.cli.exits import card_entry, exits_report
 from offramp.compress.accuracy import accuracy, input_rows
 from offramp.compress.data import Rows
 from offramp.compress.exits.judging import judge_exits
+from offramp.compress.gating import judged_by_gate
 from offramp.exits import LAST, answers
 from offramp.ir import Graph
 from offramp.ops import OPS
@@ -59,7 +60,8 @@ def card_rows(
 ) -> list[CardRow]:
     """Measures a graph on labelled rows through the reference and, where it is of integers, on emulated boards.
 
-    The blob is the first board's, and so are the rows that are run in the emulator. A family has a row a plan.
+    The blob is the first board's, and so are the rows that are run in the emulator. A family has a row a plan; one that
+    a gate decides over has one more.
     """
     x, y = rows.labelled("a model card")
     if graph.is_float:
@@ -67,7 +69,7 @@ def card_rows(
     plan, blob = pack(graph, boards[0], options)
     counts = {board.name: instructions(graph, board, options) for board in boards}
     given = input_rows(graph, x[:emulated])[0]
-    return [
+    found = [
         CardRow(
             f"{name}, plan {each.name}" if plan.members else name,
             *judged(member, x, y),
@@ -79,7 +81,35 @@ def card_rows(
             card_entry(exits_report(member, rows, boards[0])) if member.exits else None,
         )
         for i, (member, each) in enumerate(zip((graph, *graph.members), plan.every, strict=True))
+        if i + 1 != plan.gate
     ]
+    return [*found, gate_row(name, graph, x, y, plan, found, counts)] if plan.gate else found
+
+
+def gate_row(
+    name: str,
+    graph: Graph,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    plan: Plan,
+    rows: Sequence[CardRow],
+    counts: dict[str, list[int]],
+) -> CardRow:
+    """The family under its gate: means over the rows, the gate's own run included."""
+    found, shares = judged_by_gate(graph, x, y)
+    gate = plan.every[plan.gate - 1]
+
+    def mean(of_widths: Sequence[int], of_gate: int) -> int:
+        return round(float(np.dot(shares, of_widths))) + of_gate
+
+    return CardRow(
+        f"{name}, by the gate",
+        *(found.value, found.stderr, found.samples),
+        bytes_of_weights(gate),
+        rows[0].blob_bytes,
+        mean([row.macs for row in rows], gate.macs),
+        {board: mean(n[: len(rows)], n[plan.gate - 1]) for board, n in counts.items()},
+    )
 
 
 def judged(graph: Graph, x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, int]:

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from offramp.compress.accuracy import input_rows
+from offramp.compress.accuracy import accuracy, input_rows
 from offramp.compress.data import Rows
+from offramp.compress.gating import named
 from offramp.compress.quantize import quantize
 from offramp.compress.train.fit import deterministic
 from offramp.compress.train.functions import Value
@@ -32,10 +33,8 @@ from offramp.passes.rewrite import macs
 from offramp.reference import run_all
 
 CELLS, HIDDEN = 4, 24  # the map is averaged over so many cells each way; units of the hidden layer
-STEPS, BATCH, RATE, DECAY = 600, 256, 4e-3, 1e-3
-WORTH = tuple(
-    float(w) for w in np.geomspace(0.003, 0.3, 9)
-)  # errors that the whole cost of the widest is worth
+STEPS, BATCH, RATE, DECAY = 1200, 256, 4e-3, 1e-3
+LEAST_WORTH, MOST_WORTH, TRIES = 0.003, 1.0, 7  # errors that the whole cost of the widest is worth
 
 
 @dataclass(frozen=True)
@@ -67,32 +66,34 @@ def gated(
     graphs = [replace(g, members=()) for g in (family, *family.members)]
     costs = np.array([macs(g) for g in graphs]) / macs(graphs[0])
     wrong = [1 - label_share(g, train) for g in graphs]
-    right = np.stack([right_rows(g, validation) for g in graphs], axis=1)
-    least = right[:, 0].mean() - lost_points / 100
+    x, y = validation.labelled("a gate")
+    ok = np.stack([accuracy(g, x, y).right for g in graphs], axis=1)
+    least = ok[:, 0].mean() - lost_points / 100
     found: list[Gated] = []
     features = pooled(stem, train.x)
-    for n, worth in enumerate(WORTH):
+    low, high = LEAST_WORTH, MOST_WORTH
+    for n in range(TRIES):
+        worth = (low * high) ** 0.5 if n else low
         head = trained(features, np.stack(wrong, axis=1) + worth * costs, seed)
         gate = quantized(with_head(stem, head, f"{family.name}_gate"))
-        named = (
-            run_all(gate, input_rows(gate, validation.x)[0])[0].reshape(len(validation), -1).argmax(axis=1)
-        )
-        chosen = np.bincount(named, minlength=len(graphs)) / len(named)
-        accuracy = float(right[np.arange(len(named)), named].mean())
+        picked = named(gate, x)
+        chosen = np.bincount(picked, minlength=len(graphs)) / len(picked)
+        share = float(ok[np.arange(len(picked)), picked].mean())
         cost = float((chosen * costs).sum() + macs(gate) / macs(graphs[0]))
         graph = replace(
             family,
             members=(*family.members, gate),
             metadata={**family.metadata, GATE: gate.name},
         )
-        found.append(Gated(graph, worth, accuracy, tuple(map(float, chosen)), cost))
-        told(n + 1, len(WORTH))
+        found.append(Gated(graph, worth, share, tuple(map(float, chosen)), cost))
+        low, high = (worth, high) if share >= least else (low, worth)
+        told(n + 1, TRIES)
     good = [g for g in found if g.accuracy >= least]
     if not good:
         best = max(found, key=lambda g: g.accuracy)
         raise UserError(
             f"{family.name}: no gate keeps the loss within {lost_points} points: {best.accuracy:.2%}, "
-            f"the widest {right[:, 0].mean():.2%}",
+            f"the widest {ok[:, 0].mean():.2%}",
             "allow more lost_points",
         )
     return min(good, key=lambda g: g.cost)
@@ -143,12 +144,6 @@ def label_share(graph: Graph, rows: Rows) -> Array:
     if scores.min() < 0 or scores.max() > 1:
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     found: Array = scores[np.arange(len(y)), y] / np.maximum(scores.sum(axis=1), 1e-9)
-    return found
-
-
-def right_rows(graph: Graph, rows: Rows) -> Array:
-    _, y = rows.labelled("a gate")
-    found: Array = scores_of(graph, rows).argmax(axis=1) == y
     return found
 
 
