@@ -26,6 +26,8 @@ default_envs = mps2_an386
 ; linked in) and OFFRAMP_KERNELS (model, universal, all) come before custom_offramp_model and custom_offramp_kernels.
 extra_scripts = pre:platform/builder/firmware.py
 build_src_filter = -<*>
+; Fetched where a board asks for it, compiled with our list and flags.
+lib_ignore = CMSIS-NN
 lib_ldf_mode = off
 test_framework = custom
 monitor_speed = 115200

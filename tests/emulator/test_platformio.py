@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from elftools.elf.elffile import ELFFile
 
 from offramp import boards, cli
 from offramp.blob import read
+from offramp.build import cmsis_nn
 from offramp.build.blob_image import blob_image
 from offramp.build.cache import cache_folder
 from offramp.build.firmware import universal_kernels
@@ -235,6 +238,93 @@ def on_terminal(command: Sequence[str], wanted: bytes) -> bytes:
         process.wait()
         os.close(ours_end)
     return said
+
+
+FOREIGN = """# A stand-in for a vendor's platform: its own compiler, start-up code and flags.
+from SCons.Script import Default, DefaultEnvironment
+env = DefaultEnvironment()
+env.Replace(CC="arm-none-eabi-gcc", CXX="arm-none-eabi-g++", LINK="arm-none-eabi-gcc", PROGSUFFIX=".elf")
+env.Append(CCFLAGS=["-Os"], LINKFLAGS=["-nostartfiles", "-Wl,--unresolved-symbols=ignore-all", "-Wl,-e,main"])
+Default([env.BuildProgram()])
+"""
+
+
+def foreign_platform(folder: Path, name: str) -> None:
+    """A development platform with a toolchain package, as a vendor's is installed."""
+    toolchain = folder / "core" / "packages" / "toolchain-gccarmnoneeabi"
+    manifests = {
+        folder / "platform.json": {
+            "name": "ststm32",
+            "title": "ST",
+            "description": "a stand-in",
+            "version": "19.6.0",
+            "engines": {"platformio": "^6"},
+            "frameworks": {"stm32cube": {"script": "builder/cube.py"}},
+            "packages": {
+                toolchain.name: {"type": "toolchain", "owner": "platformio", "version": "~1.120301.0"}
+            },
+        },
+        folder / "boards" / f"{name}.json": {
+            "name": name,
+            "vendor": "ST",
+            "url": "https://www.st.com",
+            "frameworks": ["stm32cube"],
+            "build": {"mcu": "stm32"},
+            "upload": {"maximum_size": 524288, "maximum_ram_size": 131072},
+        },
+        toolchain / "package.json": {"name": toolchain.name, "version": "1.120301.0", "system": "*"},
+        toolchain / ".piopm": {
+            "type": "tool",
+            "name": toolchain.name,
+            "version": "1.120301.0",
+            "spec": {
+                "owner": "platformio",
+                "id": None,
+                "name": toolchain.name,
+                "requirements": None,
+                "uri": None,
+            },
+        },
+    }
+    for path, manifest in manifests.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(manifest))
+    (folder / "platform.py").write_text(
+        "from platformio.public import PlatformBase\nclass Ststm32Platform(PlatformBase):\n    pass\n"
+    )
+    (folder / "builder").mkdir()
+    (folder / "builder" / "main.py").write_text(FOREIGN)
+    (folder / "builder" / "cube.py").write_text("")
+    (toolchain / "bin").mkdir()
+    (toolchain / "bin" / "arm-none-eabi-gcc").symlink_to(shutil.which("arm-none-eabi-gcc") or "")
+
+
+@pytest.mark.soak
+def test_a_real_boards_environment_builds_with_a_stand_in_for_its_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own compiler, framework port, FPU flags, and CMSIS-NN from the environment's libraries."""
+    name = "nucleo_f446re"
+    foreign_platform(tmp_path / "fake", name)
+    ini = (platformio.firmware() / "platformio.ini").read_text()
+    ini = ini.replace("platform = ststm32@~19.6.0", f"platform = symlink://{tmp_path / 'fake'}")
+    ini = re.sub(r"^platform_packages = \n( +.*\n)+", "", ini, flags=re.MULTILINE)
+    assert "https://github.com/ARM-software/CMSIS-NN.git#v4.0.0" in ini
+    library = tmp_path / "CMSIS-NN"
+    ini = re.sub(r"https://\S+/CMSIS-NN.git#v4.0.0", f"file://{library}", ini)
+    (tmp_path / "platformio.ini").write_text(ini)
+    shutil.copytree(cmsis_nn.find().root, library)
+    (library / "library.json").write_text('{"name": "CMSIS-NN", "version": "4.0.0"}')
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "fake" / "core"))
+    blob = packed(tmp_path, name)
+    assert any(kernel.startswith("cmsis_nn/") for kernel in read(blob.read_bytes(), blob).kernels)
+    done = pio("run", "-v", "-e", name, "-c", str(tmp_path / "platformio.ini"), model=blob, kernels="model")
+    fetched = tmp_path / "pio" / "libdeps" / name / "CMSIS-NN"
+    assert f"{fetched}/Source" in done.output and "-Werror" not in done.output
+    told = subprocess.run(
+        ["arm-none-eabi-readelf", "-W", "-A", "-s", platformio.program(name)], capture_output=True, text=True
+    ).stdout
+    assert "Tag_ABI_VFP_args: VFP registers" in told and "ofr_kernel_cmsis_nn" in told and " main" in told
 
 
 @pytest.mark.soak

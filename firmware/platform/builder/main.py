@@ -12,17 +12,17 @@ import offramp_build  # noqa: E402
 found = env.get("OFFRAMP_LISTING")
 if (
     found is None
-):  # a project of its own: this platform gives it start-up code and serial port, as a framework would
+):  # a project of its own gets start-up code and serial port here, as a framework would give them
     found = offramp_build.listing(env, "port")
     env.Append(PIOBUILDFILES=offramp_build.objects(env, found), CPPPATH=found["include_dirs"])
 
 compiler = found["compiler"]
-folder, gcc = os.path.split(compiler)
+prefix = compiler.removesuffix("gcc")
 env.Replace(
     CC=compiler,
-    CXX=os.path.join(folder, gcc.replace("gcc", "g++")),
-    AR=os.path.join(folder, gcc.replace("gcc", "gcc-ar")),
-    RANLIB=os.path.join(folder, gcc.replace("gcc", "gcc-ranlib")),
+    CXX=prefix + "g++",
+    AR=prefix + "gcc-ar",
+    RANLIB=prefix + "gcc-ranlib",
     LINK=compiler,
     LINKFLAGS=found["link_flags"],
     PROGSUFFIX=".elf",

@@ -101,11 +101,13 @@ def package_folders(env, kind):
 
 
 def objects(env, found):
-    """SCons nodes of the listed files. Their flags come last, behind those of the platform and framework."""
-    headers = [
-        path for folder in found["include_dirs"] for path in glob.glob(os.path.join(folder, "**", "*.h"))
+    """SCons nodes of the listed files. Their flags are all there are, or come behind a real board's platform's own."""
+    whole = (
+        {key: [] for key in ("CFLAGS", "CCFLAGS", "ASPPFLAGS")} if env.PioPlatform().name == "offramp" else {}
+    )
+    patterns = [
+        os.path.join(folder, *deep, "*.h") for folder in found["include_dirs"] for deep in ([], ["*"])
     ]
-    headers += [path for folder in found["include_dirs"] for path in glob.glob(os.path.join(folder, "*.h"))]
     nodes = []
     for i, file in enumerate(found["files"]):
         name = os.path.basename(file["path"])
@@ -113,9 +115,11 @@ def objects(env, found):
         nodes += env.Object(
             target,
             file["path"],
+            **whole,
             OFFRAMP_FLAGS=[env.Literal(flag) for flag in file["flags"]],
             CCCOM="$CC -o $TARGET -c $CFLAGS $CCFLAGS $_CCCOMCOM $OFFRAMP_FLAGS $SOURCES",
+            CXXCOM="$CXX -o $TARGET -c $CXXFLAGS $CCFLAGS $_CCCOMCOM $OFFRAMP_FLAGS $SOURCES",
             ASPPCOM="$CC -o $TARGET -c $ASPPFLAGS $CPPFLAGS $_CPPDEFFLAGS $_CPPINCFLAGS $OFFRAMP_FLAGS $SOURCES",
         )
-    env.Depends(nodes, sorted(set(headers)))
+    env.Depends(nodes, sorted({path for pattern in patterns for path in glob.glob(pattern)}))
     return nodes

@@ -20,7 +20,7 @@ from offramp.build.blob_image import check_board, contents
 from offramp.build.compilers import Compiler, compiler_for, link_flags, target_flags
 from offramp.build.firmware import MOST_PLANS, kernels_on, parts, universal_kernels
 from offramp.build.image import blob_source, flags, write_scripts
-from offramp.build.sources import Sources, framework_sources, port_sources, with_framework
+from offramp.build.sources import Source, Sources, framework_sources, port_sources, with_framework
 from offramp.errors import UserError
 from offramp.ops import Kernel
 
@@ -43,6 +43,7 @@ def listing(
 
     `compiler` is another build's own; by default it is the one that `offramp build` takes.
     """
+    foreign = compiler is not None
     compiler = compiler or compiler_for(board.core)
     total = sources(board, part, model, kernels)
     if part != "port" and (linked := data or model) is not None:
@@ -54,13 +55,30 @@ def listing(
         "board": board.name,
         "part": part,
         "compiler": compiler.path,
-        "target_flags": target_flags(board.core),
+        "target_flags": target_flags(board.core) if keeps_target(board, foreign) else [],
         "include_dirs": [str(path) for path in total.include_dirs],
         "files": [
-            {"path": str(file.path), "flags": flags(board, compiler, total, file)} for file in total.files
+            {"path": str(file.path), "flags": file_flags(board, compiler, total, file, foreign)}
+            for file in total.files
         ],
         "link_flags": link_flags(board, None if host else folder, folder / "firmware.map", sanitize=False),
     }
+
+
+def file_flags(board: Board, compiler: Compiler, total: Sources, file: Source, foreign: bool) -> list[str]:
+    """A foreign compiler warns of other things, so its warnings are no errors; C++ is all the framework's."""
+    found = flags(board, compiler, total, file)
+    if foreign:
+        dropped = {"-Werror", *([] if keeps_target(board, foreign) else target_flags(board.core))}
+        found = [flag for flag in found if flag not in dropped]
+    if file.path.suffix == ".cpp":
+        found = [flag for flag in found if flag.startswith(("-D", "-I"))]
+    return found
+
+
+def keeps_target(board: Board, foreign: bool) -> bool:
+    """Espressif's platforms tell their compilers the core; what Debian's want would be wrong there."""
+    return not foreign or board.core.toolchain == "arm"
 
 
 def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice) -> Sources:
