@@ -26,6 +26,7 @@ from offramp.ops import Params
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
 from offramp_host.status import statuses
+from tools import fit
 from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
 from tools.platformio import files as platformio_files
@@ -283,6 +284,7 @@ def readme() -> str:
     """README.md with the generated tables between their marks."""
     text = (root() / "README.md").read_text()
     text = between(text, "<!-- figures: make bench -->\n", "<!-- end of figures -->", figures_table())
+    text = between(text, "<!-- boards -->\n", "<!-- end of boards -->", fit.board_table())
     return between(text, "<!-- card -->\n", "<!-- end of card -->", as_markdown(zoo_card(), ZOO_COLUMNS))
 
 
@@ -315,6 +317,7 @@ def generated() -> dict[Path, str]:
         root() / "docs" / "status.md": status_page(),
         root() / "docs" / "benchmarks.md": benchmarks_page(),
         root() / "docs" / "recipe.md": recipe_page(),
+        root() / "docs" / "fit.md": fit.page(),
         root() / "README.md": readme(),
         ZOO / "README.md": zoo_page(),
         **platformio_files(),

@@ -283,6 +283,12 @@ def assert_cannot_print(code: int, err: str, why: str) -> None:
 def test_boards_are_listed_with_what_they_have(printed: Any) -> None:
     listed = json.loads(printed("boards", "--json"))
     assert [row["board"] for row in listed] == boards.names()
+    assert {row["board"] for row in listed if row["run"] == "not run"} == {
+        name for name in boards.names() if boards.load(name).platformio
+    }
+    f446 = next(row for row in listed if row["board"] == "nucleo_f446re")
+    assert f446["memory"]["flash"]["sectors"] == [[0x4000, 4], [0x10000, 1], [0x20000, 3]]
+    assert f446["memory"]["ram"]["dma"] is True and "-mfpu=fpv4-sp-d16" in f446["compiler_flags"]
     microbit = next(row for row in listed if row["board"] == "microbit")
     assert (microbit["core"], microbit["flash_bytes"], microbit["arena_region_bytes"]) == (
         "cortex-m0",

@@ -120,7 +120,8 @@ def test_nothing_missing_makes_the_environment_once(machine: Machine) -> None:
     machine.setup()
     assert machine.log("apt-get") == []
     assert [line for line in machine.log("python") if " install " in line] == [
-        "python -m pip --disable-pip-version-check -q install --only-binary=:all: --no-binary=esptool -r requirements.txt",
+        "python -m pip --disable-pip-version-check -q install --only-binary=:all: --no-binary=esptool "
+        "-r requirements.txt",
         "python -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation -e .",
     ]
     calls = len(machine.log())

@@ -13,7 +13,10 @@ from offramp.kernels import SETS
 from offramp.plan import OPTIMIZE, Options
 
 Board = Annotated[
-    str, typer.Option("--board", "-b", metavar="B", help="The board; `offramp boards` lists them.")
+    str,
+    typer.Option(
+        "--board", "-b", metavar="B", help="The board (`offramp boards` lists them), or a board file's path."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kernels = Annotated[
