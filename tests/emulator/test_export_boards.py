@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -60,8 +59,6 @@ def printed(board: boards.Board, elf: Path) -> tuple[int, bytes]:
     ],
 )
 def test_a_users_project_gives_the_bits_of_build(name: str, kernels: str, tmp_path: Path) -> None:
-    if shutil.which("cmake") is None:
-        pytest.skip("needs cmake")
     board = boards.load(name)
     graph = tflite.load(keyword_net(), Path("net.tflite"))
     project, build = tmp_path / "project", tmp_path / "build"

@@ -28,7 +28,7 @@ PLAIN_TOOLS = (
     "tr",
 )
 ALL_PACKAGES = (
-    *("make", "gcc", "g++", "libc6-dev", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
+    *("make", "cmake", "gcc", "g++", "libc6-dev", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
     *("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf", "clang", "libclang-rt-dev"),
     *("gcc-xtensa-lx106", "picolibc-xtensa-lx106-elf"),
     *("flatbuffers-compiler", "qemu-system-arm", "qemu-system-misc"),
