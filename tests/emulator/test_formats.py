@@ -15,8 +15,8 @@ from offramp_host.device import Device
 from offramp_host.emulator import Emulator
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-"""FORMAT.ofr with generic kernels, and FORMAT.npz: inputs x, and outputs y0, y1, … of its plans by TensorFlow Lite
-Micro."""
+"""FORMAT.ofr with generic kernels, and FORMAT.npz: inputs x, and outputs y0, y1, … of its plans (but the gate) by
+TensorFlow Lite Micro."""
 FORMATS = sorted(path.stem for path in GOLDEN.glob("*.ofr"))
 
 
@@ -37,7 +37,7 @@ def test_runs_with_the_bits_of_its_time(name: str, board_name: str, tmp_path: Pa
         Emulator(board, image.elf, timeout_s=60) as emulator,
         Device(emulator.url) as device,
     ):
-        for plan in range(len(blob.plans)):
+        for plan in range(sum(key[0] == "y" for key in golden)):
             found = [result.outputs[0] for result in device.stream(golden["x"], plan=plan)]
             assert np.array_equal(np.stack(found), golden[f"y{plan}"])
         info = device.info()

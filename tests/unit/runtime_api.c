@@ -7,6 +7,8 @@
 
 #include "blob.h"
 
+#define NEWEST (OFR_FORMAT_MAJOR * 0x10000u + OFR_FORMAT_MINOR)
+
 #define EXPECT(condition)                                                                                              \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
@@ -181,12 +183,12 @@ CASE(damaged_header) {
     EXPECT(load(&keyword) == OFR_E_MAGIC && keyword.fault.allowed == OFR_MAGIC);
     b[0] ^= 1;
     b[4]++;
-    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x20000, 0x10002));
+    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x20000, NEWEST));
     b[4]--;
-    b[6] = 1; /* a blob of one plan without exits has nothing of 1.1 and 1.2 */
+    b[6] = 1; /* a blob of one plan without exits has nothing of later ones */
     EXPECT(load(&keyword) == OFR_OK);
-    b[6] = 3;
-    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, 0x10003, 0x10002));
+    b[6] = OFR_FORMAT_MINOR + 1;
+    EXPECT(load(&keyword) == OFR_E_VERSION && fault_is(&keyword, -1, -1, NEWEST + 1, NEWEST));
     b[6] = 0;
     b[12] = 1; /* a trailer that is not there */
     EXPECT(load(&keyword) == OFR_E_TRUNCATED && fault_is(&keyword, -1, -1, 0, 1));

@@ -328,7 +328,7 @@ def mixed(shop: Workshop, work: Work, step: Mixed) -> Work:
     floor = None
     if step.lost_points is not None:
         floor = accuracy(work.real, x, y).value - step.lost_points / 100
-    options = QuantizeOptions(inputs=shop.inputs(work.real))
+    options = QuantizeOptions(per_group=False, inputs=shop.inputs(work.real))
     found = mixed_precision(
         *(work.real, shop.calibration(step.rows), x, y),
         floor=floor,
