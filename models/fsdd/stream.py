@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +40,23 @@ def stream(clips: list[tuple[np.ndarray, int]], digits: int = 150, seed: int = 0
 
 @dataclass(frozen=True)
 class Detector:
-    """Turns classes, one a hop, into detections: a digit that is the answer `least` hops running counts once."""
+    """Turns classes, one a hop, into detections: a digit that is the answer `least` hops running counts once.
+
+    After a detection the next one waits until there were `quiet` hops of silence running; 0: it does not.
+    """
 
     least: int = 3
+    quiet: int = 0
 
-    def __call__(self, classes: np.ndarray) -> list[tuple[int, int]]:
+    def __call__(self, classes: Sequence[int]) -> list[tuple[int, int]]:
         """(hop at which it is certain, digit) of each detection."""
-        found, running, before = [], 0, SILENCE
-        for hop, digit in enumerate(classes):
+        found, running, silent, waits, before = list[tuple[int, int]](), 0, 0, False, SILENCE
+        for hop, digit in enumerate(map(int, classes)):
             running = running + 1 if digit == before else 1
-            before = int(digit)
-            if running == self.least and before != SILENCE:
-                found.append((hop, before))
+            silent = silent + 1 if digit == SILENCE else 0
+            waits, before = waits and silent < self.quiet, digit
+            certain = running >= self.least if self.quiet else running == self.least
+            if certain and digit != SILENCE and not waits:
+                found.append((hop, digit))
+                waits = self.quiet > 0
         return found
