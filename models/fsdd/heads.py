@@ -22,7 +22,10 @@ from offramp.ops.op import elements
 from offramp.ops.pool_2d import Pool
 
 EXITS = ("conv_2d_0", "conv_2d_2", "add_5")
-POOL = 4  # rows and columns of which the first head takes the largest
+POOL = (
+    2,
+    8,
+)  # rows and columns of which the first head takes the largest: when there is sound, not at which pitch
 HIDDEN = 12  # values between the dense layers of the first two heads
 POOLED = Form(("mean", "max"), 16)  # of the third
 
@@ -32,17 +35,17 @@ def with_stream_heads(graph: Graph, seed: int = 0) -> Graph:
     rng, at = np.random.default_rng(seed), choose(graph, EXITS)
     heads = [
         placed(graph, at[0], POOL, "exit1", rng),
-        placed(graph, at[1], 1, "exit2", rng),
+        placed(graph, at[1], (1, 1), "exit2", rng),
         head(graph, at[2], POOLED, "exit3", rng),
     ]
     return attached(graph, at, heads)
 
 
-def placed(graph: Graph, point: Point, pool: int, name: str, rng: np.random.Generator) -> Graph:
-    """Two dense layers over all places of a map, of the largest of `pool` x `pool` values."""
+def placed(graph: Graph, point: Point, pool: tuple[int, int], name: str, rng: np.random.Generator) -> Graph:
+    """Two dense layers over all places of a map, of the largest of so many rows and columns."""
     draft, x = Draft(name, graph.tensors[point.tensor]), 0
-    if pool > 1:
-        x = draft.op("max", "max_pool_2d", (x,), Pool(pool, pool, pool, pool))
+    if pool != (1, 1):
+        x = draft.op("max", "max_pool_2d", (x,), Pool(*pool, *pool))
     k = elements(draft.tensors[x].shape)
     first = draft.done(draft.reshaped("flat", x, (1, k)))
     sizes = itertools.pairwise((k, HIDDEN, elements(answer_shape(graph))))

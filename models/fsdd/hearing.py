@@ -6,15 +6,14 @@ import numpy as np
 from features import RATE, SILENCE, WINDOW, noisy, paced
 
 GAPS = (0.3, 1.5)  # s between two digits
-WHOLE, PART = 0.8, 0.55  # shares of a digit inside a window: from here on it is heard, up to here it is not
-OTHERS = 0.8  # windows anywhere, for each that holds a digit
+FRESH = (0.08, 0.42)  # s since a digit ended: so long it is the answer
+BORDER = 0.07  # s before and after, which teach nothing
+OTHERS = 1.2  # windows anywhere, for each whose answer is a digit
 
 Span = tuple[int, int, int]  # begin, end (samples), digit
 
 
-def spoken(
-    clips: list[tuple[np.ndarray, int]], rng: np.random.Generator
-) -> tuple[np.ndarray, list[Span]]:
+def spoken(clips: list[tuple[np.ndarray, int]], rng: np.random.Generator) -> tuple[np.ndarray, list[Span]]:
     """All clips in random order with gaps, each at another pace and loudness: samples, and where each digit is."""
     parts, spans, length = [np.zeros(WINDOW)], [], WINDOW
     for i in rng.permutation(len(clips)):
@@ -28,14 +27,15 @@ def spoken(
 
 
 def heard(spans: list[Span], first: int) -> int | None:
-    """What the window that begins at `first` holds: a digit, SILENCE, or None where people might disagree."""
-    most, label = 0.0, SILENCE
+    """What the window that begins at `first` says: a digit that has just ended, SILENCE, or None at the borders."""
+    label: int | None = SILENCE
     for begin, end, digit in spans:
-        inside = min(end, first + WINDOW) - max(begin, first)
-        share = inside / min(end - begin, WINDOW)
-        if share > most:
-            most, label = share, digit
-    return label if most >= WHOLE else SILENCE if most <= PART else None
+        ago, inside = (first + WINDOW - end) / RATE, first + WINDOW > begin
+        if FRESH[0] <= ago <= FRESH[1]:
+            label = digit
+        elif inside and FRESH[0] - BORDER < ago < FRESH[1] + BORDER:
+            return None
+    return label
 
 
 def windows(clips: list[tuple[np.ndarray, int]], copies: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,10 +44,9 @@ def windows(clips: list[tuple[np.ndarray, int]], copies: int, seed: int) -> tupl
     for _ in range(copies):
         samples, spans = spoken(clips, rng)
         for i, (begin, end, _) in enumerate(spans):
-            near, slack = spans[max(0, i - 1) : i + 2], (1 - WHOLE) * (end - begin)
-            places = [rng.uniform(*sorted((end - WINDOW - slack, begin + slack)))]
-            if rng.random() < OTHERS:
-                places.append(rng.uniform(begin - 1.2 * WINDOW, end))
+            near = spans[max(0, i - 1) : i + 2]
+            places = [end - WINDOW + RATE * rng.uniform(*FRESH)]
+            places += list(rng.uniform(begin - 1.2 * WINDOW, end, int(OTHERS + rng.random())))
             for place in places:
                 first = int(np.clip(place, 0, len(samples) - WINDOW))
                 label = heard(near, first)

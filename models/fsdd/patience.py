@@ -1,4 +1,4 @@
-"""Streams under the patience of firmware/include/offramp_policy.h: what it answers, what it costs, which settings suit."""
+"""Streams under the patience of firmware/include/offramp_policy.h: answers, costs, and settings that suit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from stream import Detector
 
 from offramp.exits import Answers
 
-TRIED = 4000  # settings, drawn at random
-SHARPENED = 1500  # more, near the best so far
+ROUNDS, TRIED, KEPT = 6, 1000, 20  # settings, first drawn at random, then near the best so far
+
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -24,49 +26,45 @@ class Patience:
     doubt: int = 0
     doubt_runs: int = 0
 
-    def threshold(self, exit_: int, same: bool, repeats: int, doubting: bool) -> int:
-        base = self.thresholds[exit_]
-        if not self.patience_step:
-            return base
-        if not same or doubting:
-            return base + self.doubt
-        return max(base - self.patience_step * repeats, min(self.patience_floor, base))
-
 
 @dataclass(frozen=True)
 class Heard:
-    """What every way out of a network says of a stream's hops, the end last: classes [hops, ways], confidences."""
+    """What every way out of a network says of a stream's hops, the end last."""
 
-    classes: Sequence[Sequence[int]]
-    confidences: Sequence[Sequence[int]]
+    classes: Array  # int64 [hops, ways]
+    confidences: Array  # int64 [hops, exits]
 
     @staticmethod
     def of(found: Answers) -> Heard:
         tops = [a.reshape(len(a), -1).argmax(axis=1) for a in (*found.exits, found.last)]
-        return Heard(np.array(tops).T.tolist(), found.confidences.T.tolist())
+        return Heard(np.array(tops).T, found.confidences.T)
 
     @property
     def last(self) -> list[int]:
-        return [row[-1] for row in self.classes]
+        return [int(c) for c in self.classes[:, -1]]
 
-    def run(self, p: Patience) -> tuple[list[int], list[int]]:
-        """(class, way out) of each hop in turn."""
-        classes, ways = list[int](), list[int]()
-        last, repeats, doubting = -1, 0, 0
+    def run(self, settings: Sequence[Patience]) -> tuple[Array, Array]:
+        """(classes, ways out) int64 [settings, hops], each setting from the stream's first hop on."""
+        base = np.array([p.thresholds for p in settings])
+        step, floor, doubt, doubt_runs = (
+            np.array([getattr(p, name) for p in settings])
+            for name in ("patience_step", "patience_floor", "doubt", "doubt_runs")
+        )
+        least, more = np.minimum(floor[:, None], base), base + (doubt * (step > 0))[:, None]
+        last, repeats, doubting = (np.full(len(settings), v) for v in (-1, 0, 0))
+        classes, ways = [], []
         for found, sure in zip(self.classes, self.confidences, strict=True):
-            way = len(sure)
-            for i, confidence in enumerate(sure):
-                if confidence >= p.threshold(i, found[i] == last, repeats, doubting > 0):
-                    way = i
-                    break
-            if found[way] == last:
-                repeats, doubting = repeats + 1, max(doubting - 1, 0)
-            else:
-                repeats, doubting = 0, p.doubt_runs
+            patient = (found[None, :-1] == last[:, None]) & (doubting == 0)[:, None]
+            lower = np.where(step[:, None] > 0, np.maximum(base - (step * repeats)[:, None], least), base)
+            leaves = sure >= np.where(patient, lower, more)
+            way = np.where(leaves.any(axis=1), leaves.argmax(axis=1), len(sure))
+            same = found[way] == last
+            repeats = np.where(same, repeats + 1, 0)
+            doubting = np.where(same, np.maximum(doubting - 1, 0), doubt_runs)
             last = found[way]
             classes.append(last)
             ways.append(way)
-        return classes, ways
+        return np.array(classes).T, np.array(ways).T
 
 
 def differences(
@@ -93,18 +91,31 @@ class Judged:
 
 
 def judge(
-    streams: Sequence[Heard], p: Patience, costs: Sequence[int], plain: int, detector: Detector
-) -> Judged:
-    """`costs` up to each way out, `plain` without heads."""
-    wrong = total = 0
-    taken = list[int]()
-    for heard in streams:
-        classes, ways = heard.run(p)
-        wanted = detector(heard.last)
-        wrong += sum(differences(detector(classes), wanted))
-        total += len(wanted)
-        taken += [costs[way] for way in ways]
-    return Judged(1 - float(np.mean(taken)) / plain, wrong, total)
+    streams: Sequence[Heard],
+    settings: Sequence[Patience],
+    costs: Sequence[int],
+    plain: int,
+    detector: Detector,
+    least: float = -1.0,
+) -> list[Judged]:
+    """Each setting on all streams. `costs` up to each way out, `plain` of the network without heads.
+
+    Where less than `least` is saved, every detection counts as wrong.
+    """
+    played, wanted = [h.run(settings) for h in streams], [detector(h.last) for h in streams]
+    total = sum(map(len, wanted))
+    found = []
+    for i in range(len(settings)):
+        taken = np.concatenate([np.array(costs)[ways[i]] for _, ways in played])
+        saved = 1 - float(taken.mean()) / plain
+        wrong = total
+        if saved >= least:
+            wrong = sum(
+                sum(differences(detector(classes[i].tolist()), w))
+                for (classes, _), w in zip(played, wanted, strict=True)
+            )
+        found.append(Judged(saved, wrong, total))
+    return found
 
 
 def drawn(rng: np.random.Generator, exits: int) -> Patience:
@@ -131,15 +142,19 @@ def near(p: Patience, rng: np.random.Generator) -> Patience:
 
 
 def choose(
-    streams: Sequence[Heard], costs: Sequence[int], plain: int, detector: Detector, least: float, seed: int = 0
+    streams: Sequence[Heard],
+    costs: Sequence[int],
+    plain: int,
+    detector: Detector,
+    least: float,
+    seed: int = 0,
 ) -> tuple[Patience, Judged]:
     """Settings that save `least` or more with the fewest differences, the most saved of equals; else that save most."""
-    rng, best = np.random.default_rng(seed), None
-    for i in range(TRIED + SHARPENED):
-        tried = drawn(rng, len(costs) - 1) if best is None or i < TRIED else near(best[1], rng)
-        found = judge(streams, tried, costs, plain, detector)
-        rank = (min(found.saved, least), -found.wrong, found.saved)
-        if best is None or rank > best[0]:
-            best = rank, tried, found
-    assert best is not None
-    return best[1], best[2]
+    rng, best = np.random.default_rng(seed), list[tuple[Patience, Judged]]()
+    for i in range(ROUNDS):
+        tried = [near(best[j % len(best)][0], rng) if i else drawn(rng, len(costs) - 1) for j in range(TRIED)]
+        found = judge(streams, tried, costs, plain, detector, least)
+        both = [*best, *zip(tried, found, strict=True)]
+        both.sort(key=lambda b: (-min(b[1].saved, least), b[1].wrong, -b[1].saved))
+        best = both[:KEPT]
+    return best[0]

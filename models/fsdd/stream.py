@@ -60,3 +60,6 @@ class Detector:
                 found.append((hop, digit))
                 waits = self.quiet > 0
         return found
+
+
+DETECTOR = Detector(3, 2)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from features import LABELS, SPEAKERS, clips
-from hearing import windows
 from heads import with_stream_heads
+from hearing import windows
 from network import network
 from patience import Heard, Patience, choose, judge
 from stream import DETECTOR, Stream, stream
@@ -34,7 +34,7 @@ from offramp.pack import pack
 
 HERE = Path(__file__).resolve().parent
 SPEAKER = "jackson"  # is judged
-COPIES = 8  # streams of all clips to learn from
+COPIES = 12  # streams of all clips to learn from
 SEEDS = (0, 1)  # of the streams by which settings are chosen
 DIGITS = 150  # of a stream
 LEAST_SAVED = 0.63  # of what runs to the end take, on streams that settings are chosen by
@@ -93,15 +93,15 @@ def rightly(found: list[tuple[int, int]], of: Stream) -> int:
 def figures(graph: Graph, p: Patience, of: Stream) -> dict[str, Any]:
     """On a stream that chose nothing."""
     found, (each, plain) = heard(graph, of), costs(graph)
-    classes, ways = found.run(p)
-    judged = judge([found], p, each, plain, DETECTOR)
+    [classes], [ways] = found.run([p])
+    [judged] = judge([found], [p], each, plain, DETECTOR)
     return {
         "digits": len(of.spoken),
         "hops": len(ways),
         "saved": judged.saved,
         "detections": judged.detections,
         "different": judged.wrong,
-        "right": rightly(DETECTOR(classes), of),
+        "right": rightly(DETECTOR(classes.tolist()), of),
         "right_without_exits": rightly(DETECTOR(found.last), of),
         "shares": (np.bincount(ways, minlength=len(each)) / len(ways)).tolist(),
     }
