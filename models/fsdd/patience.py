@@ -10,7 +10,7 @@ from stream import Detector
 
 from offramp.exits import Answers
 
-ROUNDS, TRIED, KEPT = 6, 1000, 20  # settings, first drawn at random, then near the best so far
+ROUNDS, TRIED, KEPT = 4, 400, 12  # settings, first drawn at random, then near the best so far
 
 
 Array = np.ndarray
@@ -88,6 +88,7 @@ class Judged:
     saved: float
     wrong: int
     detections: int
+    moved: int = 0  # that differ, those included that come a hop earlier or later
 
 
 def judge(
@@ -108,13 +109,13 @@ def judge(
     for i in range(len(settings)):
         taken = np.concatenate([np.array(costs)[ways[i]] for _, ways in played])
         saved = 1 - float(taken.mean()) / plain
-        wrong = total
+        wrong = moved = total
         if saved >= least:
-            wrong = sum(
-                sum(differences(detector(classes[i].tolist()), w))
-                for (classes, _), w in zip(played, wanted, strict=True)
+            each = [detector(classes[i].tolist()) for classes, _ in played]
+            wrong, moved = (
+                sum(sum(differences(d, w, hops)) for d, w in zip(each, wanted, strict=True)) for hops in (1, 0)
             )
-        found.append(Judged(saved, wrong, total))
+        found.append(Judged(saved, wrong, total, moved))
     return found
 
 
@@ -149,12 +150,12 @@ def choose(
     least: float,
     seed: int = 0,
 ) -> tuple[Patience, Judged]:
-    """Settings that save `least` or more with the fewest differences, the most saved of equals; else that save most."""
+    """Settings that save `least` or more with the fewest differences, then the fewest moved; else that save most."""
     rng, best = np.random.default_rng(seed), list[tuple[Patience, Judged]]()
     for i in range(ROUNDS):
         tried = [near(best[j % len(best)][0], rng) if i else drawn(rng, len(costs) - 1) for j in range(TRIED)]
         found = judge(streams, tried, costs, plain, detector, least)
         both = [*best, *zip(tried, found, strict=True)]
-        both.sort(key=lambda b: (-min(b[1].saved, least), b[1].wrong, -b[1].saved))
+        both.sort(key=lambda b: (-min(b[1].saved, least), b[1].wrong, b[1].moved, -b[1].saved))
         best = both[:KEPT]
     return best[0]

@@ -62,4 +62,4 @@ class Detector:
         return found
 
 
-DETECTOR = Detector(3, 2)
+DETECTOR = Detector(2, 2)
