@@ -113,7 +113,8 @@ def judge(
         if saved >= least:
             each = [detector(classes[i].tolist()) for classes, _ in played]
             wrong, moved = (
-                sum(sum(differences(d, w, hops)) for d, w in zip(each, wanted, strict=True)) for hops in (1, 0)
+                sum(sum(differences(d, w, hops)) for d, w in zip(each, wanted, strict=True))
+                for hops in (1, 0)
             )
         found.append(Judged(saved, wrong, total, moved))
     return found

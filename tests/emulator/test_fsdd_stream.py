@@ -35,6 +35,7 @@ FOLDER = root() / "models" / "fsdd"
 SPEAKER = "jackson"
 M4 = boards.load("mps2_an386")
 HEAD, HEADS_BYTES = 0.02, 0.25  # shares of the network's instructions and bytes
+LEAST_SAVED = 0.6
 MODULES = ("features", "stream", "patience")
 
 
@@ -196,5 +197,6 @@ def test_a_whole_stream(words: Any, tmp_path: Path) -> None:
     saved = 1 - found.instructions.mean() / found.plain_instructions
     print(f"{len(stream.spoken)} digits, {len(stream.x)} hops: {saved:.2%} saved;", end=" ")
     print(f"{len(to_the_end)} detections to the end, {missing} missing, {further} further")
-    assert len(to_the_end) == wanted["detections"] and missing + further == wanted["different"]
-    assert abs(saved - wanted["saved"]) < 0.02
+    assert len(stream.spoken) >= 150 and len(to_the_end) == wanted["detections"]
+    assert missing + further == wanted["different"] == 0
+    assert saved >= LEAST_SAVED and abs(saved - wanted["saved"]) < 0.02
