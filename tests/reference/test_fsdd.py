@@ -83,7 +83,8 @@ def test_detections(words: Any) -> None:
     classes = np.array([silence, 3, 3, 3, 3, 4, 3, silence, 7, 7, 7, silence, 7, 7, 7])
     assert streams.Detector(3)(classes) == [(3, 3), (10, 7), (14, 7)]
     assert streams.Detector(1)(classes)[:3] == [(1, 3), (5, 4), (6, 3)]
-    # 7 comes again after one hop of silence, which is not enough for two.
-    assert streams.Detector(3, 2)(classes) == [(3, 3), (10, 7)]
+    # One hop of silence is not enough for two.
+    assert streams.Detector(3, 2)(classes) == [(3, 3)]
+    assert streams.Detector(3, 2)(np.insert(classes, 7, silence)) == [(3, 3), (11, 7)]
     assert streams.Detector(3, 1)(classes) == [(3, 3), (10, 7), (14, 7)]
     assert streams.Detector(1, 1)(classes) == [(1, 3), (8, 7), (12, 7)]
