@@ -130,9 +130,13 @@ size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
 }
 
 size_t statistics(const uint8_t *payload, size_t n, uint8_t *reply) {
+#if APP_PLANS > 1 || OFR_EXITS
     const uint32_t plan_wanted = n != 0 ? payload[0] : 0;
     const uint32_t plans = active.source != MODEL_NONE ? n_plans() : 0;
     if (plan_wanted >= plans && n != 0) return refuse(reply, LINK_E_INDEX, plan_wanted, plans);
+#else
+    (void)payload, (void)n;
+#endif
     uint8_t *p = start_reply(reply, 0);
     p = put_u32(put_u32(p, last_load.load_ticks), last_load.crc_ticks);
     p = put_u32(p, active.runs);

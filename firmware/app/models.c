@@ -75,6 +75,7 @@ static bool alike(ofr_buffer a, ofr_buffer b) {
 /* The plan that chooses among the others, see ofr_plan. */
 static void find_gate(void) {
     ofr_plan info;
+    if (APP_PLANS == 1) return;
     active.gate = 0;
     if (n_plans() == 1 || ofr_plan_info(&active.plans[0], &info) < 0) return;
     if (info.gate > 1 && info.gate <= n_plans()) active.gate = (uint8_t)info.gate;

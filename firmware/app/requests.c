@@ -189,8 +189,10 @@ static size_t run(const uint8_t *payload, size_t n, uint8_t *reply) {
 
 /* At an exit there is output 0 alone. */
 static int read_output(uint32_t index, ofr_buffer *from) {
-    *from = (ofr_buffer){NULL, 0, NULL, 0, 0};
-    if (exit_taken() != OFR_NO_EXIT && index != 0) return OFR_OK;
+    if (OFR_EXITS && exit_taken() != OFR_NO_EXIT && index != 0) {
+        *from = (ofr_buffer){NULL, 0, NULL, 0, 0};
+        return OFR_OK;
+    }
     return ofr_result(plan_at(answered()), index, from);
 }
 
@@ -213,7 +215,7 @@ static size_t output(const uint8_t *payload, size_t n, uint8_t *reply) {
     if (count > LINK_PAYLOAD_BYTES - REPLY_BYTES)
         return refuse(reply, LINK_E_RANGE, count, LINK_PAYLOAD_BYTES - REPLY_BYTES);
     uint8_t *to = start_reply(reply, REPLY_BYTES);
-    if (count != 0) memcpy(to, (const uint8_t *)from.data + offset, count);
+    if (!OFR_EXITS || count != 0) memcpy(to, (const uint8_t *)from.data + offset, count);
     return REPLY_BYTES + count;
 }
 

@@ -92,7 +92,8 @@ extern "C" {
     X(OFR_E_CRC, -7, "checksum differs: the blob is damaged", "Transfer or flash the blob again.")                     \
     X(OFR_E_STRUCTURE, -8, "an offset or vector lies outside the blob", "Pack again; the file is damaged.")            \
     X(OFR_E_PLAN, -9, "no such plan in the blob", "Ask `offramp inspect` which plans the blob holds.")                 \
-    X(OFR_E_TERMINATOR, -10, "a segment ends in a way this runtime does not run", "Update the firmware.")              \
+    X(OFR_E_TERMINATOR, -10, "a segment ends in a way this runtime does not run",                                      \
+      "Build it for this model, or with --universal-all; else update the firmware.")                                   \
     X(OFR_E_SEGMENT, -11, "segments do not cover the steps in order", "Pack again; the file is damaged.")              \
     X(OFR_E_TENSOR, -12, "a tensor lies outside its memory", "Pack again; the file is damaged.")                       \
     X(OFR_E_MEMORY_KIND, -13, "a memory kind this runtime does not serve", "Update the firmware.")                     \

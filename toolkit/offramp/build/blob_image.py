@@ -7,7 +7,7 @@ from pathlib import Path
 
 from offramp.blob.read import Blob
 from offramp.boards import Board
-from offramp.build.firmware import MOST_PLANS, firmware, kernels_named, kernels_on
+from offramp.build.firmware import MOST_PLANS, firmware, kernels_named, kernels_on, takes_exits
 from offramp.build.footprint import Footprint
 from offramp.build.image import Image
 from offramp.build.memory_map import usable
@@ -66,7 +66,7 @@ def contents(blob: Blob, others: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], 
             "pack a family with fewer members",
         )
     kernels = tuple(dict.fromkeys((*kernels_named(blob.kernels), *others)))
-    exits = bool(others) or any(plan.exits for plan in blob.plans)
+    exits = takes_exits(others) or any(plan.exits for plan in blob.plans)
     return kernels, MOST_PLANS if others else len(blob.plans), exits
 
 

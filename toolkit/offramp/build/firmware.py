@@ -46,6 +46,12 @@ def universal_kernels(board: Board) -> list[Kernel]:
     return [k for k in kernels_on(board) if k.group == "dense"]
 
 
+def takes_exits(kernels: Sequence[Kernel]) -> bool:
+    """Whether an image for models to come, with these kernels, holds the code of exits: it does beside kernels for more
+    than int8 models, so that an image for those alone stays small."""
+    return any(k.group != "dense" for k in kernels)
+
+
 def kernels_named(names: Sequence[str]) -> list[Kernel]:
     """Kernels by their `set/name`, as a blob's steps give them."""
     return [k for k in ALL_KERNELS if f"{k.set}/{k.name}" in set(names)]
@@ -94,4 +100,13 @@ def with_identity(sources: Sources, board: Board) -> Sources:
     return replace(sources, defines=sources.defines + defines)
 
 
-__all__ = ["firmware", "kernel_table", "kernels_named", "kernels_on", "parts", "sets_of", "universal_kernels"]
+__all__ = [
+    "firmware",
+    "kernel_table",
+    "kernels_named",
+    "kernels_on",
+    "parts",
+    "sets_of",
+    "takes_exits",
+    "universal_kernels",
+]

@@ -18,7 +18,7 @@ from offramp.blob import read
 from offramp.boards import Board
 from offramp.build.blob_image import check_board, contents
 from offramp.build.compilers import Compiler, compiler_for, link_flags, target_flags
-from offramp.build.firmware import MOST_PLANS, kernels_on, parts, universal_kernels
+from offramp.build.firmware import MOST_PLANS, kernels_on, parts, takes_exits, universal_kernels
 from offramp.build.image import blob_source, flags, write_scripts
 from offramp.build.sources import Source, Sources, framework_sources, port_sources, with_framework
 from offramp.errors import UserError
@@ -90,7 +90,7 @@ def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice)
         "universal": universal_kernels(board),
         "all": kernels_on(board),
     }[kernels]
-    linked, plans, exits = tuple(others), MOST_PLANS, True
+    linked, plans, exits = tuple(others), MOST_PLANS, takes_exits(others)
     if model is not None:
         blob = read(_bytes(model), model)
         check_board(blob, board, str(model))

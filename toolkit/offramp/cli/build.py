@@ -27,12 +27,15 @@ def build(
     ] = None,
     universal: Annotated[
         bool,
-        typer.Option("--universal", help="Link every kernel for int8 models beside this model's own."),
+        typer.Option(
+            "--universal", help="Link every kernel for int8 models without exits beside this model's own."
+        ),
     ] = False,
     universal_all: Annotated[
         bool,
         typer.Option(
-            "--universal-all", help="Link every kernel of the board's core, those for compressed weights too."
+            "--universal-all",
+            help="Link every kernel of the board's core, those for compressed weights too, and the code of exits.",
         ),
     ] = False,
     optimize: Optimize = "balanced",
