@@ -94,10 +94,17 @@ def certify(plan: Plan, board: Board, time_limit_s: float = 120.0) -> tuple[Plan
     return certified, write(certified)
 
 
+POLICY = {"RUN": 800, "EXIT": 250, "STAGE": 200, "STEP": 60, "BYTE": 20}
+"""What offramp_policy.h takes at most, by its OFR_POLICY_…_INSTRUCTIONS."""
+
+
 def way_through(plan: Plan, certificate: Certificate) -> Bound:
-    """Of a plan with exits: at most all stages, at least the first. Where a run goes data decide, so that it is put
-    together of steps and decisions."""
+    """Of a plan with exits: at most all stages under a policy, at least the first. Where a run goes data decide,
+    so that it is put together of steps and decisions."""
     most = sum(stage.proved(certificate)[0] for stage in plan.stages)
+    most += POLICY["RUN"] + POLICY["STAGE"] * len(plan.stages) + POLICY["STEP"] * len(plan.steps)
+    answers = [plan.tensors[i].tensor.bytes for i in (*(e.answer for e in plan.exits), plan.outputs[0])]
+    most += POLICY["EXIT"] * len(plan.exits) + POLICY["BYTE"] * sum(answers)
     first = plan.stages[0]
     return Bound(most, sum(bound.least for bound in certificate.steps[: first.end]))
 

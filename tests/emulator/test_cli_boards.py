@@ -48,6 +48,8 @@ BENCH_FIELDS = [
     "cmsis_nn_version",
     "certificate",
     "plans",
+    "stages",
+    "exits",
 ]
 
 Printed = Callable[..., str]

@@ -11,6 +11,7 @@ from offramp.ofg import DTYPE_CODES
 from offramp.ops import gemm
 from offramp.plan.plan import MAX_CALLER_INPUTS
 from offramp.resources import root
+from offramp_host import certify
 from offramp_host.status import statuses
 
 FIRMWARE = root() / "firmware"
@@ -32,6 +33,12 @@ def test_header_of_the_blob() -> None:
     for name, code in header.CORES.items():
         assert re.search(rf"\b{code} {re.escape(name)}\b", page), f"core {name} is not {code} in BLOB.md"
     assert set(boards.CORES) <= set(header.CORES)
+
+
+def test_what_policies_take() -> None:
+    policy = "include/offramp_policy.h"
+    for name, most in certify.POLICY.items():
+        assert defined(policy, f"OFR_POLICY_{name}_INSTRUCTIONS") == most
 
 
 def test_limits() -> None:

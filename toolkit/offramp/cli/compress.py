@@ -128,7 +128,9 @@ def compress(
     search: Annotated[
         bool,
         typer.Option(
-            "--search", help="Try what [search] says; the front goes into the folder.", rich_help_panel=RECIPE
+            "--search",
+            help="Try what its table search says; the front goes into the folder.",
+            rich_help_panel=RECIPE,
         ),
     ] = False,
     study: Annotated[

@@ -59,8 +59,13 @@ class Leaving:
     policy: ExitPolicy
 
     @staticmethod
-    def of(thresholds: str | None, budget: str | None, policy: str | None) -> Leaving:
-        """UserError where a text cannot be read."""
+    def of(thresholds: str | None, budget: str | None, policy: str | None, no_exits: bool = False) -> Leaving:
+        """UserError where a text cannot be read, or options contradict each other."""
+        if no_exits and (thresholds, budget, policy) != (None, None, None):
+            raise UserError(
+                "--no-exits runs all stages: --thresholds, --budget and --exit-policy would decide nothing",
+                "give one or the other",
+            )
         amount, unit = budget_of(budget)
         found = replace(policy_of(policy), budget=amount, unit="ticks" if unit else "instructions")
         return Leaving(tuple(thresholds_of(thresholds)), found)
@@ -121,6 +126,7 @@ def policy_of(text: str | None) -> ExitPolicy:
             kind not in PARTS
             or not least <= len(values) <= len(fields)
             or not all(map(str.isdecimal, values))
+            or (kind in ("energy", "confirm", "predict") and "0" in values[:least])
         ):
             raise UserError(
                 f"--exit-policy {text}: {part or 'nothing'} is no part of a policy",

@@ -85,6 +85,14 @@ LEFT_TO: dict[str, tuple[str, str]] = {
         "generic",
         "15.1, of which 9 are loads, products and the store; no model measured has one",
     ),
+    "binary_conv_2d": (
+        "generic",
+        "words of 32 bits by exclusive or and a count; none of the 11 models of the benchmarks has one",
+    ),
+    "dynamic_fully_connected": (
+        "generic",
+        "int16 rows to int8 by their own range; none of the 11 models of the benchmarks has one",
+    ),
     **dict.fromkeys(
         ("relu", "relu6", "leaky_relu", "hard_swish", "logistic", "tanh", "quantize", "table"),
         ("generic", TABLES),
