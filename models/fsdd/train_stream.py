@@ -20,6 +20,7 @@ from hearing import windows
 from network import network
 from patience import Heard, Patience, choose, judge
 from stream import DETECTOR, Stream, stream
+from train import TRAINING, Clips
 
 from offramp import boards, ofg
 from offramp.compress.accuracy import input_rows
@@ -27,7 +28,7 @@ from offramp.compress.exits.judging import without_exits
 from offramp.compress.quantize import quantize
 from offramp.compress.train.joint import train_jointly
 from offramp.compress.train.module import initialize
-from offramp.compress.training import Shares, Training
+from offramp.compress.training import Shares
 from offramp.exits import answers
 from offramp.ir import Graph
 from offramp.pack import pack
@@ -39,17 +40,6 @@ SEEDS = (0, 1)  # of the streams by which settings are chosen
 DIGITS = 150  # of a stream
 LEAST_SAVED = 0.63  # of what runs to the end take, on streams that settings are chosen by
 BOARD = "mps2_an386"
-TRAINING = Training(
-    epochs=8,
-    batch=64,
-    rate=0.05,
-    weight_decay=5e-3,
-    label_smoothing=0.1,
-    augment=("noise:0.03", "erase:8"),
-    validation=0.0,
-    threads=1,
-)
-Clips = dict[str, list[tuple[np.ndarray, int]]]
 
 
 def trained(found: Clips, speakers: tuple[str, ...]) -> Graph:
