@@ -46,6 +46,7 @@ class Workshop:
             text=True,
             timeout=timeout_s,
             cwd=self.folder,
+            env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=16"},  # what is freed here is small
         )
 
 
@@ -112,7 +113,7 @@ def fuzz(workshop: Workshop, runs: int) -> None:
     program = programs.fuzzer(FOLDER / "blob_fuzz.c", workshop.kernels, workshop.folder / "blob_fuzz")
     corpus = workshop.folder / "corpus"
     corpus.mkdir(exist_ok=True)
-    limits = [f"-runs={runs}", "-seed=1", "-timeout=5", "-rss_limit_mb=1024", "-max_len=8192"]
+    limits = [f"-runs={runs}", "-seed=1", "-timeout=5", "-rss_limit_mb=2048", "-malloc_limit_mb=64", "-max_len=8192"]
     done = workshop.run(program, *limits, corpus, workshop.folder / "seeds", timeout_s=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"Done {runs} runs" in done.stderr
