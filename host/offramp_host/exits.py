@@ -203,7 +203,8 @@ class Spread:
     worst_instructions: int | None
     """Of these rows."""
     worst_proved: int | None
-    """Of any row: all stages, as the blob proves them, and the firmware's policy; None where it does not."""
+    """Of any row: all stages, as the blob proves them, and the firmware's policy, or a budget below that; None where it
+    does not."""
     is_measured: bool
     cut_short: int
     """Rows that the budget ended at an exit that was not sure."""

@@ -39,10 +39,8 @@ class RefusedError(UserError):
         where += f", tensor {tensor}" if tensor >= 0 else ""
         numbers = f" (found {found}, allowed {allowed})" if found or allowed else ""
         asked = code.name.lower().replace("_", " ")
-        super().__init__(
-            f"{name} refuses '{asked}': {self.status.name}, {self.status.text}{where}{numbers}",
-            self.status.remedy,
-        )
+        self.why = f"{self.status.name}, {self.status.text}{where}{numbers}"
+        super().__init__(f"{name} refuses '{asked}': {self.why}", self.status.remedy)
 
 
 @dataclass

@@ -93,6 +93,31 @@ def test_budget(told: Told, unit: str) -> None:
     found = told(*RUN, "--thresholds", "65535,65535", "--budget", f"{given}{unit}")["exits"]
     assert found["worst_instructions"] <= budget and found["over_budget"] == 0
     assert found["cut_short"] == ROWS and found["answers"][2] == 0
+    assert found["worst_proved"] == (budget if not unit else None) and plain["worst_proved"] > budget
+
+
+def test_a_budget_bounds_what_any_row_takes(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = told(*RUN, "--no-exits")["exits"]["worst_proved"]
+    for options, worst in (
+        (["--budget", "9_000_000"], plain),
+        (["--exit-policy", f"energy:{plain - 9}:1"], plain - 9),
+        (["--exit-policy", f"energy:{plain - 9}:1:{2 * plain}"], plain),
+    ):
+        assert told(*RUN, *options)["exits"]["worst_proved"] == worst
+    for options, title in (
+        ([*RUN, "--budget", "9000000"], "worst of any row, within the budget"),
+        (RUN, "worst of any row, without a budget"),
+        (["bench", *RUN[1:4]], "worst of any row, without a budget"),
+    ):
+        assert cli.call(options) == 0
+        assert title in capsys.readouterr().out
+
+
+def test_a_tick_is_explained(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call([*RUN, "--budget", "9000000ticks"]) == 0
+    assert "ticks: 6.4 ticks an instruction on mps2_an386" in capsys.readouterr().err
+    assert cli.call(["bench", *RUN[1:4]]) == 0
+    assert "(6.4 ticks an instruction on mps2_an386)" in capsys.readouterr().err
 
 
 def test_policies(told: Told) -> None:
@@ -119,14 +144,48 @@ def test_bench(told: Told, reference: Answers) -> None:
     ("arguments", "message", "hint"),
     [
         (["--thresholds", "70000"], "70000 is no number from 0 to 65535", "NAME=VALUE"),
-        (["--thresholds", "1,2,3"], "the plan has no exit 2", "0 exit0, 1 exit1"),
-        (["--thresholds", "exit7=3"], "the plan has no exit exit7", "0 exit0, 1 exit1"),
+        (
+            ["--thresholds", "1,2,3"],
+            "--thresholds 1,2,3: that is 3; exits of net: 2, exit0, exit1",
+            "65535",
+        ),
+        (
+            ["--thresholds", "1"],
+            "--thresholds 1: that is 1; exits of net: 2, exit0, exit1",
+            "0 (leaves always)",
+        ),
+        (["--thresholds", ""], "--thresholds '': nothing is no number from 0 to 65535; exits of", "for each"),
+        (
+            ["--thresholds", "exit7=3"],
+            "there is no exit exit7; exits of net: 2, exit0, exit1",
+            "NAME=VALUE",
+        ),
+        (["--thresholds", "exit1=3,exit1=4"], "exit1 is given twice", "NAME=VALUE"),
         (["--budget", "0"], "--budget 0: it is a number", "--budget 400000"),
         (["--budget", "5us"], "--budget 5us: it is a number", "12000ticks"),
-        (["--budget", "400"], "OFR_E_BUDGET", "least possible"),
+        (["--budget", "400"], "error: --budget 400: OFR_E_BUDGET", "least possible"),
+        (
+            ["--budget", "9ticks"],
+            "error: --budget 9ticks: OFR_E_BUDGET",
+            "6.4 ticks an instruction on mps2_an386",
+        ),
+        (
+            ["--exit-policy", "energy:400:2"],
+            "error: --exit-policy energy:400:2: OFR_E_BUDGET",
+            "least possible",
+        ),
+        (
+            ["--budget", "9000000", "--exit-policy", "energy:400:2"],
+            "error: --exit-policy energy:400:2: OFR_E_BUDGET",
+            "least possible",
+        ),
         (["--exit-policy", "hope:3"], "hope:3 is no part of a policy", "patience:10:40"),
         (["--exit-policy", "energy:5"], "energy:5 is no part of a policy", "energy:2000000:10"),
-        (["--exit-policy", "predict:300"], "look 300 is no number from 0 to 255", "0 leaves this part out"),
+        (
+            ["--exit-policy", "predict:300"],
+            "--exit-policy predict:300: look 300 is no number from 0 to 255",
+            "0 leaves this part out",
+        ),
     ],
 )
 def test_refusals(
@@ -148,7 +207,7 @@ def test_what_a_model_lacks(
 ) -> None:
     monkeypatch.chdir(made)
     assert cli.call(["run", "unknown.ofr", *RUN[2:], "--budget", "50000"]) == 1
-    assert "OFR_E_COST" in (said := capsys.readouterr().err) and "--certify" in said
+    assert "error: --budget 50000: OFR_E_COST" in (said := capsys.readouterr().err) and "--certify" in said
     assert cli.call(["run", "f.ofg", *RUN[2:4], "-i", "f.npy", "--budget", "50000"]) == 1
     assert "has no exits" in (said := capsys.readouterr().err) and "--exits auto" in said
     assert cli.call(["bench", "f.ofg", *RUN[2:4], "--inputs", "f.npy"]) == 1

@@ -113,7 +113,14 @@ def fuzz(workshop: Workshop, runs: int) -> None:
     program = programs.fuzzer(FOLDER / "blob_fuzz.c", workshop.kernels, workshop.folder / "blob_fuzz")
     corpus = workshop.folder / "corpus"
     corpus.mkdir(exist_ok=True)
-    limits = [f"-runs={runs}", "-seed=1", "-timeout=5", "-rss_limit_mb=2048", "-malloc_limit_mb=64", "-max_len=8192"]
+    limits = [
+        f"-runs={runs}",
+        "-seed=1",
+        "-timeout=5",
+        "-rss_limit_mb=2048",
+        "-malloc_limit_mb=64",
+        "-max_len=8192",
+    ]
     done = workshop.run(program, *limits, corpus, workshop.folder / "seeds", timeout_s=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"Done {runs} runs" in done.stderr

@@ -184,6 +184,40 @@ def test_what_comes_first_and_limits(
     refused([command, "m.tflite", "--board", "mps2_an386", *rest, *option], *named, hint=hint)
 
 
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (command, option)
+        for command, options in {
+            "build": ["--optimize speed", "--flash-limit 99999", "--ram-limit 99999"],
+            "bench": ["--kernels dsp", "--no-passes", "--optimize ram"],
+            "profile": ["--kernels dsp", "--flash-limit 99999"],
+            "run": ["--kernels dsp", "--optimize flash", "--ram-limit 99999"],
+            "flash": ["--optimize speed"],
+        }.items()
+        for option in options
+    ],
+)
+def test_a_packed_model_is_not_packed_otherwise(refused: Refused, command: str, options: str) -> None:
+    """The file says for what it is packed; at a port too, where no board need answer."""
+    rest = ["--inputs", "x.npy"] if command == "run" else []
+    given = [command, "m.ofr", *rest, *options.split()]
+    flag = options.split()[0]
+    said = ("m.ofr is packed already, for mps2_an386 with kernels of generic", f"{flag} would change nothing")
+    refused([*given, "--board", "mps2_an386"], *said, hint=f"the model file (m.tflite) with {flag}")
+    if command == "run":
+        refused([*given, "--port", "/dev/nowhere"], *said)
+
+
+def test_all_options_of_packing_are_named(refused: Refused) -> None:
+    options = ["--ram-limit", "99999", "--kernels", "dsp"]
+    refused(
+        ["bench", "m.ofr", "--board", "mps2_an386", *options],
+        "--kernels, --ram-limit would",
+        hint="leave them",
+    )
+
+
 @pytest.mark.parametrize("name", BAD_ROWS)
 @pytest.mark.parametrize(
     "where", [["--board", "mps2_an386"], ["--port", "/dev/nowhere"]], ids=["board", "port"]

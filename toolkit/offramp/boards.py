@@ -180,6 +180,16 @@ class Board:
         """Whether this machine runs it: in an emulator, or as a process of its own."""
         return self.emulator is not None or self.core.toolchain == "host"
 
+    @property
+    def tick(self) -> str:
+        """What port_ticks() counts, for a person."""
+        if self.emulator is not None:
+            rate = self.emulator.denominator / self.emulator.numerator
+            return f"{rate:g} tick{'' if rate == 1 else 's'} an instruction on {self.name}"
+        if self.runs_here:
+            return f"{self.name} has no counter"
+        return f"a tick is a cycle of the core's clock of {self.clock_hz / 1e6:g} MHz, or 1 µs where it counts none"
+
 
 def names() -> list[str]:
     """Boards that have a file, in alphabetical order."""

@@ -70,12 +70,19 @@ def bench(
             show_stages(row)
             show_steps(row)
         note(
-            "\nInstructions on seeded random input, right to a tick at each end; image: flash without the model."
+            "\nInstructions on seeded random input, right to a tick of the board's counter at each end"
+            f"{ticks_on(targets)}; image: flash without the model."
         )
     for refusal in refusals.values():
         say_error(refusal.message, refusal.hint)
     if refusals:
         raise typer.Exit(1)
+
+
+def ticks_on(targets: Sequence[boards.Board]) -> str:
+    """What a tick is on those that count."""
+    told = ", ".join(board.tick for board in targets if board.emulator is not None)
+    return f" ({told})" if told else ""
 
 
 def bench_on(

@@ -14,6 +14,15 @@ from offramp.frontends import LOADERS
 from offramp.pack import pack
 from offramp.plan import Options
 
+# Options of packing that commands take for a model file, and the fields of Options that they set.
+FLAGS = {
+    "--kernels": "kernels",
+    "--no-passes": "passes",
+    "--optimize": "optimize",
+    "--flash-limit": "flash_limit",
+    "--ram-limit": "ram_limit",
+}
+
 
 def read_file(path: Path) -> bytes:
     try:
@@ -33,10 +42,27 @@ def is_blob(path: Path) -> bool:
     return suffix == ".ofr"
 
 
+def packed(path: Path, options: Options) -> bytes:
+    """What a .ofr file holds; UserError where options say how to pack it, which is over."""
+    given = [flag for flag, field in FLAGS.items() if getattr(options, field) != getattr(Options(), field)]
+    data = read_file(path)
+    if given:
+        blob = read(data, path)
+        made_for = blob.metadata.get("board", blob.core)
+        sets = ", ".join(dict.fromkeys(kernel.split("/")[0] for kernel in blob.kernels))
+        raise UserError(
+            f"{path} is packed already, for {made_for} with kernels of {sets}, {len(data)} bytes: "
+            f"{', '.join(given)} would change nothing",
+            f"give the model file ({blob.metadata.get('source', '.tflite, .onnx, .pt2 or .ofg')}) with "
+            f"{given[0]}, or leave {'it' if len(given) == 1 else 'them'} out",
+        )
+    return data
+
+
 def blob_for(path: Path, board: Board, options: Options) -> tuple[Blob, bytes]:
     """What a blob holds and its bytes; UserError unless it is for `board`."""
     if is_blob(path):
-        data = read_file(path)
+        data = packed(path, options)
     else:
         with progress(f"packing {path.name} for {board.name}"):
             data = pack(path, board, options)[1]

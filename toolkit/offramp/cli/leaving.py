@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +14,8 @@ import typer
 from offramp.blob.read import PlanRecord
 from offramp.cli.output import print_table
 from offramp.errors import UserError
-from offramp_host.device import Device, ExitPolicy
-from offramp_host.exits import Spread
+from offramp_host.device import Device, ExitPolicy, RefusedError
+from offramp_host.exits import MOST_THRESHOLD, Spread
 
 Thresholds = Annotated[
     str | None,
@@ -28,7 +30,8 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         metavar="N|Nticks",
-        help="Leave with the best answer so far where a run would take more, in instructions or ticks of the counter.",
+        help="Leave with the best answer so far where a run would take more, in instructions or ticks of the board's "
+        "counter (`run` says what one is).",
     ),
 ]
 ExitPolicyText = Annotated[
@@ -51,11 +54,17 @@ PARTS = {
 }
 
 
+# Statuses that speak of what a budget or a policy asks for, not of the line or the model.
+ASKED_TOO_MUCH = ("OFR_E_BUDGET", "OFR_E_COST", "OFR_E_CLOCK", "OFR_E_DTYPE")
+
+
 @dataclass(frozen=True)
 class Leaving:
-    """What the options say. `thresholds`: (exit's place or name, value)."""
+    """What the options say; `budget` and `exit_policy` are their texts."""
 
-    thresholds: tuple[tuple[int | str, int], ...]
+    thresholds: str | None
+    budget: str | None
+    exit_policy: str | None
     policy: ExitPolicy
 
     @staticmethod
@@ -68,40 +77,88 @@ class Leaving:
             )
         amount, unit = budget_of(budget)
         found = replace(policy_of(policy), budget=amount, unit="ticks" if unit else "instructions")
-        return Leaving(tuple(thresholds_of(thresholds)), found)
+        return Leaving(thresholds, budget, policy, found)
 
     @property
     def is_plain(self) -> bool:
-        return not self.thresholds and self.policy == ExitPolicy()
+        return self.thresholds is None and self.policy == ExitPolicy()
 
-    def set_on(self, device: Device, plan: PlanRecord, index: int, file: Path, rows: list[list[Any]]) -> int:
-        """The most instructions that a run takes, 0 if unknown; UserError where the plan has no exits to leave by."""
-        if not plan.exits:
-            if self.is_plain:
-                return 0
+    def check(self, plan: PlanRecord, file: Path) -> None:
+        """UserError where the plan has no exits to leave by, or other ones."""
+        if not plan.exits and not self.is_plain:
             raise UserError(
                 f"{file}: {plan.name} has no exits for --thresholds, --budget and --exit-policy to decide on",
                 "`offramp compress --exits auto` adds some; `offramp inspect` lists them",
             )
-        for exit_, value in self.thresholds:
+        thresholds_of(self.thresholds, plan)
+
+    def set_on(self, device: Device, plan: PlanRecord, index: int, rows: list[list[Any]]) -> int:
+        """The most instructions that a run takes, 0 if unknown, of a plan that is checked."""
+        if not plan.exits:
+            return 0
+        for exit_, value in thresholds_of(self.thresholds, plan):
             device.set_threshold(exit_, value, plan=index)
-        if self.policy.unit == "ticks":
-            device.run(rows[0], measure=True, plan=index, to_the_end=True)  # times the stages
-        most = device.set_exit_policy(self.policy, plan=index).most
-        return most if self.policy.unit == "instructions" else 0
+        with self.named():
+            if self.policy.unit == "ticks":
+                device.run(rows[0], measure=True, plan=index, to_the_end=True)  # times the stages
+            most = device.set_exit_policy(self.policy, plan=index).most
+        return self.bounded(most) if self.policy.unit == "instructions" else 0
+
+    @property
+    def has_budget(self) -> bool:
+        return bool(self.policy.budget or self.policy.energy)
+
+    def bounded(self, most: int) -> int:
+        """No run takes more than its budget, or than the energy that can be there."""
+        energy = self.policy.energy_limit or self.policy.energy
+        return min(n for n in (most, self.policy.budget, energy) if n) if most else 0
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """What the board refuses is told by the option that asked for it."""
+        try:
+            yield
+        except RefusedError as error:
+            if error.status.name not in ASKED_TOO_MUCH or self.policy == ExitPolicy():
+                raise
+            raise UserError(f"{self.option_of(error)}: {error.why}", error.hint) from error
+
+    def option_of(self, error: RefusedError) -> str:
+        """The one with the number that was found; both where that does not tell."""
+        budget, policy = f"--budget {self.budget}", f"--exit-policy {self.exit_policy}"
+        if self.budget is None or error.status.name == "OFR_E_DTYPE":
+            return policy
+        if self.exit_policy is None or error.found == self.policy.budget:
+            return budget
+        return policy if error.status.name == "OFR_E_BUDGET" else f"{budget}, {policy}"
 
 
-def thresholds_of(text: str | None) -> list[tuple[int | str, int]]:
-    found: list[tuple[int | str, int]] = []
-    for i, part in enumerate(text.split(",") if text is not None else ()):
+def thresholds_of(text: str | None, plan: PlanRecord) -> list[tuple[int, int]]:
+    """(exit, value); UserError says what exits there are."""
+    if text is None:
+        return []
+    names, parts = [exit_.port.name for exit_ in plan.exits], text.split(",")
+    found: dict[int, int] = {}
+    for i, part in enumerate(parts):
         name, _, value = part.rpartition("=")
-        if not value.isdecimal() or int(value) > 0xFFFF:
-            raise UserError(
-                f"--thresholds {text}: {value or 'nothing'} is no number from 0 to 65535",
-                "one for each exit, in their order, or NAME=VALUE; 0 leaves always, 65535 hardly ever",
-            )
-        found.append((name or i, int(value)))
-    return found
+        at = names.index(name) if names.count(name) == 1 else i if not name else -1
+        if not value.isdecimal() or int(value) > MOST_THRESHOLD:
+            wrong = f"{value or 'nothing'} is no number from 0 to {MOST_THRESHOLD}"
+        elif not name and len(parts) != len(names):
+            wrong = f"that is {len(parts)}"
+        elif at < 0:
+            wrong = f"there is no exit {name}"
+        elif at in found:
+            wrong = f"{names[at]} is given twice"
+        else:
+            found[at] = int(value)
+            continue
+        raise UserError(
+            f"--thresholds {text or repr(text)}: {wrong}; exits of {plan.name}: {len(names)}, {', '.join(names)}",
+            f"a number from 0 (leaves always) to {MOST_THRESHOLD} (hardly ever) for each, in their order, or "
+            "NAME=VALUE for some",
+        )
+    return list(found.items())
 
 
 def budget_of(text: str | None) -> tuple[int, bool]:
@@ -133,7 +190,14 @@ def policy_of(text: str | None) -> ExitPolicy:
                 "energy:2000000:10, patience:10:40, confirm:2, predict:32 or confidence, several with commas between",
             )
         numbers |= dict(zip(fields, map(int, values), strict=False))
-    return ExitPolicy(**numbers)
+    policy = ExitPolicy(**numbers)
+    try:
+        policy.request(0)
+    except UserError as error:
+        raise UserError(
+            f"--exit-policy {text}: {error.message.removeprefix('exit policy: ')}", error.hint
+        ) from error
+    return policy
 
 
 def of_spread(found: Spread | None) -> dict[str, Any] | None:
@@ -141,8 +205,8 @@ def of_spread(found: Spread | None) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
 
 
-def show_spread(found: dict[str, Any] | None, title: str = "\nexits") -> None:
-    """Of what `of_spread` gives."""
+def show_spread(found: dict[str, Any] | None, title: str = "\nexits", has_budget: bool = False) -> None:
+    """Of what `of_spread` gives; `has_budget`: no run took, or could have taken, more than a budget."""
     if found is None:
         return
     ways = zip(found["names"], found["answers"], found["shares"], strict=True)
@@ -152,7 +216,11 @@ def show_spread(found: dict[str, Any] | None, title: str = "\nexits") -> None:
         ("mean", found["mean_instructions"], kind),
         ("95 % of the rows within", found["p95_instructions"], kind),
         ("worst of the rows", found["worst_instructions"], kind),
-        ("worst of any row", found["worst_proved"], "proved"),
+        (
+            f"worst of any row, {'within the' if has_budget else 'without a'} budget",
+            found["worst_proved"],
+            "proved",
+        ),
     ]
     print_table("\ninstructions of a run", ("", "instructions", ""), [f for f in figures if f[1] is not None])
     counts = (

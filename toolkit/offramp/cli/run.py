@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from offramp import boards
 from offramp.blob import read
 from offramp.blob.read import Blob
 from offramp.build.blob_image import blob_image
-from offramp.cli.blob_file import blob_for, is_blob, read_file
+from offramp.cli.blob_file import blob_for, is_blob, packed
+from offramp.cli.choice import Choice
 from offramp.cli.leaving import (
     Budget,
     ExitPolicyText,
@@ -49,7 +50,7 @@ from offramp.cli.output import (
 from offramp.cli.rows import Array, npz, output_arrays, read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
-from offramp_host.device import Device, PolicyKind, Result, StageInfo, State
+from offramp_host.device import Device, Result, StageInfo, State
 from offramp_host.emulator import Emulator
 from offramp_host.exits import spread
 from offramp_host.flash import check_kernels
@@ -109,17 +110,27 @@ def run(
     if out is not None:
         check_output(out, file, inputs)
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
+
+    def index_in(blob: Blob) -> int:
+        """The plan that exits options speak of, which it has."""
+        found = chosen.plan_index(blob, file) if chosen is not None else 0
+        leaving.check(blob.plans[found], file)
+        return found
+
     connected = (
-        emulated(file, boards.must_run_here(boards.load(board)), options, inputs, time_limit)
+        emulated(file, boards.must_run_here(boards.load(board)), options, inputs, time_limit, index_in)
         if board
         else None
     )
-    with connected or attached(file, port or "", options, inputs, time_limit) as bench:
+    with connected or attached(file, port or "", options, inputs, time_limit, index_in) as bench:
         if chosen is not None:
-            chosen.set_on(bench, file)
-        index = chosen.plan_index(bench.blob, file) if chosen is not None else 0
-        most = leaving.set_on(bench.device, bench.blob.plans[index], index, file, bench.rows)
-        results = infer(bench, "carry" if state == "carry" else "reset", no_exits)
+            chosen.set_on(bench.device, bench.blob, file)
+        index = index_in(bench.blob)
+        if leaving.policy.unit == "ticks":
+            note(f"ticks: {tick_of(bench.device)}")
+        most = leaving.set_on(bench.device, bench.blob.plans[index], index, bench.rows)
+        with leaving.named():
+            results = infer(bench, "carry" if state == "carry" else "reset", no_exits)
         stages = bench.device.info().plans[index].stages
     outputs = arrays_of(results, bench.blob, file)
     if out is not None:
@@ -129,7 +140,11 @@ def run(
     if as_json:
         print_json(summary)
     else:
-        show(summary, bench.blob.labels)
+        show(summary, bench.blob.labels, leaving.has_budget)
+
+
+Check = Callable[[Blob], object]
+"""Refuses a blob before anything is built or sent for it."""
 
 
 @dataclass(frozen=True)
@@ -143,58 +158,18 @@ class Bench:
     board: boards.Board | None
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which plan is to run: a policy's kind and value, as the command line gives them."""
-
-    kind: PolicyKind
-    value: str
-
-    @staticmethod
-    def of(given: str | None) -> Choice | None:
-        """UserError where the text is no policy."""
-        if given is None:
-            return None
-        kind, _, value = given.partition(":")
-        number = value.isdecimal() and int(value) < 1 << 32
-        if kind == "plan" and value:
-            return Choice("plan", value)
-        if kind == "budget" and number:
-            return Choice("budget", value)
-        if given == "gate":
-            return Choice("gate", "")
-        if kind == "cascade" and (number or ":" not in given):
-            return Choice("cascade", value)
-        raise UserError(
-            f"--policy {given}: it is budget:N, cascade, cascade:MARGIN, gate or plan:NAME, numbers below 2^32",
-            "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the next plan where the two "
-            "largest values differ by less than 20",
-        )
-
-    def plan_index(self, blob: Blob, file: Path) -> int:
-        """The plan whose exits options speak of: the one that is named, else the first."""
-        return blob.plan_index(self.value, file) if self.kind == "plan" else 0
-
-    def set_on(self, bench: Bench, file: Path) -> None:
-        if self.kind == "plan":
-            value: int | None = bench.blob.plan_index(self.value, file)
-        else:
-            value = int(self.value) if self.value else None
-        if len(bench.blob.plans) > 1:
-            bench.device.set_policy(self.kind, value)
-        elif self.kind != "plan":
-            raise UserError(
-                f"{file} holds one plan, there is nothing for --policy {self.kind} to choose from",
-                "`offramp inspect` lists the plans of a blob; a family is packed from a graph with members",
-            )
+def tick_of(device: Device) -> str:
+    name = device.info().board.board
+    return boards.load(name).tick if name in boards.names() else f"of the counter of {name}"
 
 
 @contextmanager
 def emulated(
-    file: Path, board: boards.Board, options: Options, inputs: Path, time_limit_s: float
+    file: Path, board: boards.Board, options: Options, inputs: Path, time_limit_s: float, check: Check
 ) -> Iterator[Bench]:
-    """The emulator starts with the blob in the model slot, which every board has."""
+    """The emulator starts with the blob, once `check` has seen it, in the model slot, which every board has."""
     blob, data = blob_for(file, board, options)
+    check(blob)
     rows = read_rows(inputs, blob.inputs)
     if len(data) > board.model_slot.size:
         raise UserError(
@@ -216,17 +191,21 @@ def emulated(
 
 
 @contextmanager
-def attached(file: Path, port: str, options: Options, inputs: Path, time_limit_s: float) -> Iterator[Bench]:
+def attached(
+    file: Path, port: str, options: Options, inputs: Path, time_limit_s: float, check: Check
+) -> Iterator[Bench]:
     """A model file is packed for the board that answers; the blob is sent unless it is there already."""
     if is_blob(file):
-        data = read_file(file)
+        data = packed(file, options)
         rows = read_rows(inputs, read(data, file).inputs)  # errors in them come before the port's
+        check(read(data, file))
     with Device(port, timeout_s=time_limit_s) as device:
         info = device.info()
         if not is_blob(file):
             _, data = blob_for(file, boards.load(info.board.board), options)
             rows = read_rows(inputs, read(data, file).inputs)
         blob = read(data, file)
+        check(blob)
         if not info.model.source or info.model.crc != blob.crc:
             check_kernels(blob, info.board, str(file))
             with progress(f"sending {blob.name}", len(data)) as show_sent:
@@ -297,7 +276,7 @@ def of_plans(blob: Blob, results: Sequence[Result]) -> list[dict[str, Any]]:
     return [{"name": plan.name, "answers": answers[i]} for i, plan in enumerate(blob.plans)]
 
 
-def show(summary: dict[str, Any], labels: Sequence[str]) -> None:
+def show(summary: dict[str, Any], labels: Sequence[str], has_budget: bool) -> None:
     facts = [("rows", summary["rows"])]
     if summary["instructions_per_inference"] is not None:
         spread = f"{summary['instructions_least']:,} to {summary['instructions_most']:,}"
@@ -309,4 +288,4 @@ def show(summary: dict[str, Any], labels: Sequence[str]) -> None:
     if summary["argmax"] is not None:
         classes = [(labels[int(i)] if int(i) < len(labels) else i, n) for i, n in summary["argmax"].items()]
         print_table("\nargmax", ("class", "rows"), classes)
-    show_spread(summary["exits"])
+    show_spread(summary["exits"], has_budget=has_budget)

@@ -1,0 +1,63 @@
+"""How `run` is told which plan of a family runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from offramp.blob.read import Blob
+from offramp.errors import UserError
+from offramp_host.device import Device, PolicyKind, RefusedError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which plan is to run: a policy's kind and value, as the command line gives them."""
+
+    kind: PolicyKind
+    value: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.kind}:{self.value}" if self.value else self.kind
+
+    @staticmethod
+    def of(given: str | None) -> Choice | None:
+        """UserError where the text is no policy."""
+        if given is None:
+            return None
+        kind, _, value = given.partition(":")
+        number = value.isdecimal() and int(value) < 1 << 32
+        if kind == "plan" and value:
+            return Choice("plan", value)
+        if kind == "budget" and number:
+            return Choice("budget", value)
+        if given == "gate":
+            return Choice("gate", "")
+        if kind == "cascade" and (number or ":" not in given):
+            return Choice("cascade", value)
+        raise UserError(
+            f"--policy {given}: it is budget:N, cascade, cascade:MARGIN, gate or plan:NAME, numbers below 2^32",
+            "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the next plan where the two "
+            "largest values differ by less than 20",
+        )
+
+    def plan_index(self, blob: Blob, file: Path) -> int:
+        """The plan whose exits options speak of: the one that is named, else the first."""
+        return blob.plan_index(self.value, file) if self.kind == "plan" else 0
+
+    def set_on(self, device: Device, blob: Blob, file: Path) -> None:
+        if self.kind == "plan":
+            value: int | None = blob.plan_index(self.value, file)
+        else:
+            value = int(self.value) if self.value else None
+        if len(blob.plans) > 1:
+            try:
+                device.set_policy(self.kind, value)
+            except RefusedError as error:
+                raise UserError(f"--policy {self.text}: {error.why}", error.hint) from error
+        elif self.kind != "plan":
+            raise UserError(
+                f"{file} holds one plan, there is nothing for --policy {self.kind} to choose from",
+                "`offramp inspect` lists the plans of a blob; a family is packed from a graph with members",
+            )
