@@ -1,4 +1,4 @@
-/* Which plan of a family runs: one, the dearest within a budget, the cheapest and, while unsure, the next, or the one
+/* Which plan of a family runs: one, the dearest within a budget, the cheapest and, where unsure, dearer ones, or the one
  * that a gate names. */
 #include "policy.h"
 
@@ -22,6 +22,7 @@ static uint32_t margin;     /* of a cascade: an answer below it is unsure */
 static uint32_t copy_bytes; /* of inputs, that a cascade keeps behind the arena */
 static uint8_t order[APP_PLANS]; /* plans, the cheapest first; a gate, which gives no answer, last */
 static bool gated;               /* the gate runs first and names the plan */
+static bool straight;            /* a cascade goes from its first plan to its last, past those between */
 
 /* Plans that answer. */
 static uint32_t n_answering(void) {
@@ -53,10 +54,15 @@ static void keep_copy(uint32_t bytes) {
     copy_bytes = bytes;
 }
 
+static uint8_t place_of(uint32_t plan) {
+    uint8_t at = 0;
+    while (order[at] != plan)
+        ++at;
+    return at;
+}
+
 static void run_one(uint32_t plan) {
-    start = 0;
-    while (order[start] != plan)
-        ++start;
+    start = place_of(plan);
     first = (uint8_t)plan;
     last = start;
     gated = false;
@@ -137,7 +143,7 @@ int policy_run(uint32_t *ran) {
     if (gated) return run_gated(ran);
     if (last == start) return policy_run_plan(first, false);
     copy_inputs(false);
-    for (uint32_t at = start;; ++at, ++*ran) {
+    for (uint32_t at = start;; at = straight ? last : at + 1, ++*ran) {
         const int status = policy_run_plan(order[at], false);
         if (status < 0 || at == last || margin_of(plan_at(order[at])) >= margin) return status;
         copy_inputs(true);
@@ -155,7 +161,8 @@ static int set_budget(uint32_t budget, ofr_fault *fault) {
     return OFR_OK;
 }
 
-static int set_cascade(uint32_t wanted, ofr_fault *fault) {
+/* The blob's margin is of the cheapest plan's answers against plan 0, which is where unsure inputs go with it. */
+static int set_cascade(uint32_t wanted, uint32_t to, ofr_fault *fault) {
     const ofr_buffer scores = ofr_output(&active.plans[0], 0);
     *fault = (ofr_fault){-1, -1, scores.dtype, active.need.state_bytes};
     if (active.need.state_bytes != 0 || scores.bytes < 2 || scores.dtype > OFR_U8) return LINK_E_CASCADE;
@@ -172,10 +179,14 @@ static int set_cascade(uint32_t wanted, ofr_fault *fault) {
     if (status < 0) return status;
     *fault = (ofr_fault){-1, -1, info.margin, UINT8_MAX};
     if (wanted == MARGIN_OF_THE_BLOB && info.margin == 0) return LINK_E_MARGIN;
+    if (wanted == MARGIN_OF_THE_BLOB && to == 0) to = 1;
+    *fault = (ofr_fault){-1, -1, to, n_plans()};
+    if (to > n_plans() || (to != 0 && to == active.gate)) return LINK_E_INDEX;
     margin = wanted == MARGIN_OF_THE_BLOB ? info.margin : wanted;
     first = order[0];
     start = 0;
-    last = (uint8_t)(n_answering() - 1);
+    straight = to != 0;
+    last = straight ? place_of(to - 1) : (uint8_t)(n_answering() - 1);
     gated = false;
     keep_copy(bytes);
     return OFR_OK;
@@ -189,7 +200,7 @@ static int set_gate(ofr_fault *fault) {
     return OFR_OK;
 }
 
-static int set_policy(uint32_t kind, uint32_t plan, uint32_t value, ofr_fault *fault) {
+static int set_policy(uint32_t kind, uint32_t plan, uint32_t to, uint32_t value, ofr_fault *fault) {
     switch (kind) {
     case POLICY_PLAN:
         *fault = (ofr_fault){-1, -1, plan, n_plans()};
@@ -199,7 +210,7 @@ static int set_policy(uint32_t kind, uint32_t plan, uint32_t value, ofr_fault *f
     case POLICY_BUDGET:
         return set_budget(value, fault);
     case POLICY_CASCADE:
-        return set_cascade(value, fault);
+        return set_cascade(value, to, fault);
     case POLICY_GATE:
         return set_gate(fault);
     default:
@@ -212,7 +223,7 @@ size_t policy_request(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     (void)n;
     int status = find_model(payload, &fault);
-    if (status >= 0) status = set_policy(payload[1], payload[2], get_u32(payload + 4), &fault);
+    if (status >= 0) status = set_policy(payload[1], payload[2], payload[3], get_u32(payload + 4), &fault);
     if (status < 0) return refuse_fault(reply, status, &fault);
     uint8_t *p = put_u32(start_reply(reply, 0), first);
     p = put_u32(p, last == start ? 0 : margin);

@@ -38,7 +38,7 @@ static inline int policy_run_plan(uint32_t plan, bool whole) {
     return exits_run(plan, whole);
 }
 
-/* The request `policy`: u8 model, u8 kind, u8 plan, u8 0, u32 value. */
+/* The request `policy`: u8 model, u8 kind, u8 plan, u8 to, u32 value. */
 size_t policy_request(const uint8_t *payload, size_t n, uint8_t *reply);
 
 #else

@@ -69,7 +69,7 @@ _MODEL = struct.Struct("<hHBBhIIiiIIIHHHH")
 _TENSOR = struct.Struct("<hHIHBB")
 _STATISTICS = struct.Struct("<hHIIIIIIII")
 _PLAN = struct.Struct("<hHIIIHH")
-_POLICY = struct.Struct("<BBBxI")
+_POLICY = struct.Struct("<BBBBI")
 _POLICY_REPLY = struct.Struct("<hHII")
 _RUN_REPLY = struct.Struct("<hHII")
 _PART = struct.Struct("<BBHI")
@@ -304,15 +304,17 @@ class Device:
             ticks += struct.unpack(f"<{len(found) // 4}I", found)
         return ticks
 
-    def set_policy(self, kind: PolicyKind, value: Plan | None = None) -> Policy:
+    def set_policy(self, kind: PolicyKind, value: Plan | None = None, to: Plan | None = None) -> Policy:
         """Which plan runs from now on where `run` names none, until another model is loaded.
 
-        "plan": the plan `value`; "budget": the dearest within so many instructions; "cascade": the cheapest, and the
-        next on the same inputs while the two largest values of output 0 differ by less than `value`, which is the
-        blob's own if None (RefusedError where the blob states none); "gate": the one that the blob's gate names, a plan
-        that runs first (RefusedError where the blob holds none).
+        "plan": the plan `value`; "budget": the dearest within so many instructions; "cascade": the cheapest, and where
+        the two largest values of output 0 differ by less than `value` the plan `to` on the same inputs, or without one
+        the next dearer, and so on; with None for `value` the blob's own margin and plan 0 (RefusedError where the blob
+        states none); "gate": the one that the blob's gate names, a plan that runs first (RefusedError where the blob
+        holds none).
         """
         plan = self._plan_index(0 if value is None else value) if kind == "plan" else 0
+        after = 0 if to is None or kind != "cascade" else 1 + self._plan_index(to)
         number = 0 if kind == "gate" else _MARGIN_OF_THE_BLOB if value is None else value
         if kind != "plan" and not (isinstance(number, int) and 0 <= number <= _MARGIN_OF_THE_BLOB):
             raise UserError(
@@ -323,7 +325,7 @@ class Device:
             raise UserError(
                 "policy budget: no instructions were given", "Pass the instructions of one inference."
             )
-        request = _POLICY.pack(0, _POLICIES[kind], plan, 0 if kind == "plan" else int(number))
+        request = _POLICY.pack(0, _POLICIES[kind], plan, after, 0 if kind == "plan" else int(number))
         reply = self._session.request(Code.POLICY, request)
         return Policy(*_POLICY_REPLY.unpack_from(reply)[2:])
 

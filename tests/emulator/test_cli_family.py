@@ -69,9 +69,15 @@ def test_run_of_a_plan(told: Told, folder: Path, arguments: tuple[str, str]) -> 
 def test_run_by_budget_and_cascade(told: Told) -> None:
     said = told("run", "f.ofg", *BOARD, "--inputs", "x.npy", "--policy", "budget:50000")
     assert [plan["answers"] for plan in said["plans"]] == [0, 9, 0]
-    for text, margin in (("cascade", 14), ("cascade:100", 100)):
+    every, straight = (2, 1, 0), (2, 0)
+    for text, margin, path in (
+        ("cascade", 14, straight),
+        ("cascade:100", 100, every),
+        ("cascade:100:large", 100, straight),
+        ("cascade::medium", 14, (2, 1)),
+    ):
         said = told("run", "f.ofg", *BOARD, "--inputs", "x.npy", "--policy", text)
-        answers = [plan for plan, _ in cascade(image_inputs(9), margin)]
+        answers = [plan for plan, _ in cascade(image_inputs(9), margin, path)]
         assert [p["answers"] for p in said["plans"]] == [answers.count(i) for i in range(3)]
 
 
@@ -89,6 +95,8 @@ def test_profile_of_a_plan(told: Told) -> None:
         (("--policy", "budget:100"), "LINK_E_BUDGET"),
         (("--policy", "budget"), "--policy budget: it is budget:N"),
         (("--policy", "cascade:-1"), "--policy cascade:-1: it is"),
+        (("--policy", "cascade:14:huge"), "no plan is called huge"),
+        (("--policy", "cascade:14:"), "--policy cascade:14:: it is"),
         (("--policy", "plan:"), "--policy plan:: it is"),
         (("--policy", "fastest"), "--policy fastest: it is"),
         (("--plan", "1", "--policy", "cascade"), "--plan and --policy are given"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from offramp.plan.arena import aligned
 from offramp.reference import Reference
 from offramp_host.device import Device, RefusedError, Result
 from offramp_host.emulator import Emulator
+from offramp_host.link import Code
 from tests.families import SHAPE, family
 from tests.fuzz import seeds
 
@@ -172,36 +173,38 @@ def test_refused_policies_change_nothing(device: Device) -> None:
     assert device.run(image_inputs(1)[0]).plan == 1
 
 
-def cascade(x: NDArray[np.int8], margin: int) -> list[tuple[int, int]]:
+def cascade(x: NDArray[np.int8], margin: int, path: Sequence[int] = (2, 1, 0)) -> list[tuple[int, int]]:
     """(plan that answers, plans that run) of each row, worked out from the reference's outputs."""
     found = []
     outputs = expected(x)
     for row in range(len(x)):
-        for ran, plan in enumerate((2, 1, 0), 1):
+        for ran, plan in enumerate(path, 1):
             second, first = np.sort(outputs[plan][row].reshape(-1).astype(int))[-2:]
-            if plan == 0 or first - second >= margin:
+            if plan == path[-1] or first - second >= margin:
                 found.append((plan, ran))
                 break
     return found
 
 
-def check_cascade(device: Device, x: NDArray[np.int8], margin: int) -> list[Result]:
+def check_cascade(
+    device: Device, x: NDArray[np.int8], margin: int, path: Sequence[int] = (2, 1, 0)
+) -> list[Result]:
     results = list(device.stream(list(x)))
-    assert [(r.plan, r.plans_run) for r in results] == cascade(x, margin)
+    assert [(r.plan, r.plans_run) for r in results] == cascade(x, margin, path)
     outputs = expected(x)
     assert all(np.array_equal(r.outputs[0], outputs[r.plan][i]) for i, r in enumerate(results))
     return results
 
 
-@pytest.mark.parametrize("margin", [None, 0, 1, 14, 100, 256])
-def test_cascade(bench: Bench, device: Device, margin: int | None) -> None:
+@pytest.mark.parametrize("margin", [0, 1, 14, 100, 256])
+def test_cascade(bench: Bench, device: Device, margin: int) -> None:
     """The next plan runs on the very inputs of the one before; the copy of them is all that it costs in RAM."""
     x, before = image_inputs(), device.statistics()
-    assert device.set_policy("cascade", margin).margin == (14 if margin is None else margin)
-    results = check_cascade(device, x, 14 if margin is None else margin)
+    assert device.set_policy("cascade", margin).margin == margin
+    results = check_cascade(device, x, margin)
     ran = [b - a for a, b in zip(before.plan_runs, device.statistics().plan_runs, strict=True)]
     assert sum(ran) == sum(r.plans_run for r in results)
-    if margin in (None, 14):
+    if margin == 14:
         assert {r.plan for r in results} == {0, 1, 2}, "else this test shows little"
     copied = 144  # 12 x 12 bytes, a multiple of 16
     assert device.statistics().memory_bytes == bench.plan.arena_bytes + copied
@@ -209,12 +212,31 @@ def test_cascade(bench: Bench, device: Device, margin: int | None) -> None:
     assert device.statistics().memory_bytes == bench.plan.arena_bytes
 
 
+@pytest.mark.parametrize("to", [None, 0, 1, 2])
+@pytest.mark.parametrize("margin", [None, 14, 100])
+def test_cascade_to_a_plan(device: Device, margin: int | None, to: int | None) -> None:
+    """Past those between; the blob's own margin is for plan 0."""
+    path = {None: (2, 1, 0) if margin else (2, 0), 0: (2, 0), 1: (2, 1), 2: (2,)}[to]
+    found = device.set_policy("cascade", margin, to)
+    assert (found.plan, found.margin) == (2, 0 if to == 2 else margin or 14)
+    check_cascade(device, image_inputs(), margin or 14, path)
+
+
+def test_cascade_to_no_plan_is_refused(device: Device) -> None:
+    device.set_policy("plan", 1)
+    with pytest.raises(UserError, match="no plan 3"):
+        device.set_policy("cascade", 14, 3)
+    with pytest.raises(RefusedError, match=r"LINK_E_INDEX.*found 4.*allowed 3"):
+        device._session.request(Code.POLICY, bytes([0, 2, 0, 4, 14, 0, 0, 0]))
+    assert device.run(image_inputs(1)[0]).plan == 1, "the policy before holds"
+
+
 def test_cascade_with_the_input_in_the_callers_memory(tmp_path: Path) -> None:
     """Nothing is copied: the arena does without the input, which outlives a run where it lies."""
     options = Options(caller_inputs=("input",))
     for bench in started("mps2_an386", tmp_path, options):
         before = bench.device.statistics().memory_bytes
-        bench.device.set_policy("cascade")
+        bench.device.set_policy("cascade", 14)
         check_cascade(bench.device, image_inputs(), 14)
         assert bench.device.statistics().memory_bytes == before == bench.plan.arena_bytes + 144
 

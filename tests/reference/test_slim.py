@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 
 from offramp import boards
 from offramp.compress.accuracy import accuracy, input_rows
+from offramp.compress.cascade import cascaded, judged_by_margin
 from offramp.compress.recipe import load_recipe
 from offramp.compress.train.fit import predict
 from offramp.compress.train.module import to_module
@@ -20,7 +21,7 @@ from offramp.compress.train.slim import slim
 from offramp.compress.training import Training
 from offramp.compress.variants import Work, Workshop
 from offramp.errors import UserError
-from offramp.ir import GATE, Graph
+from offramp.ir import CASCADE_MARGIN, GATE, Graph
 from offramp.ops.slices import is_part
 from offramp.pack import pack
 from offramp.reference import run_all
@@ -36,6 +37,7 @@ steps = [
     {do = "slim", widths = [1, 0.5, 0.25], epochs = 8, rate = 0.1, batch = 32},
     {do = "quantize", rows = 200},
     {do = "gate", lost_points = 2, rows = 1000},
+    {do = "cascade", lost_points = 0.5},
 ]
 """
 
@@ -91,6 +93,34 @@ def test_the_gate_saves_and_keeps_what_was_asked(shop: Workshop, made: Work) -> 
     right = np.stack([right_of(g, x, y) for g in widths_of(made.result)], axis=1)
     assert right[np.arange(len(x)), named].mean() >= right[:, 0].mean() - 0.02
     assert (named != 0).mean() > 0.2
+
+
+def test_the_cascade_takes_the_least_margin_that_keeps_what_was_asked(shop: Workshop, made: Work) -> None:
+    """Worked out again row by row."""
+    x, y = shop.data.validation.labelled("the test")
+    widest, _, narrowest = widths_of(made.result)
+    right, right_narrow = right_of(widest, x, y), right_of(narrowest, x, y)
+    scores = run_all(narrowest, input_rows(narrowest, x)[0])[0].reshape(len(x), -1).astype(int)
+    margin = int(made.result.metadata[CASCADE_MARGIN])
+
+    def share(below: int) -> float:
+        good = 0
+        for i, row in enumerate(scores):
+            second, first = sorted(row)[-2:]
+            good += bool(right[i] if first - second < below else right_narrow[i])
+        return good / len(x)
+
+    assert margin > 0 and share(margin) >= right.mean() - 0.005 > share(margin - 1)
+    found, again = judged_by_margin(made.result, x, y)
+    assert found.value == share(margin)
+    top = np.sort(scores, axis=1)
+    assert again == (top[:, -1] - top[:, -2] < margin).mean()
+
+
+def test_a_cascade_of_one_is_refused(shop: Workshop, made: Work) -> None:
+    alone = replace(made.result, members=(), metadata={})
+    with pytest.raises(UserError, match="holds one graph, a cascade wants two"):
+        cascaded(alone, shop.data.validation, 1.0)
 
 
 def right_of(graph: Graph, x: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.bool_]:

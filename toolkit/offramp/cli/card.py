@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from offramp.boards import Board
 from offramp.cli.exits import card_entry, exits_report
 from offramp.compress.accuracy import accuracy, input_rows
+from offramp.compress.cascade import judged_by_margin
 from offramp.compress.data import Rows
 from offramp.compress.exits.judging import judge_exits
 from offramp.compress.gating import judged_by_gate
 from offramp.exits import LAST, answers
-from offramp.ir import Graph
+from offramp.ir import CASCADE_MARGIN, Graph
 from offramp.ops import OPS
 from offramp.pack import pack
 from offramp.plan import Options, Plan
@@ -61,7 +62,7 @@ def card_rows(
     """Measures a graph on labelled rows through the reference and, where it is of integers, on emulated boards.
 
     The blob is the first board's, and so are the rows that are run in the emulator. A family has a row a plan; one that
-    a gate decides over has one more.
+    a gate decides over has one more, and so has one that states a margin for a cascade.
     """
     x, y = rows.labelled("a model card")
     if graph.is_float:
@@ -83,7 +84,26 @@ def card_rows(
         for i, (member, each) in enumerate(zip((graph, *graph.members), plan.every, strict=True))
         if i + 1 != plan.gate
     ]
-    return [*found, gate_row(name, graph, x, y, plan, found, counts)] if plan.gate else found
+    by_margin = [cascade_row(name, graph, x, y, found)] if CASCADE_MARGIN in graph.metadata else []
+    by_gate = [gate_row(name, graph, x, y, plan, found, counts)] if plan.gate else []
+    return [*found, *by_margin, *by_gate]
+
+
+def cascade_row(
+    name: str, graph: Graph, x: NDArray[Any], y: NDArray[Any], rows: Sequence[CardRow]
+) -> CardRow:
+    """The cheapest, and where unsure the first too: means over the rows."""
+    found, again = judged_by_margin(graph, x, y)
+    cheap, dear = min(rows, key=lambda row: row.macs), rows[0]
+    mean = {board: round(n + again * dear.instructions[board]) for board, n in cheap.instructions.items()}
+    return CardRow(
+        f"{name}, {graph.name} where unsure",
+        *(found.value, found.stderr, found.samples),
+        dear.weight_bytes,
+        dear.blob_bytes,
+        round(cheap.macs + again * dear.macs),
+        mean,
+    )
 
 
 def gate_row(

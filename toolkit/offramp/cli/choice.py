@@ -16,10 +16,11 @@ class Choice:
 
     kind: PolicyKind
     value: str
+    to: str = ""  # of a cascade: the plan that unsure inputs go to
 
     @property
     def text(self) -> str:
-        return f"{self.kind}:{self.value}" if self.value else self.kind
+        return ":".join([self.kind, self.value, self.to]).rstrip(":")
 
     @staticmethod
     def of(given: str | None) -> Choice | None:
@@ -36,10 +37,13 @@ class Choice:
             return Choice("gate", "")
         if kind == "cascade" and (number or ":" not in given):
             return Choice("cascade", value)
+        margin, _, to = value.partition(":")
+        if kind == "cascade" and to and ((margin.isdecimal() and int(margin) < 1 << 32) or not margin):
+            return Choice("cascade", margin, to)
         raise UserError(
-            f"--policy {given}: it is budget:N, cascade, cascade:MARGIN, gate or plan:NAME, numbers below 2^32",
-            "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the next plan where the two "
-            "largest values differ by less than 20",
+            f"--policy {given}: it is budget:N, cascade[:MARGIN[:NAME]], gate or plan:NAME, numbers below 2^32",
+            "budget:500000 runs the dearest plan within 500,000 instructions; cascade:20 the cheapest and, where "
+            "the two largest values differ by less than 20, the next; cascade alone goes by the blob's own margin",
         )
 
     def plan_index(self, blob: Blob, file: Path) -> int:
@@ -53,7 +57,7 @@ class Choice:
             value = int(self.value) if self.value else None
         if len(blob.plans) > 1:
             try:
-                device.set_policy(self.kind, value)
+                device.set_policy(self.kind, value, blob.plan_index(self.to, file) if self.to else None)
             except RefusedError as error:
                 raise UserError(f"--policy {self.text}: {error.why}", error.hint) from error
         elif self.kind != "plan":

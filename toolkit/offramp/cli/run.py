@@ -80,9 +80,9 @@ def run(
         str | None,
         typer.Option(
             "--policy",
-            metavar="budget:N|cascade[:MARGIN]|gate|plan:NAME",
-            help="Which plan runs: the dearest within N instructions; the cheapest and, while its answer is unsure, "
-            "the next; the one that the blob's gate names; or one.",
+            metavar="budget:N|cascade[:MARGIN[:NAME]]|gate|plan:NAME",
+            help="Which plan runs: the dearest within N instructions; the cheapest and, where its answer is unsure, "
+            "the plan NAME, or the next dearer and so on; the one that the blob's gate names; or one.",
         ),
     ] = None,
     thresholds: Thresholds = None,

@@ -6,66 +6,31 @@ all of them; both are ordinary int8 graphs, which the blob holds as two plans ov
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from offramp.compress.accuracy import input_rows
+from offramp.compress.cascade import Cascade, cascaded
 from offramp.compress.correction import corrected
 from offramp.compress.data import Rows
 from offramp.compress.options import STORED_AT_4
-from offramp.errors import UserError
-from offramp.ir import CASCADE_MARGIN, IN_PLANES, Graph
+from offramp.ir import IN_PLANES, Graph
 from offramp.ops.compressed import LEAST_IN_PLANES, MOST_IN_PLANES, planes
-from offramp.reference import run_all
 
 Array = NDArray[Any]
-MARGINS = range(256)
 
 
-@dataclass(frozen=True)
-class Nested:
-    """The eight-bit graph with the four-bit one as its member, and what asking again is worth on the given rows."""
-
-    graph: Graph
-    margin: int  # of the two largest outputs, in their integers; below it the eight-bit plan runs too
-    accuracy: float  # of the two together
-    again: float  # share of the rows that ran twice
-    accuracy_8: float
-    accuracy_4: float
-
-
-def nested(graph: Graph, calibration: Array, validation: Rows, lost_points: float) -> Nested:
-    """Makes the family of an int8 graph and chooses the margin on validation rows.
+def nested(graph: Graph, calibration: Array, validation: Rows, lost_points: float) -> tuple[Graph, Cascade]:
+    """The eight-bit graph with the four-bit one as its member, and what asking again is worth on validation rows.
 
     The four-bit plan's biases make up for what its weights lose on the calibration rows.
     UserError where no margin keeps the loss within `lost_points` of accuracy.
     """
-    x, y = validation.labelled("nested precision")
     whole = in_planes(graph)
     short = corrected(whole, replace(high_only(whole), name=f"{graph.name}_4"), [calibration])
-    given = input_rows(whole, x)[0]
-    full, quick = (run_all(g, given)[0].reshape(len(x), -1).astype(np.int64) for g in (whole, short))
-    top = np.sort(quick, axis=1)
-    unsure = top[:, -1] - top[:, -2]
-    right_8, right_4 = full.argmax(axis=1) == y, quick.argmax(axis=1) == y
-    floor = right_8.mean() - lost_points / 100
-    for margin in MARGINS:
-        again = unsure < margin
-        accuracy = float(np.where(again, right_8, right_4).mean())
-        if accuracy >= floor:
-            metadata = {**whole.metadata, CASCADE_MARGIN: str(margin)}
-            family = replace(whole, members=(short,), metadata=metadata)
-            return Nested(
-                family, margin, accuracy, float(again.mean()), float(right_8.mean()), float(right_4.mean())
-            )
-    raise UserError(
-        f"{graph.name}: no margin keeps the loss within {lost_points} points: 4 bits {right_4.mean():.2%}, "
-        f"8 bits {right_8.mean():.2%}",
-        "allow more lost_points, or train at 4 bits (quantize with epochs)",
-    )
+    return cascaded(replace(whole, members=(short,)), validation, lost_points)
 
 
 def in_planes(graph: Graph) -> Graph:

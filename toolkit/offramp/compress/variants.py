@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from offramp.compress.accuracy import Accuracy, accuracy
+from offramp.compress.cascade import cascaded, cheapest
 from offramp.compress.data import Data, load_data
 from offramp.compress.dequantize import dequantize
 from offramp.compress.ensemble import ensemble
@@ -27,6 +28,7 @@ from offramp.compress.options import QuantizeOptions
 from offramp.compress.quantize import quantize
 from offramp.compress.recipe import (
     Binary,
+    Cascade,
     Ensemble,
     Exits,
     Family,
@@ -344,12 +346,21 @@ def mixed(shop: Workshop, work: Work, step: Mixed) -> Work:
 def nested_step(shop: Workshop, work: Work, step: Nested) -> Work:
     if work.graph is None:
         raise UserError(f"{work.name}: nested stands before quantize", "quantize first")
-    found = nested(work.graph, shop.calibration(500), shop.data.validation, step.lost_points)
+    graph, found = nested(work.graph, shop.calibration(500), shop.data.validation, step.lost_points)
     told = (
-        f"two planes: 4 bits {found.accuracy_4:.2%}, 8 bits {found.accuracy_8:.2%}, together {found.accuracy:.2%} "
-        f"with {found.again:.1%} of the rows run again"
+        f"two planes: 4 bits {found.accuracy_cheap:.2%}, 8 bits {found.accuracy_dear:.2%}, "
+        f"together {found.accuracy:.2%} with {found.again:.1%} of the rows run again"
     )
-    return replace(work, graph=found.graph).noted(told)
+    return replace(work, graph=graph).noted(told)
+
+
+def cascade_step(shop: Workshop, work: Work, step: Cascade) -> Work:
+    graph, found = cascaded(quantized(work), shop.data.validation, step.lost_points)
+    told = (
+        f"{cheapest(graph).name} {found.accuracy_cheap:.2%}, {graph.name} {found.accuracy_dear:.2%}, "
+        f"together {found.accuracy:.2%} with {found.again:.1%} of the rows run again, below a margin of {found.margin}"
+    )
+    return replace(work, graph=graph).noted(told)
 
 
 def family(shop: Workshop, work: Work, step: Family) -> Work:
@@ -480,6 +491,7 @@ STEPS: dict[type, Callable[[Workshop, Work, Any], Work]] = {
     Quantize: quantize_step,
     Mixed: mixed,
     Nested: nested_step,
+    Cascade: cascade_step,
     Joint: joint_step,
     Exits: exits_step,
     Family: family,
