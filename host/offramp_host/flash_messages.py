@@ -119,7 +119,7 @@ TABLE = (
         "no probe",
         r"No (?:connected|available) debug probes|No J-Link device found|unable to find a matching CMSIS-DAP device|"
         r"Error: (?:open failed|no device found)|Please specify `upload_port`|No accessible RP2\w+ devices?|"
-        r"\[Errno 2\] could not open port",
+        r"\[Errno 2\] could not open port|\[Errno 111\] Connection refused",
         "no board is connected: no debug probe and no serial port of a {board} was found",
         PLUG_IN,
     ),
@@ -128,6 +128,20 @@ TABLE = (
         r"Failed to connect to (?P<chip>[\w-]+): (?:No serial data received|Wrong boot mode detected)",
         "{board} does not listen: its {chip} is not in the boot loader",
         "hold BOOT, press RESET, let BOOT go, and flash again; or name another --port",
+    ),
+    Known(
+        "damaged",
+        r"MD5 of file does not match data in flash|the written flash region is empty|Verification failed|"
+        r"\*\* Verify Failed \*\*|verify failed",
+        "what {board} now holds is not what was written",
+        "flash again; if it stays, the flash of this board is worn: take another",
+    ),
+    Known(
+        "line broken",
+        r"Checksum error|No more data to read from the serial port|[Tt]he chip stopped responding|"
+        r"[Ss]erial noise or corruption|Packet content transfer stopped",
+        "bytes on the line to {board} were lost or damaged",
+        "plug a short cable into the computer itself; then flash again, it writes everything anew",
     ),
     Known(
         "board busy",

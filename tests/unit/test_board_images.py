@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from offramp.build.sources import (
     with_framework,
 )
 from offramp.plan import Options
+from tests import esp_images
 from tests.fuzz import seeds
 
 pytestmark = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc")
@@ -299,13 +299,8 @@ def test_frameworks_name_files_that_are_there() -> None:
 
 
 def esptool(*arguments: str | Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "esptool", "--chip", "esp32c3", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = esp_images.esptool("esp32c3", *arguments)
+    assert done.returncode == 0, done.stdout
     return done.stdout
 
 
