@@ -109,11 +109,19 @@ def test_what_a_person_reads(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["--exits", "add4"], "has no layer add4", "add3"),
         (["--exits", "fully_connected8"], "would save nothing: no layer follows", "add3"),
         (["--exits", "conv_2d1"], "flows beside it", "add3"),
-        (["--exits", ",".join("abcdefghi")], "9 exits, at most 8", "leave out"),
+        (["--exits", ",".join("abcdefghi")], "9 exits, at most 8", "each once"),
         (
             ["--exits", "add3", "--lost-points", "0.1"],
             "no thresholds surely lose less than 0.1",
             "more labelled",
+        ),
+        (["--exits", "add3,add3"], "--exits add3,add3: add3 is named twice", "each once"),
+        (["--exits", ""], "--exits '': a layer has no name", "auto"),
+        (["--exits", "add3,"], "--exits add3,: a layer has no name", "auto"),
+        (["--exits", "auto,add3"], "--exits auto,add3: auto stands alone", "auto"),
+        *(
+            (["--exits", "add3", "--lost-points", points], f"--lost-points: {points} is no number", "270/n")
+            for points in ("0", "-1", "101", "nan")
         ),
         (["--lost-points", "1"], "--lost-points goes with --exits", "recipe"),
     ],
@@ -126,6 +134,37 @@ def test_what_cannot_be_done(
     assert (code, out) == (1, "")
     assert said in re.sub(r"\s+", " ", err) and hint in re.sub(r"\s+", " ", err)
     assert not (folder / "o.ofg").exists()
+
+
+def test_what_can_be_told_at_once_is_told_before_any_training(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even the data is read."""
+    for arguments in (["--exits", "a,a"], ["--exits", ""], ["--exits", "a", "--lost-points", "200"]):
+        for model in ("float.ofg", "int8.ofg"):
+            assert cli.call(["compress", model, *arguments, "--data", "gone.npz", "--epochs", "99"]) == 1
+            assert "gone.npz" not in capsys.readouterr().err
+
+
+def test_rows_may_be_the_models_own_integers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stand for real numbers by the input's scale: the same graph comes of both."""
+    graph = written("int8.ofg")
+    [given] = [graph.tensors[i] for i in graph.inputs]
+    with np.load("digits.npz") as real:
+        arrays = dict(real)
+    rows = {key: input_rows(graph, arrays[key])[0] for key in ("x", "x_test")}
+    np.savez("int8.npz", **(arrays | rows))
+    q = given.quant
+    dequantized = {key: np.float32((x.astype(int) - q.zero_point) * q.scale) for key, x in rows.items()}
+    np.savez("real.npz", **(arrays | dequantized))
+    for name in ("int8", "real"):
+        options = f"--exits add3 --lost-points 3 --data {name}.npz -o {name}_exits.ofg"
+        compress(capsys, "int8.ofg", *options.split())
+    assert Path("int8_exits.ofg").read_bytes() == Path("real_exits.ofg").read_bytes()
+    for model, told in (("float.ofg", "real numbers"), ("int8.ofg", "real numbers, or int8 as its input")):
+        np.savez("other.npz", **(arrays | {key: x.astype(np.int16) for key, x in rows.items()}))
+        assert cli.call(["compress", model, "--exits", "add3", "--data", "other.npz", "-o", "o.ofg"]) == 1
+        assert f"x is int16, the model takes {told}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

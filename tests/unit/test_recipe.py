@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from offramp.compress.data import Source, load_data
+from offramp.compress.options import QuantizeOptions
 from offramp.compress.recipe import Prune, Quantize, load_recipe
 from offramp.errors import UserError
 
@@ -52,6 +53,16 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
             "layers is 4, a table of whole numbers",
             "correct",
         ),
+        (
+            '[variant.a]\nsteps = [{do = "exits", at = ["b", "b"]}]',
+            r"variant a, step 1 \(exits\): at: b is named twice",
+            "each once",
+        ),
+        (
+            '[variant.a]\nsteps = [{do = "exits", lost_points = 0}]',
+            "lost_points: 0 is no number of points above 0, up to 100",
+            "270/n",
+        ),
         ("[variant.a]\nsteps = []", "no steps", "quantize"),
         ("", "no variant", "variant.NAME"),
         ('[variant.a]\nsteps = [{do = "family", members = ["b"]}]', "names b", "none"),
@@ -63,6 +74,14 @@ def test_an_odd_recipe_is_refused(tmp_path: Path, text: str, message: str, hint:
     with pytest.raises(UserError, match=message) as caught:
         recipe(tmp_path, HEAD + text + "\n")
     assert hint in caught.value.hint
+
+
+def test_recipes_and_code_quantize_alike_by_default() -> None:
+    """What both can say has one default, that kernels of every set serve."""
+    step, options = Quantize(), QuantizeOptions()
+    for name in ("bits", "per_group", "method", "bias_correction"):
+        assert getattr(step, name) == getattr(options, name)
+    assert not options.per_group
 
 
 def test_a_variant_that_is_not_there(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from offramp.cli.output import (
 from offramp.cli.searching import search_recipe
 from offramp.compress.accuracy import accuracy
 from offramp.compress.data import Source
+from offramp.compress.exits.options import check_asked
 from offramp.compress.recipe import Exits, Prune, Quantize, Recipe, Sparsify, Variant, load_recipe
 from offramp.compress.variants import Told, Work, Workshop
 from offramp.errors import UserError
@@ -50,7 +51,10 @@ def compress(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="DATA", help=".npz with x (and y), folder of images by class, digits."
+            "--data",
+            metavar="DATA",
+            help=".npz with x (and y), folder of images by class, digits. x is real, or integers as an integer model's "
+            "input.",
         ),
     ] = None,
     divide: Annotated[
@@ -265,6 +269,7 @@ def with_exits(model: Path, steps: tuple[Any, ...], exits: str, lost_points: flo
     """A step more; alone on an int8 model that nothing else is to be done to, which so keeps its bits."""
     names = tuple(name.strip() for name in exits.split(","))
     step = Exits(names, Exits.lost_points if lost_points is None else lost_points)
+    check_asked(names, step.lost_points, f"--exits {exits or repr(exits)}", "--lost-points")
     is_as_it_was = steps == (Quantize(),) and not load_model(model).is_float
     return (step,) if is_as_it_was else (*steps, step)
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offramp.compress.rounding import real_values
 from offramp.errors import UserError
+from offramp.ir import DTYPES, Tensor
 
 Array = NDArray[Any]
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -57,16 +59,19 @@ class Source:
     """Where rows come from and how they become real numbers."""
 
     path: str  # .npz or .npy, a folder of images by class, a folder of idx files, or "digits"
-    divide: float | None = None  # integers are divided by this; needed where they are integers
+    divide: float | None = None  # integers are divided by this; needed where they are not the model's own
     validation: int = 0  # rows drawn out of the training part; 0: a tenth
     seed: int = 1  # of that drawing
 
 
-def load_data(source: Source, folder: Path) -> Data:
-    """Reads a source; relative paths count from `folder`. UserError where it is missing, odd or unlabelled halfway."""
+def load_data(source: Source, folder: Path, own: Tensor | None = None) -> Data:
+    """Reads a source; relative paths count from `folder`. UserError where it is missing, odd or unlabelled halfway.
+
+    Integers of the type of `own`, an integer model's input, stand for real numbers as they do there.
+    """
     parts = read(source.path, folder)
-    train = rows_of(parts, "", source)
-    test = rows_of(parts, "_test", source) if "x_test" in parts else None
+    train = rows_of(parts, "", source, own)
+    test = rows_of(parts, "_test", source, own) if "x_test" in parts else None
     order = np.random.default_rng(source.seed).permutation(len(train))
     held = source.validation or len(train) // 10
     if held >= len(train):
@@ -177,19 +182,14 @@ def opener() -> Callable[[Path], Array]:
     return read_one
 
 
-def rows_of(parts: dict[str, Array], suffix: str, source: Source) -> Rows:
+def rows_of(parts: dict[str, Array], suffix: str, source: Source, own: Tensor | None) -> Rows:
     x, y = parts[f"x{suffix}"], parts.get(f"y{suffix}")
     what = f"{source.path}: x{suffix}"
     if x.ndim < 2 or len(x) == 0:
         raise UserError(
             f"{what} has shape {list(x.shape)}", "the first axis is the row, then the input's shape"
         )
-    if x.dtype.kind in "iu" and source.divide is None:
-        raise UserError(
-            f"{what} is {x.dtype}, the model takes real numbers",
-            "say what to divide by: divide = 255 for pixels in 0..1, 1 where the integers are meant as they are",
-        )
-    real = x.astype(np.float32) / np.float32(source.divide or 1)
+    real = real_rows(x, what, source, own)
     bad = ~np.isfinite(real.reshape(len(real), -1)).all(axis=1)
     if bad.any():
         raise UserError(f"{what}: row {int(bad.argmax())} holds NaN or infinity", "drop or mend such rows")
@@ -199,6 +199,19 @@ def rows_of(parts: dict[str, Array], suffix: str, source: Source) -> Rows:
             "one integer from 0 on for each row of x",
         )
     return Rows(real, None if y is None else y.astype(np.int64))
+
+
+def real_rows(x: Array, what: str, source: Source, own: Tensor | None) -> Array:
+    """float32; UserError where it is not known what integers stand for."""
+    if x.dtype.kind not in "iu" or source.divide is not None:
+        return x.astype(np.float32) / np.float32(source.divide or 1)
+    if own is not None and own.quantization is not None and x.dtype == DTYPES[own.dtype]:
+        return real_values(x, own)
+    also = f", or {np.dtype(DTYPES[own.dtype])} as its input" if own is not None else ""
+    raise UserError(
+        f"{what} is {x.dtype}, the model takes real numbers{also}",
+        "say what to divide by: divide = 255 for pixels in 0..1, 1 where the integers are meant as they are",
+    )
 
 
 def check_labels(rows: Rows, labels: tuple[str, ...], path: str) -> None:

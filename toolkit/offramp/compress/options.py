@@ -25,7 +25,7 @@ class QuantizeOptions:
     layers: Mapping[str, int] = field(default_factory=dict)  # bits of single layers by the name of the op
     method: str = "mse"  # of calibration: minmax | percentile | mse
     percentile: float = 99.99
-    per_group: bool = True  # at 4 bits: a factor 1 to 15 for each run of 32 taps beside the channel's scale
+    per_group: bool = False  # at 4 bits: a factor 1 to 15 for each run of 32 taps; generic kernels only
     per_channel_dense: bool = True  # a scale for each output of fully connected layers, not one for all
     compensation: bool = True  # int4 weights are rounded by the error of their layer's outputs on the rows
     bias_correction: bool = True  # the mean error of each channel is taken out in its bias

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from offramp.compress.data import Source
-from offramp.compress.exits.options import FrozenOptions
+from offramp.compress.exits.options import FrozenOptions, check_asked
 from offramp.compress.options import QuantizeOptions
 from offramp.compress.training import BINARY_TRAINING, RETRAINING, TUNING, Schedule, Shares, Teaching
 from offramp.errors import UserError
@@ -87,7 +87,7 @@ class Quantize(Trained):
 
     bits: int = 8  # 8, 4 (weights, activations at 8) or 16 (activations, weights at 8)
     layers: Mapping[str, int] = field(default_factory=dict)  # bits of single layers by name
-    per_group: bool = False  # at 4 bits: a factor for each 32 weights; generic kernels alone take it
+    per_group: bool = QuantizeOptions.per_group  # at 4 bits: a factor for 32 weights; generic kernels only
     method: str = QuantizeOptions.method  # of calibration: minmax, percentile or mse
     rows: int = 500  # for calibration
     bias_correction: bool = QuantizeOptions.bias_correction  # the mean error of channels is taken out
@@ -291,7 +291,11 @@ def step_of(entry: Any, where: str) -> Any:
             f"{where}: do = {kind!r} is unknown",
             f"try {nearest(str(kind), STEPS)}; known: {', '.join(STEPS)}",
         )
-    return fill(STEPS[kind], {k: v for k, v in entry.items() if k != "do"}, f"{where} ({kind})")
+    where = f"{where} ({kind})"
+    step = fill(STEPS[kind], {k: v for k, v in entry.items() if k != "do"}, where)
+    if isinstance(step, Exits):
+        check_asked(step.at, step.lost_points, f"{where}: at", f"{where}: lost_points")
+    return step
 
 
 def check_references(recipe: Recipe, name: str, variant: Variant, path: Path) -> None:

@@ -20,8 +20,8 @@ from offramp.compress.exits.frozen import add_exits
 from offramp.compress.exits.heads import confidences_of
 from offramp.compress.exits.judging import Costs, described, evidence_on, macs_by_exit
 from offramp.compress.exits.maps import with_map_heads
-from offramp.compress.exits.options import FrozenOptions
-from offramp.compress.exits.points import AUTO, choose
+from offramp.compress.exits.options import AUTO, FrozenOptions
+from offramp.compress.exits.points import choose
 from offramp.compress.mixed import mixed_precision
 from offramp.compress.nested import nested
 from offramp.compress.options import QuantizeOptions
@@ -48,7 +48,7 @@ from offramp.compress.recipe import (
 from offramp.compress.training import Schedule, Shares, Teaching, Training
 from offramp.errors import UserError
 from offramp.frontends import load_model
-from offramp.ir import Graph, Quantization
+from offramp.ir import Graph, Quantization, Tensor
 from offramp.ops.op import constant
 
 # (what is done, how much of it, how much there is)
@@ -98,7 +98,17 @@ class Workshop:
                 f"{self.recipe.name}: no data for calibration",
                 "a few hundred rows like those the board will see: --data FILE.npz, or [data] in the recipe",
             )
-        return load_data(self.recipe.data, self.recipe.folder)
+        return load_data(self.recipe.data, self.recipe.folder, self.own_input())
+
+    def own_input(self) -> Tensor | None:
+        """The only input of the recipe's model where that takes integers, which data may hold as they are."""
+        graph = self.file(self.recipe.model)
+        return graph.tensors[graph.inputs[0]] if not graph.is_float and len(graph.inputs) == 1 else None
+
+    def file(self, name: str) -> Graph:
+        if name not in self.files:
+            self.files[name] = load_model(self.recipe.folder / name)
+        return self.files[name]
 
     def make(self, name: str) -> Work:
         """A variant; those that it builds on are made first. UserError where a step cannot be done."""
@@ -116,8 +126,7 @@ class Workshop:
             return replace(self.make(model), name=name, graph=None, notes=(), calibrated=None)
         file = model or self.recipe.model
         if file not in self.loaded:
-            self.files[file] = load_model(self.recipe.folder / file)
-            self.loaded[file] = dequantize(self.files[file])
+            self.loaded[file] = dequantize(self.file(file))
         return Work(name, self.loaded[file])
 
     def integers(self, work: Work) -> Graph:
@@ -330,7 +339,7 @@ def mixed(shop: Workshop, work: Work, step: Mixed) -> Work:
     floor = None
     if step.lost_points is not None:
         floor = accuracy(work.real, x, y).value - step.lost_points / 100
-    options = QuantizeOptions(per_group=False, inputs=shop.inputs(work.real))
+    options = QuantizeOptions(inputs=shop.inputs(work.real))
     found = mixed_precision(
         *(work.real, shop.calibration(step.rows), x, y),
         floor=floor,

@@ -83,4 +83,4 @@ def steps_of(params: Mapping[str, Any], search: Search) -> tuple[Any, ...]:
         steps.append(Sparsify(zeros=params["zeros"], pattern=pattern, **how))
     bits = params.get("bits", 8)
     trained: dict[str, Any] = how if bits == 4 else {}
-    return (*steps, Quantize(bits=bits, per_group=params.get("per_group", False), **trained))
+    return (*steps, Quantize(bits=bits, per_group=params.get("per_group", Quantize.per_group), **trained))

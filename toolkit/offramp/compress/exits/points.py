@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from offramp.compress.exits.options import AUTO
 from offramp.errors import UserError
 from offramp.ir import MAX_EXITS, Graph, Op
 from offramp.ops import OPS
 from offramp.ops.op import elements
 from offramp.passes.rewrite import macs
 
-AUTO = "auto"
 AUTO_EXITS = 3  # more heads cost more than they save in networks of this size
 EARLIEST, LATEST = 0.1, 0.9  # share of the MACs before an exit that "auto" takes
 # What a block does not end with: the next op belongs to it.
