@@ -118,7 +118,7 @@ def check_members(graph: Graph) -> None:
                 f"{graph.name}: its member {member.name} has members itself",
                 "a family is one graph and its members",
             )
-        ports = [("input", graph.inputs, member.inputs), ("output", graph.outputs, member.outputs)]
+        ports = [("input", graph.inputs, member.inputs), ("output", graph.own_outputs, member.own_outputs)]
         if is_gate(member, graph):
             check_gate(graph, member)
             ports.pop()
