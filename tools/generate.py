@@ -29,6 +29,7 @@ from offramp_host.status import statuses
 from tools import fit
 from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
+from tools.micropython import files as micropython_files
 from tools.platformio import files as platformio_files
 from tools.recipe_reference import page as recipe_page
 
@@ -320,6 +321,7 @@ def generated() -> dict[Path, str]:
         root() / "docs" / "fit.md": fit.page(),
         root() / "README.md": readme(),
         ZOO / "README.md": zoo_page(),
+        **micropython_files(),
         **platformio_files(),
     }
 

@@ -73,6 +73,7 @@ def test_the_wheel_is_pure_and_carries_code_firmware_boards_and_licences(wheel: 
         ("host/offramp_host", "offramp_host"),
         ("firmware", "offramp/_data/firmware"),
         ("boards", "offramp/_data/boards"),
+        ("host/micropython", "offramp/_data/host/micropython"),
     ):
         for path in (ROOT / source).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:

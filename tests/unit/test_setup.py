@@ -34,6 +34,10 @@ ALL_PACKAGES = (
     *("flatbuffers-compiler", "qemu-system-arm", "qemu-system-misc"),
 )
 KNOWN = (*ALL_PACKAGES, "libclang-common-14-dev", "python3", "python3.11-venv")
+OF_MICROPYTHON = [
+    f"tests/micropython/{name}"
+    for name in ("package.json", "package-lock.json", "stubs/esp32.txt", "stubs/rp2.txt")
+]
 # Serves as the machine's Python and, copied, as the environment's.
 PYTHON = """#!/bin/sh
 echo "python $*" >>"$LOG"
@@ -41,6 +45,7 @@ case "$*" in
     --version) echo "Python VERSION" ;;
     "-c"*) exit SERVES ;;
     "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *--target*) mkdir -p .venv/micropython ;;
     *) sleep 0.2 ;;
 esac
 """
@@ -56,7 +61,8 @@ class Machine:
         (self.checkout / "tools").mkdir(parents=True)
         self.bin.mkdir()
         shutil.copy(ROOT / "tools" / "setup", self.checkout / "tools" / "setup")
-        for name in ("pyproject.toml", "requirements.txt"):
+        for name in ("pyproject.toml", "requirements.txt", *OF_MICROPYTHON):
+            (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
             (self.checkout / name).touch()
         for tool in PLAIN_TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or pytest.skip(f"needs {tool}"))
@@ -123,6 +129,11 @@ def test_nothing_missing_makes_the_environment_once(machine: Machine) -> None:
         "python -m pip --disable-pip-version-check -q install --only-binary=:all: --no-binary=esptool "
         "-r requirements.txt",
         "python -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation -e .",
+        *(
+            "python -m pip --disable-pip-version-check -q install --no-deps "
+            f"--target .venv/micropython/{board} -r tests/micropython/stubs/{board}.txt"
+            for board in ("esp32", "rp2")
+        ),
     ]
     calls = len(machine.log())
     assert machine.setup() == ""
@@ -221,6 +232,16 @@ def test_a_failed_install_is_tried_again(machine: Machine) -> None:
     assert (machine.checkout / ".venv" / "offramp-setup").exists()
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_npm_installs_an_interpreter_and_may_fail(machine: Machine, code: int) -> None:
+    machine.command("npm", f'cat .venv/micropython/package.json; echo "npm $*" >>"$LOG"; exit {code}')
+    assert ("tests that run MicroPython will be skipped" in machine.setup()) == bool(code)
+    [line] = machine.log("npm")
+    assert line.startswith("npm ci --prefix .venv/micropython ")
+    machine.setup()
+    assert len(machine.log("npm")) == 1
+
+
 def test_calls_at_once_set_up_once(machine: Machine) -> None:
     command = ["/bin/sh", str(machine.checkout / "tools" / "setup")]
     calls = [
@@ -228,7 +249,7 @@ def test_calls_at_once_set_up_once(machine: Machine) -> None:
     ]
     assert [call.wait(60) for call in calls] == [0] * 4
     assert len(machine.log("python -m venv")) == 1
-    assert len([line for line in machine.log() if " install " in line]) == 2
+    assert len([line for line in machine.log() if " install " in line]) == 4
 
 
 def test_without_apt_the_environment_is_made_all_the_same(machine: Machine) -> None:
