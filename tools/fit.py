@@ -15,7 +15,7 @@ from offramp import boards
 from offramp.blob.read import read
 from offramp.boards import Board, Region
 from offramp.build.blob_image import blob_image, memory_bytes
-from offramp.build.memory_map import usable
+from offramp.build.memory_map import room, usable
 from offramp.pack import pack
 from offramp.resources import root
 from tools.bench import MLPERF
@@ -113,9 +113,7 @@ def board_table() -> str:
         board = boards.load(name)
         run = board.emulator.machine if board.emulator else "this machine" if board.runs_here else "not run"
         clock = "" if board.core.toolchain == "host" else f"{board.clock_hz / 1e6:g}"
-        host = board.core.toolchain == "host"  # a process reserves the whole region beside all else
-        flash = usable(board, board.constants) // 1024
-        ram = (board.arena.size if host else usable(board, board.arena)) // 1024
+        flash, ram = (n // 1024 for n in room(board))
         sets = ", ".join(board.kernels)
         lines.append(f"| {name} | {board.core.name} | {clock} | {flash:,} | {ram:,} | {sets} | {run} |")
     return "\n".join(lines)

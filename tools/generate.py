@@ -27,6 +27,7 @@ from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
 from offramp_host.status import statuses
 from tools import fit
+from tools.bench import MODELS
 from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
 from tools.micropython import files as micropython_files
@@ -257,6 +258,8 @@ def figures_table() -> str:
     return "\n".join(
         [
             *lines,
+            "",
+            f"fashion_mnist is `{MODELS['fashion_mnist'].relative_to(root())}`, our first network, no variant above.",
             "",
             f"Compilers: {compilers}. `make bench` measures, `tests/budgets.json` holds every figure.",
         ]

@@ -14,6 +14,8 @@ from offramp.blob import header
 from offramp.blob.read import CORE_NAMES, KERNEL_NAMES, Blob
 from offramp.boards import Board
 from offramp.build.cache import write_atomically
+from offramp.build.firmware import kernels_named, takes_exits
+from offramp.build.listing import KernelChoice
 from offramp.errors import UserError
 from offramp_host import platformio
 from offramp_host.device import BoardInfo, Device, Info
@@ -42,17 +44,18 @@ def write_firmware(
     model: Model | None,
     port: str | None,
     *,
+    kernels: KernelChoice = "universal",
     offline: bool = False,
     told: Told = lambda line: None,
 ) -> None:
-    """Builds the firmware with every kernel for int8 models, `model` linked in, and writes it; UserError if that fails.
+    """Builds the firmware with these kernels, `model` and its own linked in, and writes it; UserError if that fails.
 
     `port` is where PlatformIO writes: None leaves it to its own search, or to the board's debug probe.
     """
     linked = platformio.workspace() / "model" / f"{board.name}.ofr"
     variables = {
         "OFFRAMP_MODEL": "",
-        "OFFRAMP_KERNELS": "universal",
+        "OFFRAMP_KERNELS": kernels,
         "PLATFORMIO_WORKSPACE_DIR": str(platformio.workspace()),
     }
     if model is not None:
@@ -65,6 +68,12 @@ def write_firmware(
     done = platformio.run(arguments, variables=variables, offline=offline, told=told)
     if done.code != 0:
         raise explain(done.output, board.name)
+
+
+def kernels_for(blob: Blob) -> KernelChoice:
+    """Of firmware without the blob that takes it later: all only where those for int8 models are too few."""
+    others = takes_exits(kernels_named(blob.kernels)) or any(plan.exits for plan in blob.plans)
+    return "all" if others else "universal"
 
 
 def write_model(device: Device, board: Board, model: Model, progress: Callable[[int, int], None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offramp import __version__, boards, cli, ofg
+from offramp import __version__, boards, cli, ofg, resources
 from offramp.blob import read
 from offramp.blob.read import Port
 from offramp.cli import rows
@@ -289,12 +289,25 @@ def test_boards_are_listed_with_what_they_have(printed: Any) -> None:
     f446 = next(row for row in listed if row["board"] == "nucleo_f446re")
     assert f446["memory"]["flash"]["sectors"] == [[0x4000, 4], [0x10000, 1], [0x20000, 3]]
     assert f446["memory"]["ram"]["dma"] is True and "-mfpu=fpv4-sp-d16" in f446["compiler_flags"]
+    assert (f446["usable_flash_bytes"], f446["usable_ram_bytes"]) == (384 << 10, 128 << 10)
     microbit = next(row for row in listed if row["board"] == "microbit")
     assert (microbit["core"], microbit["flash_bytes"], microbit["arena_region_bytes"]) == (
         "cortex-m0",
         262144,
         16384,
     )
+
+
+def test_boards_are_listed_as_in_the_readme(printed: Any) -> None:
+    """The same columns of memory, with the same figures."""
+    readme = (resources.root() / "README.md").read_text().split("<!-- boards -->\n")[1].split("<!--")[0]
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in readme.splitlines()]
+    wanted = [dict(zip(head, row, strict=True)) for row in rows]
+    names, *lines = printed("boards").splitlines()
+    assert all(name in names for name in ("flash, K", "RAM, K", "kernel sets"))
+    for line, row in zip(lines, wanted, strict=True):
+        cells = re.split(r"  +", line.strip())
+        assert cells[:5] == [row[k] for k in ("board", "core", "flash, K", "RAM, K", "kernel sets")]
 
 
 def test_doctor_names_each_tool_and_what_mends_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

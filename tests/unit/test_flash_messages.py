@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from offramp import boards, cli
+from offramp import boards, cli, ofg
 from offramp.errors import UserError
 from offramp_host import flash, platformio
 from offramp_host.flash_messages import TABLE, explain
 from tests import small_models
+from tests.fuzz.seeds import exits_net
 
 TEXTS = Path(__file__).parent / "flash_texts"
 # Text -> (words of the message, words of the hint).
@@ -96,8 +98,6 @@ class Port:
 def test_none_or_two_boards_are_told_before_anything_is_built(
     there: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     real = replace(
         boards.load("mps2_an386"), emulator=None, platformio=boards.PlatformIO("p@~1", "b", "stm32cube")
     )
@@ -117,6 +117,41 @@ def test_a_dry_run_says_where_and_writes_nothing(
         assert cli.call(["flash", str(tmp_path / "m.tflite"), "-b", "mps2_an386", "--dry-run", *further]) == 0
     said = capsys.readouterr().out
     assert "into flash at 0x0" in said and "into the slot at 0x21000000" in said and "socket://127" in said
+
+
+@pytest.mark.parametrize(("exits", "kernels"), [(False, "universal"), (True, "all")])
+def test_firmware_alone_takes_the_model_later(
+    exits: bool,
+    kernels: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It holds no model, but what `--model-only` then asks of it."""
+    graph = exits_net()
+    (tmp_path / "m.ofg").write_bytes(ofg.dump(graph if exits else replace(graph, exits=())))
+    seen: dict[str, str] = {}
+
+    def run(*_: object, variables: dict[str, str], **__: object) -> platformio.Done:
+        seen.update(variables)
+        return platformio.Done(1, "")
+
+    monkeypatch.setattr(platformio, "run", run)
+    assert cli.call(["flash", str(tmp_path / "m.ofg"), "-b", "mps2_an386", "--firmware"]) == 1
+    assert (seen["OFFRAMP_KERNELS"], seen["OFFRAMP_MODEL"]) == (kernels, "")
+    assert ("the code of exits, without a model" in capsys.readouterr().out) == exits
+
+
+def test_firmware_alone_leaves_the_model_to_the_slot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a model that is linked in would fit, one in the slot need not."""
+    (tmp_path / "m.tflite").write_bytes(small_models.classifier(hidden=2000))
+    arguments = ["flash", str(tmp_path / "m.tflite"), "-b", "esp32dev", "--port", "x", "--dry-run"]
+    assert cli.call(arguments) == 0
+    for alone in ("--firmware", "--model-only"):
+        assert cli.call([*arguments, alone]) == 1
+        assert "the model slot has" in capsys.readouterr().err
 
 
 def test_both_parts_alone_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

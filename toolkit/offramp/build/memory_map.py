@@ -45,3 +45,9 @@ def arena_region(board: Board) -> Region:
 def usable(board: Board, region: Region) -> int:
     """Bytes of a region that the image and the arena may use: up to the model slot if that lies in it."""
     return board.model_slot.address - region.address if board.model_slot.region == region else region.size
+
+
+def room(board: Board) -> tuple[int, int]:
+    """Bytes of flash and of RAM that an image, its model and its arena may take, as tables of boards state them."""
+    host = board.core.toolchain == "host"  # a process reserves the whole region beside all else
+    return usable(board, board.constants), board.arena.size if host else usable(board, board.arena)

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from offramp import boards as known
+from offramp.build.memory_map import room
 from offramp.cli.options import Json
-from offramp.cli.output import print_json, print_table
+from offramp.cli.output import note, print_json, print_table
 
 
 def boards(as_json: Json = False) -> None:
@@ -17,18 +18,25 @@ def boards(as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ("board", "core", "flash KB", "RAM KB", "kernels", "run")
-    keys = ("board", "core", "flash_bytes", "arena_region_bytes", "kernels", "run")
-    table = [[row[key] for key in keys] for row in rows]
-    for cells in table:
-        cells[2:] = [cells[2] // 1024, cells[3] // 1024, ", ".join(cells[4]), cells[5]]
+    columns = ("board", "core", "flash, K", "RAM, K", "kernel sets", "run")
+    table = [
+        (
+            *(row["board"], row["core"], row["usable_flash_bytes"] // 1024, row["usable_ram_bytes"] // 1024),
+            *(", ".join(row["kernels"]), row["run"]),
+        )
+        for row in rows
+    ]
     print_table("", columns, table)
+    note(
+        "\nFlash and RAM: what an image, its model and its arena may take beside the model slot, K of 1,024 bytes."
+    )
 
 
 def describe(board: known.Board) -> dict[str, Any]:
-    """All facts. `flash_bytes` and `arena_region_bytes` are the sizes of the regions that model and arena lie in;
-    `run` says what runs the board here, or that nothing does: "not run"."""
+    """All facts. `flash_bytes` and `arena_region_bytes` are the sizes of the regions that model and arena lie in,
+    `usable_…` what the model slot leaves of them; `run` says what runs the board here, or "not run"."""
     emulator = board.emulator.binary if board.emulator else None
+    usable_flash, usable_ram = room(board)
     return {
         "board": board.name,
         "description": board.description,
@@ -36,6 +44,8 @@ def describe(board: known.Board) -> dict[str, Any]:
         "clock_hz": board.clock_hz,
         "flash_bytes": board.constants.size,
         "arena_region_bytes": board.arena.size,
+        "usable_flash_bytes": usable_flash,
+        "usable_ram_bytes": usable_ram,
         "model_slot_bytes": board.model_slot.size,
         "kernels": list(board.kernels),
         "emulator": emulator,

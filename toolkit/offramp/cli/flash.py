@@ -17,6 +17,7 @@ from offramp_host import flash as steps
 from offramp_host.flash import Model
 
 TIMEOUT_S = 10.0
+KERNELS = {"universal": "every kernel for int8 models", "all": "every kernel and the code of exits"}
 
 
 def flash(
@@ -29,7 +30,8 @@ def flash(
         ),
     ] = None,
     firmware: Annotated[
-        bool, typer.Option("--firmware", help="Write firmware for any model, with none linked in.")
+        bool,
+        typer.Option("--firmware", help="Write firmware that takes this model later, with none linked in."),
     ] = False,
     model_only: Annotated[
         bool, typer.Option("--model-only", help="Send the model to the firmware that runs there.")
@@ -48,7 +50,7 @@ def flash(
     target = boards.load(board)
     blob, data = blob_for(file, target, plan_options(optimize=optimize))
     model = Model(str(file), blob, data)
-    check_room(target, model, model_only)
+    check_room(target, model, firmware or model_only)
     at = steps.link_port(target, port) if not dry_run or port or target.platformio is None else None
     print_facts(f"{blob.name} on {target.name}", plan(target, model, at, firmware, model_only))
     if dry_run:
@@ -57,7 +59,11 @@ def flash(
     assert at is not None
     if not model_only:
         with progress(f"building and writing {target.name}"):
-            steps.write_firmware(target, None if firmware else model, port or own(target), offline=offline)
+            steps.write_firmware(
+                *(target, None if firmware else model, port or own(target)),
+                kernels=steps.kernels_for(blob) if firmware else "universal",
+                offline=offline,
+            )
     with steps.connect(at, TIMEOUT_S) as device:
         if model_only:
             with progress(f"sending {blob.name}", len(data)) as show:
@@ -84,7 +90,9 @@ def plan(
         )
     else:
         part = (
-            "firmware for any model" if firmware else f"firmware with the model's {len(model.data):,} bytes"
+            f"firmware with {KERNELS[steps.kernels_for(model.blob)]}, without a model"
+            if firmware
+            else f"firmware with the model's {len(model.data):,} bytes"
         )
         found.append(
             ("image", f"{part}, into {code.name} at {code.address:#x} ({usable(board, code):,} bytes)")
@@ -98,8 +106,8 @@ def plan(
     return found
 
 
-def check_room(board: boards.Board, model: Model, model_only: bool) -> None:
-    """UserError where flash or RAM cannot hold it, before anything is built; the linker is exact."""
+def check_room(board: boards.Board, model: Model, in_slot: bool) -> None:
+    """UserError where flash, or the slot, or RAM cannot hold it, before anything is built; the linker is exact."""
     arena = arena_region(board)
     if (wanted := memory_bytes(model.blob)) > arena.size:
         raise UserError(
@@ -107,10 +115,10 @@ def check_room(board: boards.Board, model: Model, model_only: bool) -> None:
             f"region {arena.name} has {arena.size}",
             "choose a board with more RAM (`offramp boards`) or a smaller model",
         )
-    room = board.model_slot.size if model_only else usable(board, board.code)
+    room = board.model_slot.size if in_slot else usable(board, board.code)
     if len(model.data) > room:
         raise UserError(
             f"{model.name} does not fit {board.name}: the blob takes {len(model.data)} bytes, "
-            f"{'the model slot' if model_only else f'region {board.code.name}'} has {room}",
+            f"{'the model slot' if in_slot else f'region {board.code.name}'} has {room}",
             "choose a smaller model, or a board with more memory (`offramp boards`)",
         )
