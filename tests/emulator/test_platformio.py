@@ -178,7 +178,7 @@ def test_every_board_has_an_environment_and_cmsis_nn_the_version_with_an_adapter
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", BUILT_HERE)
-def test_both_builds_give_equal_text(name: str, tmp_path: Path) -> None:
+def test_both_builds_give_equal_text_with_all_kernels(name: str, tmp_path: Path) -> None:
     universal = name != "microbit"  # its flash holds a model's own kernels
     blob = packed(tmp_path, name)
     pio("run", "-e", name, model=blob, kernels="universal" if universal else "model")
@@ -188,26 +188,36 @@ def test_both_builds_give_equal_text(name: str, tmp_path: Path) -> None:
     assert sections(found) == sections(expected)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("name", BUILT_HERE)
-def test_upload_starts_the_board_and_stop_ends_it(name: str, tmp_path: Path, port: str) -> None:
+def test_upload_builds_the_text_of_offramp_build_and_starts_it(name: str, tmp_path: Path, port: str) -> None:
     blob = packed(tmp_path, name, kernels="generic")
     pio("run", "-e", name, "-t", "upload", "--upload-port", port, model=blob, kernels="model")
+    found = sections(platformio.program(name))
+    assert len(found[".text"][1]) > 5000
+    assert found == sections(ours(name, blob, tmp_path, universal=False))
     assert answers(port, blob, tmp_path / "m.tflite")
     pio("run", "-e", name, "-t", "stop", model=blob, kernels="model")
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", int(port.rpartition(":")[2])), 2).close()
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("name", [name for name in BUILT_HERE if name != "posix"])
+OP_TESTS_ALWAYS = ("mps2_an386", "rv32_virt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in OP_TESTS_ALWAYS else [pytest.mark.soak])
+        for name in BUILT_HERE
+        if name != "posix"
+    ],
+)
 def test_the_op_tests_pass(name: str) -> None:
     done = pio("test", "-e", name, "-vv")
     assert "PASSED" in done.output and "FAILED" not in done.output
     assert int(done.output.split(" test cases: ")[1].split()[0]) > 5
 
 
-@pytest.mark.soak
 def test_the_monitor_shows_the_banner(tmp_path: Path, port: str) -> None:
     blob = packed(tmp_path, "mps2_an386", kernels="generic")
     pio("run", "-e", "mps2_an386", "-t", "upload", "--upload-port", port, model=blob, kernels="model")
@@ -327,7 +337,6 @@ def test_a_real_boards_environment_builds_with_a_stand_in_for_its_platform(
     assert "Tag_ABI_VFP_args: VFP registers" in told and "ofr_kernel_cmsis_nn" in told and " main" in told
 
 
-@pytest.mark.soak
 def test_a_project_of_ones_own_depends_on_the_library(tmp_path: Path, port: str) -> None:
     """The example, in a folder of its own beside a link to the firmware: one class, which is the reference's."""
     project = tmp_path / "examples" / "platformio"
