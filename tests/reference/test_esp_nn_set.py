@@ -64,6 +64,14 @@ def test_costs_decide_unless_the_set_is_named(case: Case, auto: str) -> None:
         assert step.kernel.set == expected
 
 
+@pytest.mark.parametrize("case", [depthwise((3, 3)), CONV], ids=lambda x: x.name)
+def test_a_core_without_costs_gets_generic_unless_the_set_is_named(case: Case) -> None:
+    graph, board = tflite.load(case.model, case.name), boards.load("esp32dev")
+    for kernels, expected in (("auto", "generic"), ("esp_nn", "esp_nn")):
+        [step] = make_plan(graph, board, Options(kernels=kernels)).steps
+        assert step.kernel.set == expected
+
+
 def prototypes(header: Path) -> dict[str, str]:
     """Function name -> result and parameter types, without names of parameters."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*|^\s*#[^\n]*", "", header.read_text(), flags=re.DOTALL | re.MULTILINE)

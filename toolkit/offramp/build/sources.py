@@ -93,18 +93,24 @@ def firmware_sources(
     runtime = Sources(_in_folder(firmware / "src", "runtime"), (firmware / "include", firmware / "src"))
     total = runtime + port_sources(board)
     for name in sets:
-        folder = firmware / "kernels" / name
-        total += Sources(_in_folder(folder, "kernels"), (firmware / "kernels",))
-        if name in LIBRARIES:
-            library = LIBRARIES[name]()
-            total += Sources(
-                tuple(Source(path, "kernels", third_party=True) for path in library.sources),
-                library.include_dirs,
-                cmsis_nn_version=library.version if name == "cmsis_nn" else None,
-            )
+        total += kernel_sources(name)
     if app is None:
         return total + Sources(_in_folder(firmware / "app", "application"), (firmware / "app",))
     return total + Sources(tuple(Source(path, "application") for path in app))
+
+
+def kernel_sources(name: str) -> Sources:
+    """A kernel set, with the vendor's library that it stands on; UserError if that is not here."""
+    kernels = resources.root() / "firmware" / "kernels"
+    total = Sources(_in_folder(kernels / name, "kernels"), (kernels,))
+    if name not in LIBRARIES:
+        return total
+    library = LIBRARIES[name]()
+    return total + Sources(
+        tuple(Source(path, "kernels", third_party=True) for path in library.sources),
+        library.include_dirs,
+        cmsis_nn_version=library.version if name == "cmsis_nn" else None,
+    )
 
 
 def port_sources(board: Board) -> Sources:

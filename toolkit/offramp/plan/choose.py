@@ -122,7 +122,7 @@ def all_candidates(graph: Graph, board: Board, options: Options) -> dict[int, Ca
 def ways(
     graph: Graph, op: Op, board: Board, sets: tuple[str, ...], table: CostTable, named: bool
 ) -> list[Way]:
-    """The first alone, unless all have costs."""
+    """One alone, unless all have costs: the first if a set was named, else generic's where it has one."""
     try:
         found = [way(graph, steps, board, table) for steps in candidates(graph, op, board.core, sets, named)]
         tensor = weights_tensor(graph, op)
@@ -137,7 +137,10 @@ def ways(
         raise UserError(
             f"{graph.name}: {op.kind} ({op.name}): {error}", "no kernel takes it: split or shrink the layer"
         ) from error
-    return found if all(w.cost for w in found) else found[:1]
+    if all(w.cost for w in found):
+        return found
+    portable = [w for w in found if all(kernel.set == "generic" for kernel in w.kernels)]
+    return (found if named else portable or found)[:1]
 
 
 def way(graph: Graph, steps: Sequence[Step], board: Board, table: CostTable) -> Way:
