@@ -149,4 +149,4 @@ def test_nested_precision() -> None:
     print(f"8 bits {whole}, 4 bits {quick} ({difference(whole, quick)}), together {together:.4f}")
     costs = [(p.name, p.instructions_per_inference, p.own_bytes + p.shared_bytes) for p in plans]
     print(f"{again.mean():.1%} of the rows run again; plans, instructions, bytes of constants: {costs}")
-    assert together >= whole.value - 0.003 - difference(whole, quick).stderr
+    assert together >= whole.value - 0.003

@@ -94,7 +94,7 @@ def cascade_row(
 ) -> CardRow:
     """The cheapest, and where unsure the first too: means over the rows."""
     found, again = judged_by_margin(graph, x, y)
-    cheap, dear = min(rows, key=lambda row: row.macs), rows[0]
+    cheap, dear = min(reversed(rows), key=lambda row: row.macs), rows[0]
     mean = {board: round(n + again * dear.instructions[board]) for board, n in cheap.instructions.items()}
     return CardRow(
         f"{name}, {graph.name} where unsure",

@@ -50,13 +50,13 @@ def cascaded(family: Graph, validation: Rows, lost_points: float) -> tuple[Graph
 
 
 def cheapest(family: Graph) -> Graph:
-    """Of those that answer the one of fewest MACs, without members."""
+    """Of those that answer the one of fewest MACs, of equal ones the last, without members."""
     every = widths(family)
     if len(every) < 2:
         raise UserError(
             f"{family.name} holds one graph, a cascade wants two", "slim or family before it makes others"
         )
-    return min(every, key=macs)
+    return min(reversed(every), key=macs)
 
 
 def least_margin(cheap: Array, dear: Array, y: Array, lost_points: float) -> Cascade | tuple[float, float]:
