@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from offramp_host.exits import (
 )
 from offramp_host.link import Code
 from offramp_host.port import PortClosedError, open_port
-from offramp_host.session import RefusedError, Request, Session
+from offramp_host.session import LineError, RefusedError, Request, Session
 
 __all__ = [
     "BoardInfo",
@@ -35,6 +35,7 @@ __all__ = [
     "ExitPolicy",
     "ExitPolicySet",
     "Info",
+    "LineError",
     "ModelInfo",
     "Outcome",
     "PlanInfo",
@@ -275,7 +276,7 @@ class Device:
         measure: bool = False,
         plan: Plan | None = None,
         to_the_end: bool = False,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Results in the order of the rows, each of which runs once; `window` limits requests under way."""
         info = self._info_with_model()
         flags = (_RESET_STATE if state == "reset" else 0) | (_MEASURE if measure else 0)
@@ -371,8 +372,17 @@ class Device:
             # Its reply was lost, and the repeated request found a board that had started again.
             if error.status.name != "LINK_E_SESSION":
                 raise
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Starts a session anew over the same line: after RefusedError LINK_E_SESSION, which a reset board answers."""
         self._info = None
         self._session.connect()
+
+    @property
+    def line_errors(self) -> int:
+        """Damaged frames that came from the board, and requests that were sent again."""
+        return self._session.line_errors
 
     def _describe(self, topic: int, index: int = 0) -> bytes:
         return self._session.request(Code.INFO, struct.pack("<BBH", topic, 0, index))

@@ -26,6 +26,10 @@ _FAULT = re.compile(r"fault: \S+ pc=[0-9a-f]{8}")
 Request = tuple[Code, bytes]
 
 
+class LineError(UserError):
+    """The line is closed, or the board silent: nothing more will come without a new session."""
+
+
 class RefusedError(UserError):
     """The board answered a request with an error status."""
 
@@ -86,6 +90,11 @@ class Session:
                 "Update the firmware or the host tools.",
             )
         self._window, self._receive_bytes = window, receive_bytes
+
+    @property
+    def line_errors(self) -> int:
+        """Damaged frames that came, and requests that were sent again."""
+        return self._decoder.bad_frames + self.resent
 
     def request(self, code: Code, payload: bytes = b"") -> bytes:
         """The payload of the reply; RefusedError if it says an error."""
@@ -221,23 +230,23 @@ class Session:
             # What the board said last may still wait to be read.
             self._read(0.0, self._outstanding[0].code)
 
-    def _silent(self, code: Code, waited_s: float) -> UserError:
+    def _silent(self, code: Code, waited_s: float) -> LineError:
         asked = code.name.lower().replace("_", " ")
         said = self._last_words()
         if code is Code.HELLO:
-            return UserError(
+            return LineError(
                 f"{self.name}: no Offramp board answers; waited {waited_s:.1f} s for '{asked}'{said}",
                 "Check the port, its baud rate, and that the board runs Offramp's firmware.",
             )
-        return UserError(
+        return LineError(
             f"{self.name}: the board stopped answering; waited {waited_s:.1f} s for '{asked}'{said}",
             "Reset the board, or raise the time limit if its model is slow.",
         )
 
-    def _gone(self, code: Code) -> UserError:
+    def _gone(self, code: Code) -> LineError:
         self._outstanding.clear()
         asked = code.name.lower().replace("_", " ")
-        return UserError(
+        return LineError(
             f"{self.name}: the line was closed while '{asked}' waited for its reply{self._last_words()}",
             "The board or the emulator has stopped; connect it again.",
         )

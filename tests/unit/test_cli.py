@@ -17,10 +17,10 @@ import pytest
 from offramp import __version__, boards, cli, ofg, resources
 from offramp.blob import read
 from offramp.blob.read import Port
-from offramp.cli import rows
 from offramp.frontends import load_model
 from offramp.pack import pack, short_name
 from offramp.plan import Options
+from offramp_host import rows
 from tests import small_models
 from tests.random_nets import Net
 

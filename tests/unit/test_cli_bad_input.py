@@ -17,11 +17,11 @@ import serial
 
 from offramp import boards, cli, ofg
 from offramp.blob.read import Port
-from offramp.cli.rows import read_rows
 from offramp.errors import UserError
 from offramp.frontends import load_model
 from offramp.pack import pack
 from offramp.plan import Options
+from offramp_host.rows import read_rows
 from tests import small_models
 
 Refused = Callable[..., str]

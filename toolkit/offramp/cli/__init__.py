@@ -14,7 +14,20 @@ from typing import Any
 import typer
 
 from offramp import __version__
-from offramp.cli import bench, boards, build, compress, doctor, export, flash, inspect, pack, profile, run
+from offramp.cli import (
+    bench,
+    boards,
+    build,
+    compress,
+    doctor,
+    export,
+    flash,
+    inspect,
+    monitor,
+    pack,
+    profile,
+    run,
+)
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
@@ -26,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "flash": flash.flash,
     "export": export.export,
     "run": run.run,
+    "monitor": monitor.monitor,
     "bench": bench.bench,
     "profile": profile.profile,
     "boards": boards.boards,

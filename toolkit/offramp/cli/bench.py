@@ -24,10 +24,10 @@ from offramp.cli.options import (
     plan_options,
 )
 from offramp.cli.output import note, print_facts, print_json, print_table, progress, say_error
-from offramp.cli.rows import read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.measure import Measurement, measure
+from offramp_host.rows import read_rows
 
 
 def bench(

@@ -13,6 +13,7 @@ from offramp.errors import UserError
 from offramp.frontends import LOADERS
 from offramp.pack import pack
 from offramp.plan import Options
+from offramp_host.rows import read_file
 
 # Options of packing that commands take for a model file, and the fields of Options that they set.
 FLAGS = {
@@ -22,13 +23,6 @@ FLAGS = {
     "--flash-limit": "flash_limit",
     "--ram-limit": "ram_limit",
 }
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", "check the path") from error
 
 
 def is_blob(path: Path) -> bool:

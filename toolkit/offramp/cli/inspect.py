@@ -15,7 +15,7 @@ from offramp.blob.read import Blob
 from offramp.build.blob_image import caller_bytes
 from offramp.build.firmware import kernels_named
 from offramp.cli import stages
-from offramp.cli.blob_file import is_blob, read_file
+from offramp.cli.blob_file import is_blob
 from offramp.cli.certificate import as_data, show_certificate
 from offramp.cli.licenses import licenses_of
 from offramp.cli.options import Json
@@ -24,6 +24,7 @@ from offramp.frontends import load_model
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import OPS
 from offramp.pack import short_name
+from offramp_host.rows import read_file
 
 LIFE_COLUMNS = 24
 NARROW_COLUMNS = 72

@@ -47,13 +47,13 @@ from offramp.cli.output import (
     progress,
     write_output,
 )
-from offramp.cli.rows import Array, npz, output_arrays, read_rows
 from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.device import Device, Result, StageInfo, State
 from offramp_host.emulator import Emulator
 from offramp_host.exits import spread
 from offramp_host.flash import check_kernels
+from offramp_host.rows import Array, npz, output_arrays, read_rows
 
 
 def run(

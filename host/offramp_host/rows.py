@@ -1,4 +1,4 @@
-"""Reads the rows of `run --inputs`, checked against the model's inputs, and writes the outputs."""
+"""Rows of inputs from files, checked against the model's inputs, and rows of outputs for files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.blob.read import Port
-from offramp.cli.blob_file import read_file
 from offramp.errors import UserError
 from offramp.ir import DTYPES
 
@@ -59,6 +58,13 @@ def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
         (f"array {key}" if key else f"input {name}", arrays[key])
         for name, key in zip(names, keys, strict=True)
     ]
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", "check the path") from error
 
 
 def in_order(arrays: Mapping[str, Array], n_inputs: int) -> list[str] | None:

@@ -1,0 +1,79 @@
+"""Sources that never end: a camera (extra opencv-python) and a microphone (extra sounddevice). Not run on hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from offramp.blob.read import Port
+from offramp.errors import UserError
+from offramp_host.monitor.model import Array, quantized
+from offramp_host.monitor.recorded import Pairs, image_shape, opener, pixels_to_row, resized
+
+_USUAL_RATE_HZ = 16_000
+
+
+def camera(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+    """Frames of camera N, resized to the input."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError(
+            "a camera needs OpenCV, which is not installed", "pip install opencv-python-headless"
+        ) from error
+    number = name.partition(":")[2] or "0"
+    if not number.isdecimal():
+        raise UserError(f"--source {name}: {number} is no number of a camera", "camera:0 is the first")
+    pillow = opener()
+    height, width, channels = image_shape(port, name)
+
+    def rows() -> Iterator[tuple[str, Array]]:
+        taken = cv2.VideoCapture(int(number))
+        try:
+            i = 0
+            while True:
+                there, frame = taken.read()
+                if not there:
+                    raise UserError(
+                        f"--source {name}: the camera gives no picture", "is it in use elsewhere?"
+                    )
+                image = pillow.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
+                grey = image.convert("L" if channels == 1 else "RGB")
+                yield f"frame {i}", pixels_to_row(np.asarray(resized(grey, width, height)), port, divide)
+                i += 1
+        finally:
+            taken.release()
+
+    return rows
+
+
+def microphone(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+    """Windows of samples, full scale being 1, as long as the input."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        raise UserError(
+            "a microphone needs sounddevice and PortAudio, which are not installed", "pip install sounddevice"
+        ) from error
+    rate = rate_hz or _USUAL_RATE_HZ
+    n = int(np.prod(port.shape))
+
+    def rows() -> Iterator[tuple[str, Array]]:
+        window = np.zeros(n)
+        heard = 0
+        try:
+            with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:
+                while True:
+                    new = stream.read(min(hop or n, n))[0][:, 0]
+                    heard += len(new)
+                    window = np.concatenate([window, new])[-n:]
+                    if heard >= n:
+                        row = quantized(window / (divide or 1.0), port).reshape(port.shape)
+                        yield f"{heard / rate:.3f} s", row
+        except sounddevice.PortAudioError as error:
+            raise UserError(
+                f"--source {name}: {error}", "is a microphone there, and not in use elsewhere?"
+            ) from error
+
+    return rows

@@ -1,0 +1,88 @@
+"""Where rows come from: a name on the command line to rows that the model takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from offramp.blob.read import Port
+from offramp.errors import UserError
+from offramp.ir import DTYPES
+from offramp_host.monitor import live, recorded
+from offramp_host.monitor.model import Array, integers
+
+KINDS = "x.npy, x.npz, a folder of images, x.wav, x.csv, synthetic[:SEED], camera[:N] or mic"
+_SYNTHETIC_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row: an array for each input, shaped and typed as the model takes it."""
+
+    name: str
+    inputs: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """`rows` makes one pass; a live source has no end, and its rows come when they come."""
+
+    name: str
+    rows: Callable[[], Iterator[Item]]
+    is_live: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How raw values become the model's; None: as the source and the model suggest."""
+
+    divide: float | None = None
+    """Pixels and columns are divided by this before they are quantized."""
+    hop: int | None = None
+    """Samples or lines from a window to the next; None: a window's length."""
+    rate_hz: int | None = None
+    """Of a microphone; of a WAV file what it must have."""
+
+
+def open_source(name: str, inputs: Sequence[Port], options: Options) -> Source:
+    """UserError where there is no such source, or the model cannot take what it gives."""
+    kind, _, rest = name.partition(":")
+    path = Path(name)
+    if kind == "synthetic" and re.fullmatch(r"\d*", rest):
+        return Source(name, lambda: _synthetic(int(rest or 1), inputs))
+    if path.suffix.lower() in (".npy", ".npz"):
+        rows = recorded.arrays(path, inputs)
+        return Source(path.name, lambda: (Item(f"row {i}", row) for i, row in enumerate(rows)))
+    makers: dict[str, recorded.Maker] = {".wav": recorded.sound, ".csv": recorded.table}
+    maker = {"camera": live.camera, "mic": live.microphone}.get(kind)
+    found: recorded.Maker | None = (
+        maker or makers.get(path.suffix.lower()) or (recorded.images if path.is_dir() else None)
+    )
+    if found is None:
+        what = "no such source" if not path.exists() else "a file of unknown kind"
+        raise UserError(f"--source {name}: {what}", f"it is {KINDS}")
+    if len(inputs) != 1:
+        raise UserError(
+            f"--source {name}: it gives one input, the model takes {len(inputs)}",
+            "record them in an .npz with one array an input",
+        )
+    pairs = found(name, inputs[0], options.divide, options.hop, options.rate_hz)
+    return Source(name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live=maker is not None)
+
+
+def _synthetic(seed: int, inputs: Sequence[Port]) -> Iterator[Item]:
+    """Random rows, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    for i in range(_SYNTHETIC_ROWS):
+        yield Item(f"random {i}", tuple(_noise(random, port) for port in inputs))
+
+
+def _noise(random: np.random.Generator, port: Port) -> Array:
+    range_ = integers(port)
+    if range_ is None:
+        return random.standard_normal(port.shape).astype(DTYPES[port.dtype])
+    return random.integers(range_[0], range_[1] + 1, port.shape).astype(DTYPES[port.dtype])

@@ -1,0 +1,361 @@
+"""Streams a source through a board and tells what happens; the one place that knows commands."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from offramp.blob.read import Port
+from offramp.boards import Board
+from offramp.errors import UserError
+from offramp_host.device import Device, Result
+from offramp_host.monitor.events import MOST_SCORES, Event, Lost, Message, Reading, State, Statistics
+from offramp_host.monitor.line import Line, is_loss
+from offramp_host.monitor.model import Array, Model, model_on
+from offramp_host.monitor.pace import Pace
+from offramp_host.monitor.recording import Recording
+from offramp_host.monitor.source import Item, Source
+
+COMMANDS = ("pause", "threshold+", "threshold-", "policy", "model", "record", "quit")
+_PAUSE_S = 0.25
+_THRESHOLD_PART = 8
+_MOST_THRESHOLD = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Way:
+    """What decides which plan runs and how deep; `to_the_end` takes no exit."""
+
+    name: str
+    set_on: Callable[[Device], None]
+    to_the_end: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    models: tuple[Model, ...]
+    """To switch between, the first at first; none: what runs on the board."""
+    source_for: Callable[[Sequence[Port]], Source]
+    ways_for: Callable[[Model], Sequence[Way]]
+    pace: Pace
+    loop: bool = True
+    count: int | None = None
+    """Rows after which it ends."""
+    emulated: Board | None = None
+    """The board, where its ticks are instructions."""
+    recording: Path | None = None
+    """Where the command "record" begins a file; None: a file named for the time, in the current folder."""
+    record_at_once: bool = False
+    statistics_s: float | None = 1.0
+    """How often the board is asked; None: not at all."""
+    reconnect_s: float = 60.0
+    """How long a lost board is waited for."""
+
+
+@dataclass
+class _Sent:
+    number: int
+    item: Item
+    at: float
+
+
+class Monitor:
+    """`events` is run through once, by one thread; `ask` may be called from any."""
+
+    def __init__(self, open_device: Callable[[Callable[[str], None]], Device], settings: Settings) -> None:
+        self._settings = settings
+        self._asked: deque[str] = deque()
+        self._wake, self._quit = threading.Event(), threading.Event()
+        self._log: deque[str] = deque()
+        self._unanswered: deque[_Sent] = deque()
+        self._paused = self._exhausted = self._is_slow = False
+        self._next_row = self._which_model = self._which_way = 0
+        self._thresholds: dict[tuple[int, int], int] = {}
+        self._failure: UserError | None = None
+        self._recording: Recording | None = None
+        self._model: Model | None = None
+        self._items: Iterator[Item] = iter(())
+        self._statistics_at = 0.0
+        self._line = Line(lambda: open_device(self._log.append), self._set_up, settings.reconnect_s)
+        try:
+            self._take_source(self.model)
+        except BaseException:
+            self._line.close()
+            raise
+
+    @property
+    def model(self) -> Model:
+        assert self._model is not None
+        return self._model
+
+    def ask(self, command: str) -> None:
+        """One of COMMANDS; what it did comes among the events."""
+        if command == "quit":
+            self._quit.set()
+        self._asked.append(command)
+        self._wake.set()
+
+    def events(self) -> Generator[Event, None, None]:
+        """Until the source ends, the count is reached or "quit" is asked. UserError for what no waiting mends."""
+        try:
+            if self._settings.record_at_once:
+                yield from self._begin_recording()
+            yield self._state()
+            while not self._is_over():
+                try:
+                    yield from self._turn()
+                except UserError as error:
+                    if not is_loss(error):
+                        raise
+                    yield from self._come_back(error)
+            yield from self._said()
+            if self._settings.statistics_s is not None and not self._quit.is_set():
+                yield Statistics(self._line.device.statistics())
+            yield from self._end_recording("")
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            if self._recording is not None:
+                self._recording.close()
+            self._line.close()
+
+    def _is_over(self) -> bool:
+        return self._quit.is_set() or (self._exhausted and not self._unanswered)
+
+    def _turn(self) -> Iterator[Event]:
+        yield from self._said()
+        yield from self._obey()
+        every = self._settings.statistics_s
+        if every is not None and time.monotonic() >= self._statistics_at:
+            self._statistics_at = time.monotonic() + every
+            yield Statistics(self._line.device.statistics())
+        wait_s = _PAUSE_S if self._paused else self._settings.pace.wait_s()
+        if wait_s > 0:
+            self._wake.wait(min(wait_s, _PAUSE_S))
+        elif not self._quit.is_set():
+            yield from self._answers()
+
+    def _answers(self) -> Iterator[Event]:
+        """Of the rows that are due: one where they have a pace, else as many as come before something else is to do."""
+        one_by_one = self._settings.pace.rate_hz is not None or self._source.is_live
+        way = self._ways[self._which_way]
+        stream = self._line.device.stream(
+            self._rows(1 if one_by_one else None),
+            measure=one_by_one or self._settings.emulated is not None,
+            to_the_end=way.to_the_end,
+        )
+        with contextlib.closing(stream):
+            for result in stream:
+                sent = self._unanswered.popleft()
+                self._line.ran()
+                reading = self._reading(sent, result)
+                if self._recording is not None:
+                    self._recording.take(reading, result.exit, result.plan)
+                yield reading
+                yield from self._said()
+
+    def _rows(self, limit: int | None) -> Iterator[tuple[Array, ...]]:
+        """Inputs of rows, those that a lost line left unanswered first."""
+        again = list(self._unanswered)
+        for sent in again:
+            sent.at = time.monotonic()
+            yield sent.item.inputs
+        n = len(again)
+        while (limit is None or n < limit) and not self._is_interrupted():
+            item = self._next_item()
+            if item is None:
+                return
+            self._settings.pace.took_one()
+            self._unanswered.append(_Sent(self._next_row, item, time.monotonic()))
+            self._next_row += 1
+            n += 1
+            yield item.inputs
+
+    def _is_interrupted(self) -> bool:
+        every = self._settings.statistics_s
+        return self._wake.is_set() or (every is not None and time.monotonic() >= self._statistics_at)
+
+    def _next_item(self) -> Item | None:
+        """None at the end; what is wrong with the source is told once all rows before have their answers."""
+        item = None
+        if self._settings.count is None or self._next_row < self._settings.count:
+            try:
+                item = next(self._items, None)
+                if item is None and self._settings.loop:
+                    self._items = self._source.rows()
+                    item = next(self._items, None)
+            except UserError as error:
+                self._failure = error
+        self._exhausted = item is None
+        return item
+
+    def _reading(self, sent: _Sent, result: Result) -> Reading:
+        plan = self.model.plans[result.plan]
+        port = self.model.answer(result.plan, result.exit)
+        emulator = self._settings.emulated.emulator if self._settings.emulated else None
+        return Reading(
+            row=sent.number,
+            item=sent.item.name,
+            model=self.model.name,
+            plan=plan.name,
+            exit=None if result.exit is None else plan.exits[result.exit].name,
+            scores=tuple(self.model.scores(result.outputs[0], port, MOST_SCORES)),
+            is_class=self.model.classifies,
+            ticks=result.ticks,
+            instructions=emulator.instructions(result.ticks or 0)
+            if emulator and result.ticks is not None
+            else None,
+            latency_ms=1e3 * (time.monotonic() - sent.at),
+            line_errors=self._line.line_errors,
+            reconnects=self._line.reconnects,
+            inputs=sent.item.inputs,
+            outputs=tuple(result.outputs),
+        )
+
+    def _said(self) -> Iterator[Event]:
+        while self._log:
+            yield Message("board", self._log.popleft())
+
+    def _come_back(self, error: UserError) -> Iterator[Event]:
+        yield Lost(error.message)
+        back = self._line.restore(error, self._quit)
+        if back is None:
+            return
+        yield back
+        if self._line.device.info().model.state_bytes:
+            yield from self._end_recording("the model's state began anew")
+        self._settings.pace.rest()
+        yield self._state()
+
+    def _set_up(self, device: Device) -> None:
+        """Model, way, thresholds and the model's first state."""
+        info = device.info()
+        models = self._settings.models
+        model = models[self._which_model] if models else self._model or model_on(info)
+        if info.model.crc != model.crc or not info.model.source:
+            if model.data is None:
+                has = "another model now" if info.model.source else "no model"
+                raise UserError(f"{device.url}: the board has {has}", "name a model file for it")
+            device.load_model(model.data)
+        ways = list(self._settings.ways_for(model))
+        ways[self._which_way].set_on(device)
+        for (plan, exit_), value in self._thresholds.items():
+            device.set_threshold(exit_, value, plan=plan)
+        device.reset_state()
+        self._model, self._ways = model, ways
+
+    def _take_source(self, model: Model) -> None:
+        self._source = self._settings.source_for(model.inputs)
+        self._items = self._source.rows()
+
+    def _state(self) -> State:
+        info = self._line.device.info()
+        stages = next((plan.stages for plan in info.plans if len(plan.stages) > 1), ())
+        return State(
+            *(info.board.board, self.model.name, self._source.name, self._ways[self._which_way].name),
+            thresholds=tuple((s.exit.name, s.exit.threshold) for s in stages if s.exit is not None),
+            is_paused=self._paused,
+            recording=str(self._recording.path) if self._recording is not None else None,
+        )
+
+    def _obey(self) -> Iterator[Event]:
+        self._wake.clear()
+        while self._asked:
+            command = self._asked.popleft()
+            try:
+                yield from self._do(command)
+            except UserError as error:
+                if is_loss(error):
+                    raise
+                yield Message("monitor", f"{command}: {error.message}")
+            yield self._state()
+
+    def _do(self, command: str) -> Iterator[Event]:
+        if command == "pause":
+            self._paused = not self._paused
+            self._settings.pace.rest()
+        elif command in ("threshold+", "threshold-"):
+            yield from self._move_thresholds(1 if command == "threshold+" else -1)
+        elif command == "policy":
+            yield from self._next_way()
+        elif command == "model":
+            yield from self._next_model()
+        elif command == "record":
+            if self._recording is None:
+                yield from self._begin_recording()
+            else:
+                yield from self._end_recording("")
+        elif command != "quit":
+            yield Message("monitor", f"{command}: no such command; there are {', '.join(COMMANDS)}")
+
+    def _move_thresholds(self, sign: int) -> Iterator[Event]:
+        device = self._line.device
+        exits = [
+            (i, j, stage.exit.threshold)
+            for i, plan in enumerate(device.info().plans)
+            for j, stage in enumerate(plan.stages)
+            if stage.exit is not None
+        ]
+        if not exits:
+            yield Message("monitor", f"{self.model.name} has no exits, there are no thresholds to move")
+            return
+        yield from self._end_recording("thresholds change")
+        for plan, exit_, value in exits:
+            moved = value + sign * max(value // _THRESHOLD_PART, 1)
+            self._thresholds[plan, exit_] = min(max(moved, 0), _MOST_THRESHOLD)
+            device.set_threshold(exit_, self._thresholds[plan, exit_], plan=plan)
+
+    def _next_way(self) -> Iterator[Event]:
+        if len(self._ways) < 2:
+            yield Message("monitor", f"{self.model.name} has one plan and no exits, no policy to choose")
+            return
+        yield from self._end_recording("the policy changes")
+        way = (self._which_way + 1) % len(self._ways)
+        self._ways[way].set_on(self._line.device)
+        self._which_way = way
+
+    def _next_model(self) -> Iterator[Event]:
+        models = self._settings.models
+        if len(models) < 2:
+            yield Message("monitor", "one model was given, there is none to switch to")
+            return
+        before = self._which_model, self._which_way, dict(self._thresholds)
+        yield from self._end_recording("the model changes")
+        self._which_model = (self._which_model + 1) % len(models)
+        self._which_way = 0
+        self._thresholds.clear()
+        try:
+            self._take_source(models[self._which_model])
+            self._set_up(self._line.device)
+        except UserError as error:
+            if is_loss(error):
+                raise
+            self._which_model, self._which_way, self._thresholds = before
+            self._take_source(models[self._which_model])
+            self._set_up(self._line.device)
+            raise
+
+    def _begin_recording(self) -> Iterator[Event]:
+        path = self._settings.recording or Path(time.strftime("monitor-%Y%m%d-%H%M%S.npz"))
+        model = self.model
+        answers = [port for plan in model.plans for port in plan.exits]
+        largest = max([model.outputs[0], *answers], key=lambda port: port.bytes)
+        self._recording = Recording(path, model.inputs, [largest] if answers else model.outputs)
+        self._line.device.reset_state()
+        yield Message("monitor", f"recording to {path}")
+
+    def _end_recording(self, why: str) -> Iterator[Event]:
+        if self._recording is None:
+            return
+        done, self._recording = self._recording, None
+        done.close()
+        because = f", because {why}" if why else ""
+        yield Message(
+            "monitor",
+            f"wrote {done.path}: {done.rows} rows{because}" if done.rows else "no rows were recorded",
+        )

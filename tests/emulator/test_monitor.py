@@ -1,0 +1,291 @@
+"""`offramp monitor` over an emulated board: every row once and in order, whatever happens to the line; recordings."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from offramp import boards, cli, ofg
+from offramp.blob import read
+from offramp.build.blob_image import blob_image
+from offramp.cli.leaving import Leaving
+from offramp.cli.ways import Given, ways_of
+from offramp.frontends import load_model
+from offramp.pack import pack
+from offramp.reference import Reference
+from offramp_host.device import Device
+from offramp_host.emulator import Emulator
+from offramp_host.monitor.events import Back, Event, Lost, Message, Reading, State, crc_of
+from offramp_host.monitor.model import model_of
+from offramp_host.monitor.pace import Pace
+from offramp_host.monitor.source import Options, open_source
+from offramp_host.monitor.stream import Monitor, Settings
+from tests import small_models
+from tests.cable import Cable
+from tests.digits_exits import N_FITTED, classifier, digits
+
+pytestmark = pytest.mark.emulator
+
+BOARD = boards.load("mps2_an386")
+ROWS = 40
+MONITOR = ["monitor", "m.tflite", "--board", BOARD.name, "--source", "x.npy", "--json"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models m, m2 (other widths), d (with exits) and rows for them."""
+    folder = tmp_path_factory.mktemp("monitor")
+    (folder / "m.tflite").write_bytes(small_models.classifier())
+    (folder / "m2.tflite").write_bytes(small_models.classifier(hidden=12))
+    (folder / "d.ofg").write_bytes(ofg.dump(classifier()))
+    rows = np.random.default_rng(3).integers(-24, 18, (ROWS, 4, 5, 1)).astype(np.int8)
+    np.save(folder / "x.npy", rows)
+    np.save(folder / "d.npy", digits()[0][N_FITTED : N_FITTED + ROWS])
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
+
+
+@pytest.fixture
+def lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[dict[str, Any]]]:
+    """What a command line prints, a record a line."""
+
+    def call(*arguments: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        code = cli.call(arguments)
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return [json.loads(line) for line in out.splitlines()]
+
+    return call
+
+
+def expected(folder: Path, model: str = "m.tflite") -> list[str]:
+    """CRC-32 of the reference's outputs for each row of x.npy."""
+    reference = Reference(load_model(folder / model))
+    rows = np.load(folder / "x.npy")
+    return [f"{zlib.crc32(reference.run([row[None]])[0].tobytes()):08x}" for row in rows]
+
+
+@pytest.mark.parametrize("n", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_no_result_is_lost_or_reordered(
+    lines: Callable[..., list[dict[str, Any]]], folder: Path, n: int
+) -> None:
+    found = lines(*MONITOR, "--count", str(n))
+    right = expected(folder)
+    assert len({*right}) > 0.9 * ROWS, "else a swap would not show"
+    assert [line["row"] for line in found] == list(range(n))
+    assert [line["item"] for line in found] == [f"row {i % ROWS}" for i in range(n)]
+    assert [line["outputs_crc32"] for line in found] == [right[i % ROWS] for i in range(n)]
+    counts = [line["instructions"] for line in found]
+    assert 1.02 * min(counts) > max(counts) > 1_000
+    for line in found:
+        assert line["class"] == int(line["label"]) and line["confidence"] == line["scores"][0][1]
+        assert line["plan"] == line["model"] and line["exit"] is None and line["latency_ms"] > 0
+
+
+def test_json_ends_with_the_source_and_keeps_a_rate(
+    lines: Callable[..., list[dict[str, Any]]], folder: Path
+) -> None:
+    assert [line["row"] for line in lines(*MONITOR, "--rate", "100")] == list(range(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "options"),
+    [
+        ("m.tflite", "x.npy", []),
+        ("d.ofg", "d.npy", []),
+        ("d.ofg", "d.npy", ["--thresholds", "5,200"]),
+        ("d.ofg", "d.npy", ["--no-exits"]),
+    ],
+)
+def test_a_recording_replays_to_the_same_bits(
+    lines: Callable[..., list[dict[str, Any]]], folder: Path, model: str, rows: str, options: list[str]
+) -> None:
+    told = lines(
+        *("monitor", model, "--board", BOARD.name, "--source", rows, "--json", "--record", "r.npz"), *options
+    )
+    assert cli.call(["run", model, "--board", BOARD.name, "--inputs", "r.npz", "-o", "y.npz", *options]) == 0
+    recorded, again = np.load(folder / "r.npz"), np.load(folder / "y.npz")
+    outputs = recorded["monitor/output0"]
+    assert len(outputs) == ROWS == len(told)
+    assert [crc_of([row]) for row in outputs] == [line["outputs_crc32"] for line in told]
+    assert np.array_equal(outputs.reshape(ROWS, -1), again[again.files[0]].reshape(ROWS, -1))
+    if model == "d.ofg":
+        assert np.array_equal(recorded["monitor/exit"], again["exit"])
+        names = [None if i < 0 else f"exit{i}" for i in recorded["monitor/exit"]]
+        assert names == [line["exit"] for line in told]
+
+
+class Bench:
+    """A monitor over an emulated board with `models`, and what tests need to disturb it."""
+
+    def __init__(self, folder: Path, models: list[str], source: str = "x.npy", **settings: Any) -> None:
+        self.folder = folder
+        packed = [pack(folder / model, BOARD) for model in models]
+        self.blobs = [(read(data, name), data) for (_, data), name in zip(packed, models, strict=True)]
+        (folder / "linked.ofr").write_bytes(self.blobs[0][1])
+        image = blob_image(self.blobs[0][0], BOARD, folder / "m.elf", linked=folder / "linked.ofr")
+        self.control = str(folder / "qmp")
+        Path(self.control).unlink(missing_ok=True)
+        self.emulator = Emulator(
+            BOARD, image.elf, timeout_s=300, args=["-qmp", f"unix:{self.control},server=on,wait=off"]
+        )
+        given = Given(None, Leaving.of(None, None, None), False)
+        known = {blob.crc: (blob, Path(name)) for (blob, _), name in zip(self.blobs, models, strict=True)}
+        self.settings = Settings(
+            models=tuple(model_of(*pair) for pair in self.blobs),
+            source_for=lambda inputs: open_source(str(folder / source), inputs, Options()),
+            ways_for=lambda model: ways_of(known.get(model.crc), given),
+            pace=Pace(None),
+            emulated=BOARD,
+            **settings,
+        )
+
+    def reset_board(self) -> None:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(self.control)
+            stream = control.makefile("rw")
+            stream.readline()
+            for command in ("qmp_capabilities", "system_reset"):
+                print(json.dumps({"execute": command}), file=stream, flush=True)
+                while "return" not in stream.readline():
+                    pass
+
+
+def readings(events: list[Event]) -> list[Reading]:
+    return [event for event in events if isinstance(event, Reading)]
+
+
+def assert_each_row_once(events: list[Event], right: list[str], n: int) -> None:
+    found = readings(events)
+    assert [reading.row for reading in found] == list(range(n))
+    assert [crc_of(reading.outputs) for reading in found] == [right[i % len(right)] for i in range(n)]
+
+
+def test_unplugged_in_mid_frame_and_plugged_in_again(folder: Path) -> None:
+    bench = Bench(folder, ["m.tflite"], count=100)
+    with bench.emulator, Cable(bench.emulator.url, folder) as cable:
+        monitor = Monitor(lambda log: Device(cable.port, timeout_s=5, on_log=log), settings=bench.settings)
+        events: list[Event] = []
+        for event in monitor.events():
+            events.append(event)
+            if isinstance(event, Reading) and event.row in (20, 60):
+                cable.unplug_after(37)
+            if isinstance(event, Lost):
+                assert not cable.is_plugged
+                threading.Timer(0.6, cable.plug).start()
+    assert_each_row_once(events, expected(folder), 100)
+    backs = [event for event in events if isinstance(event, Back)]
+    assert len(backs) == 2 and not any(back.restarted for back in backs)
+    assert all(back.after_s > 0.5 for back in backs)
+    assert readings(events)[-1].reconnects == 2
+
+
+def test_board_reset_under_way(folder: Path) -> None:
+    bench = Bench(folder, ["m.tflite"], count=100)
+    with bench.emulator as emulator:
+        monitor = Monitor(lambda log: Device(emulator.url, timeout_s=5, on_log=log), settings=bench.settings)
+        events: list[Event] = []
+        for event in monitor.events():
+            events.append(event)
+            if isinstance(event, Reading) and event.row == 30:
+                bench.reset_board()
+    assert_each_row_once(events, expected(folder), 100)
+    [back] = [event for event in events if isinstance(event, Back)]
+    assert back.restarted
+
+
+def test_board_that_stays_away_is_given_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(folder, ["m.tflite"])
+    with bench.emulator, Cable(bench.emulator.url, folder) as cable:
+        (folder / "m.ofr").write_bytes(bench.blobs[0][1])
+        threading.Timer(3.0, cable.unplug_after, [5]).start()
+        arguments = ["monitor", "m.ofr", "--port", cable.port, "--source", "x.npy", "--json", "--loop"]
+        assert cli.call([*arguments, "--rate", "50", "--reconnect", "1"]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "hint"))]
+    assert len(said) == 2 and "no such port" in said[0] and "given up" in said[0]
+
+
+def asked(monitor: Monitor, commands: dict[int, str]) -> list[Event]:
+    """All events, with commands given as these rows come in."""
+    events: list[Event] = []
+    for event in monitor.events():
+        events.append(event)
+        if isinstance(event, Reading) and event.row in commands:
+            monitor.ask(commands[event.row])
+    return events
+
+
+def states(events: list[Event]) -> list[State]:
+    return [event for event in events if isinstance(event, State)]
+
+
+def test_commands_change_what_runs(folder: Path) -> None:
+    """Thresholds up and down, all stages, a recording that a threshold ends; nothing of it loses a row."""
+    bench = Bench(folder, ["d.ofg"], "d.npy", count=160, recording=folder / "c.npz")
+    plan = {10: "threshold+", 30: "threshold-", 50: "policy", 80: "policy", 90: "record", 110: "threshold+"}
+    with bench.emulator as emulator:
+        monitor = Monitor(lambda log: Device(emulator.url, on_log=log), settings=bench.settings)
+        events = asked(monitor, plan)
+    found = readings(events)
+    assert [reading.row for reading in found] == list(range(160))
+    thresholds = [value for state in states(events) for value in {v for _, v in state.thresholds}]
+    assert thresholds[:3] == [60, 67, 59]
+    ways = list(dict.fromkeys(state.way for state in states(events)))
+    assert ways == ["exits by confidence", "no exits"]
+    assert all(reading.exit is None for reading in found[60:80])
+    assert any(reading.exit is not None for reading in found[:50])
+    [wrote] = [e.text for e in events if isinstance(e, Message) and e.text.startswith("wrote")]
+    assert "because thresholds change" in wrote
+    rows = np.load(folder / "c.npz")["monitor/output0"]
+    assert 15 <= len(rows) <= 30
+    assert [crc_of([row]) for row in rows] == [crc_of(r.outputs) for r in found][found_at(found, rows) :][
+        : len(rows)
+    ]
+
+
+def found_at(found: list[Reading], rows: Any) -> int:
+    """Where in the readings a recording begins."""
+    crcs, wanted = [crc_of(r.outputs) for r in found], [crc_of([row]) for row in rows]
+    return next(i for i in range(90, 120) if crcs[i : i + len(wanted)] == wanted)
+
+
+def test_models_are_switched(folder: Path) -> None:
+    bench = Bench(folder, ["m.tflite", "m2.tflite"], count=120)
+    with bench.emulator as emulator:
+        monitor = Monitor(lambda log: Device(emulator.url, on_log=log), settings=bench.settings)
+        events = asked(monitor, {20: "model", 60: "model"})
+    found = readings(events)
+    assert [reading.row for reading in found] == list(range(120))
+    right = {name: expected(folder, name) for name in ("m.tflite", "m2.tflite")}
+    crcs = [crc_of(reading.outputs) for reading in found]
+    assert {*crcs[:20]} <= {*right["m.tflite"]} and {*crcs[40:60]} <= {*right["m2.tflite"]}
+    assert {*crcs[80:]} <= {*right["m.tflite"]}
+
+
+def test_pause_stops_and_goes_on(folder: Path) -> None:
+    bench = Bench(folder, ["m.tflite"], count=60)
+    with bench.emulator as emulator:
+        monitor = Monitor(lambda log: Device(emulator.url, on_log=log), settings=bench.settings)
+        events: list[Event] = []
+        for event in monitor.events():
+            events.append(event)
+            if isinstance(event, Reading) and event.row == 20:
+                monitor.ask("pause")
+            if isinstance(event, State) and event.is_paused:
+                threading.Timer(0.5, monitor.ask, ["pause"]).start()
+    assert_each_row_once(events, expected(folder), 60)
+    assert [state.is_paused for state in states(events)] == [False, True, False]

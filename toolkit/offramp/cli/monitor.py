@@ -1,0 +1,160 @@
+"""`offramp monitor`: a source streamed through a board, live: on the screen, as lines of JSON, as a page."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offramp import boards
+from offramp.blob.read import Blob, Port
+from offramp.cli.choice import Choice
+from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
+from offramp.cli.options import FlashLimit, Kernels, Optimize, RamLimit, TimeLimit, plan_options
+from offramp.cli.output import check_output, note
+from offramp.cli.place import attached, emulated
+from offramp.cli.ways import Given, ways_of
+from offramp.errors import UserError
+from offramp_host.monitor.events import Reading, told
+from offramp_host.monitor.model import model_of
+from offramp_host.monitor.pace import Pace
+from offramp_host.monitor.recording import check_name
+from offramp_host.monitor.source import KINDS, Options, Source, open_source
+from offramp_host.monitor.stream import Monitor, Settings
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE]...", help="Models to switch between; none with --port: what runs on the board."
+    ),
+]
+
+
+def monitor(
+    files: Files = None,
+    board: Annotated[
+        str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option("--port", "-p", metavar="URL", help="A serial port or URL with a board behind it."),
+    ] = None,
+    source: Annotated[str, typer.Option("--source", "-s", metavar="S", help=f"{KINDS}.")] = "synthetic",
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="HZ", help="Rows a second; else as fast as it goes.")
+    ] = None,
+    loop: Annotated[
+        bool | None,
+        typer.Option("--loop/--once", help="Begin again at the source's end; --json alone ends there."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="End after so many rows.")
+    ] = None,
+    divide: Annotated[
+        float | None, typer.Option("--divide", metavar="X", help="Divide pixels or columns by this.")
+    ] = None,
+    hop: Annotated[
+        int | None,
+        typer.Option("--hop", metavar="N", min=1, help="Samples or lines from a window to the next."),
+    ] = None,
+    sample_rate: Annotated[
+        int | None,
+        typer.Option("--sample-rate", metavar="HZ", min=1, help="Of the microphone; of a WAV file checked."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="X.npz", help="Record rows and answers, for `run --inputs`."),
+    ] = None,
+    reconnect: Annotated[
+        float, typer.Option("--reconnect", metavar="S", min=0.0, help="How long to wait for a lost board.")
+    ] = 60.0,
+    kernels: Kernels = "auto",
+    optimize: Optimize = "balanced",
+    flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="budget:N|cascade[:MARGIN[:NAME]]|gate|plan:NAME", help="As `run`."),
+    ] = None,
+    thresholds: Thresholds = None,
+    budget: Budget = None,
+    exit_policy: ExitPolicyText = None,
+    no_exits: NoExits = False,
+    time_limit: TimeLimit = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON a result.")] = False,
+) -> None:
+    """Watch a model live: rows from files, a camera, a microphone through a board, and what it answers."""
+    check(files, board, port, divide)
+    given = Given(Choice.of(policy), Leaving.of(thresholds, budget, exit_policy, no_exits), no_exits)
+    pace = Pace(rate)
+    options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
+    if record is not None:
+        check_name(record)
+        check_output(record, *(files or ()), *([Path(source)] if Path(source).is_file() else []))
+    if not as_json:
+        raise UserError("monitor prints results with --json", "add --json")
+
+    def source_for(inputs: Sequence[Port]) -> Source:
+        return open_source(source, inputs, Options(divide, hop, sample_rate))
+
+    def refuse(file: Path, blob: Blob) -> None:
+        given.check(blob, file)
+        source_for(blob.inputs)
+
+    target = boards.must_run_here(boards.load(board)) if board is not None else None
+    place_ = (
+        emulated(files or [], target, options, time_limit, refuse)
+        if target is not None
+        else attached(files or [], port or "", options, time_limit, refuse)
+    )
+    with place_ as place:
+        blobs = {blob.crc: (blob, file) for file, blob, _ in place.models}
+        settings = Settings(
+            models=tuple(model_of(blob, data) for _, blob, data in place.models),
+            source_for=source_for,
+            ways_for=lambda model: ways_of(blobs.get(model.crc), given),
+            pace=pace,
+            loop=loop if loop is not None else (not as_json or count is not None),
+            count=count,
+            emulated=place.board,
+            recording=record,
+            record_at_once=record is not None,
+            statistics_s=None if as_json else 1.0,
+            reconnect_s=reconnect,
+        )
+        print_lines(Monitor(place.open_device, settings))
+
+
+def check(files: Sequence[Path] | None, board: str | None, port: str | None, divide: float | None) -> None:
+    if (board is None) == (port is None):
+        given = "--board and --port are given" if board else "monitor needs either --board or --port"
+        raise UserError(given, "--board B emulates a board, --port URL talks to one")
+    if board is not None and not files:
+        raise UserError("--board needs a model to emulate", "offramp monitor MODEL --board B")
+    if divide is not None and not divide > 0:
+        raise UserError(f"--divide {divide:g}: it is above 0", "255 brings pixels to 0..1")
+
+
+def print_lines(monitor: Monitor) -> None:
+    """A line of JSON a result on stdout; what else happens on stderr."""
+    began, rows, last = time.monotonic(), 0, None
+    with contextlib.closing(monitor.events()) as events:
+        for event in events:
+            if isinstance(event, Reading):
+                rows, last = rows + 1, event
+                sys.stdout.write(json.dumps(event.as_json()) + "\n")
+                sys.stdout.flush()
+            elif text := told(event):
+                note(text)
+    took_s = time.monotonic() - began
+    errors, reconnects = (last.line_errors, last.reconnects) if last else (0, 0)
+    note(
+        f"{rows:,} results in {took_s:.1f} s, {rows / max(took_s, 1e-9):.0f} a second; "
+        f"{errors} line errors, {reconnects} reconnects"
+    )
