@@ -26,7 +26,9 @@ ZOO = {
     "fashion_mnist": MODELS_FOLDER / "fashion_mnist" / "int8.ofg",
     "fashion_mnist, small": MODELS_FOLDER / "fashion_mnist" / "small.ofg",
     "fashion_mnist, sparse": MODELS_FOLDER / "fashion_mnist" / "sparse.ofg",
+    "fashion_mnist, exits": MODELS_FOLDER / "fashion_mnist" / "exits.ofg",
     "fsdd_jackson": MODELS_FOLDER / "fsdd" / "fsdd_jackson.ofg",
+    "fsdd_stream": MODELS_FOLDER / "fsdd" / "fsdd_stream.ofg",
 }
 MODELS = {**ZOO, **MLPERF}
 PLENTY = 1 << 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from offramp import boards, resources
 from offramp.build.memory_map import memory_ld, usable
 from offramp.build.sources import FRAMEWORKS, PORT_FOLDERS
 from offramp.errors import UserError
+from tools import fit
 
 FOLDER = resources.root() / "boards"
 
@@ -178,3 +180,9 @@ def test_every_key_stands_in_the_same_order(name: str) -> None:
         "platformio",
     ]
     assert tables == [key for key in order if key in tables]
+
+
+def test_what_fits_was_measured_for_every_board_and_model() -> None:
+    recorded = json.loads(fit.RECORDED.read_text())
+    assert set(recorded) == {name for name in boards.names() if boards.load(name).core.toolchain != "host"}
+    assert {tuple(sorted(row)) for row in recorded.values()} == {tuple(sorted(fit.MODELS))}
