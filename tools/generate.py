@@ -20,6 +20,9 @@ from flatbuffers import number_types
 
 from offramp import boards
 from offramp.cli.card import CardRow, as_markdown
+from offramp.cli.init import PLACES
+from offramp.cli.init import files as ci_files
+from offramp.cli.suite.settings import Budget, Case
 from offramp.exits import ENTROPY
 from offramp.kernels import ALL_KERNELS, LEFT_TO
 from offramp.ops import Params
@@ -33,6 +36,7 @@ from tools.benchmarks import page as benchmarks_page
 from tools.micropython import files as micropython_files
 from tools.platformio import files as platformio_files
 from tools.recipe_reference import page as recipe_page
+from tools.recipe_reference import table as keys_table
 
 ZOO = root() / "models" / "fashion_mnist"
 C_TYPES = {
@@ -298,6 +302,23 @@ def zoo_page() -> str:
     return between(text, "<!-- card -->\n", "<!-- end of card -->", as_markdown(zoo_card()))
 
 
+def ci_files_of_example() -> dict[Path, str]:
+    """The CI files of examples/ci, and docs/ci.md, which shows them and every key of offramp.toml."""
+    folder = root() / "examples" / "ci"
+    found = ci_files(folder / "digits.ofg", "mps2_an386", boards.load("mps2_an386"), folder)
+    github, gitlab = found[PLACES["github.yml"]], found[PLACES["gitlab.yml"]]
+    page = root() / "docs" / "ci.md"
+    keys = [*keys_table(Case, ("name", "folder", "budget")), "", *keys_table(Budget, ())]
+    text = between(page.read_text(), "<!-- keys -->\n", "<!-- end of keys -->", "\n".join(keys))
+    text = between(text, "```yaml\n# github\n", "# end of github", github)
+    text = between(text, "```yaml\n# gitlab\n", "# end of gitlab", gitlab)
+    return {
+        page: text,
+        folder / PLACES["github.yml"]: github,
+        folder / PLACES["gitlab.yml"]: gitlab,
+    }
+
+
 def between(text: str, start: str, end: str, table: str) -> str:
     before, rest = text.split(start)
     return before + start + table.rstrip("\n") + "\n" + end + rest.split(end)[1]
@@ -326,6 +347,7 @@ def generated() -> dict[Path, str]:
         ZOO / "README.md": zoo_page(),
         **micropython_files(),
         **platformio_files(),
+        **ci_files_of_example(),
     }
 
 

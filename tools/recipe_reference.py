@@ -12,6 +12,7 @@ from typing import get_type_hints
 from offramp.compress import recipe
 from offramp.compress.data import Source
 from offramp.search.space import KEYS, OBJECTIVES
+from offramp.toml_table import written
 
 INTRODUCTION = """# Recipes
 
@@ -79,7 +80,7 @@ def rows_of(cls: type, left_out: tuple[str, ...]) -> Iterator[str]:
     hints = get_type_hints(cls)
     for f in dataclasses.fields(cls):
         if f.name not in left_out:
-            kind = recipe.written(hints[f.name])
+            kind = written(hints[f.name])
             yield f"| {f.name} | {kind} | {default_of(f)} | {comments[f.name]} |"
 
 

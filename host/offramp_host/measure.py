@@ -32,6 +32,7 @@ class StepCost:
     """`instructions` is None where the board does not count them."""
 
     op: str
+    name: str
     kernel: str
     instructions: int | None
     macs: int
@@ -211,7 +212,7 @@ def ticks_of(device: Device, row: Sequence[NDArray[np.generic]], plan: int) -> t
 
 def step_costs(board: Board, plan: PlanRecord, ticks: Sequence[int]) -> list[StepCost]:
     return [
-        StepCost(step.op, step.kernel, instructions(board, n), step.macs)
+        StepCost(step.op, step.name, step.kernel, instructions(board, n), step.macs)
         for step, n in zip(plan.steps, ticks, strict=True)
     ]
 

@@ -42,6 +42,7 @@ class FunctionCost:
 @dataclass(frozen=True)
 class StepProfile:
     op: str
+    name: str
     kernel: str
     macs: int
     cost: Cost
@@ -108,7 +109,12 @@ def profile(
         cost=price.cost(sections, code),
         steps=[
             StepProfile(
-                step.op, step.kernel, step.macs, price.cost([section], code), price.functions([section], code)
+                step.op,
+                step.name,
+                step.kernel,
+                step.macs,
+                price.cost([section], code),
+                price.functions([section], code),
             )
             for step, section in zip(steps, sections, strict=True)
         ],

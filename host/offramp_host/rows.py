@@ -36,15 +36,7 @@ def read_rows(path: Path, inputs: Sequence[Port]) -> list[list[Array]]:
 
 def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
     """(what to call it, array) for each input, of a .npz by the inputs' names or as `in_order` allows."""
-    try:
-        loaded = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
-        arrays = (
-            {"": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
-        )
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: not a .npy or .npz file of plain arrays", "write it with numpy.save or savez"
-        ) from error
+    arrays = load_arrays(path)
     names = [port.name for port in inputs]
     keys = names if all(name in arrays for name in names) else in_order(arrays, len(names))
     if keys is None:
@@ -65,6 +57,17 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", "check the path") from error
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """Of a .npz by their names, that of a .npy under the empty one."""
+    try:
+        loaded = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
+        return {"": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: not a .npy or .npz file of plain arrays", "write it with numpy.save or savez"
+        ) from error
 
 
 def in_order(arrays: Mapping[str, Array], n_inputs: int) -> list[str] | None:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # From left to right: what a model file passes through on its way to a board.
 LAYERS = [
     "errors",
+    "toml_table",
     "resources",
     "schema",
     "boards",

@@ -52,16 +52,6 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--no-index", "--wheel-dir", str(folder), str(ROOT)], check=True)
-    (found,) = folder.iterdir()
-    return found
-
-
 def test_the_wheel_is_pure_and_carries_code_firmware_boards_and_licences(wheel: Path) -> None:
     assert wheel.name == f"offramp-{__version__}-py3-none-any.whl"
     info = f"offramp-{__version__}.dist-info"

@@ -18,15 +18,18 @@ from offramp.cli import (
     bench,
     boards,
     build,
+    compare,
     compress,
     doctor,
     export,
     flash,
+    init,
     inspect,
     monitor,
     pack,
     profile,
     run,
+    test,
 )
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
@@ -42,6 +45,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "monitor": monitor.monitor,
     "bench": bench.bench,
     "profile": profile.profile,
+    "compare": compare.compare,
+    "init": init.init,
+    "test": test.test,
     "boards": boards.boards,
     "doctor": doctor.doctor,
 }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from offramp import boards
 from offramp.cli.blob_file import blob_for
+from offramp.cli.flame import flame
 from offramp.cli.options import (
     Board,
     FlashLimit,
@@ -22,7 +24,15 @@ from offramp.cli.options import (
     TimeLimit,
     plan_options,
 )
-from offramp.cli.output import note, print_facts, print_json, print_table, progress
+from offramp.cli.output import (
+    check_output,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    progress,
+    write_output,
+)
 from offramp.cycles import INSTRUCTIONS
 from offramp_host.profile import Cost, FunctionCost, Profile
 from offramp_host.profile import profile as profile_on
@@ -39,15 +49,23 @@ def profile(
         int, typer.Option("--functions", metavar="N", min=1, help="Functions to show, the dearest first.")
     ] = 10,
     plan: PlanChoice = "0",
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Draw steps and functions, a static picture.")
+    ] = None,
     time_limit: TimeLimit = 120.0,
     as_json: Json = False,
 ) -> None:
     """Count one inference by step, function and instruction class, and estimate its cycles."""
+    if svg is not None:
+        check_output(svg, file)
     target = boards.must_run_here(boards.load(board))
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     _, data = blob_for(file, target, options)
     with progress(f"profiling on {target.name}"):
         found = profile_on(target, data, name=str(file), time_limit_s=time_limit, plan=plan)
+    if svg is not None:
+        write_output(svg, flame(found).encode())
+        note(f"wrote {svg}")
     if as_json:
         print_json(as_data(found))
     else:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,6 @@ import typer
 from offramp import boards
 from offramp.blob import read
 from offramp.blob.read import Blob
-from offramp.build.blob_image import blob_image
 from offramp.cli.blob_file import blob_for, is_blob, packed
 from offramp.cli.choice import Choice
 from offramp.cli.leaving import (
@@ -50,9 +48,8 @@ from offramp.cli.output import (
 from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.device import Device, Result, StageInfo, State
-from offramp_host.emulator import Emulator
 from offramp_host.exits import spread
-from offramp_host.flash import check_kernels
+from offramp_host.loaded import send, started
 from offramp_host.rows import Array, npz, output_arrays, read_rows
 
 
@@ -170,24 +167,21 @@ def emulated(
     """The emulator starts with the blob, once `check` has seen it, in the model slot, which every board has."""
     blob, data = blob_for(file, board, options)
     check(blob)
-    rows = read_rows(inputs, blob.inputs)
-    if len(data) > board.model_slot.size:
-        raise UserError(
-            f"{file}: the blob takes {len(data)} bytes, {board.name} takes {board.model_slot.size}",
-            "choose a board with more memory (`offramp boards`)",
-        )
-    with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
-        model = Path(folder) / "model.ofr"
-        model.write_bytes(data)
+    with on_emulator(file, board, blob, data, read_rows(inputs, blob.inputs), time_limit_s) as bench:
+        yield bench
+
+
+@contextmanager
+def on_emulator(
+    file: Path, board: boards.Board, blob: Blob, data: bytes, rows: list[list[Array]], time_limit_s: float
+) -> Iterator[Bench]:
+    """`data` are the bytes of the blob; `file` is for messages."""
+    limit_s = time_limit_s * (len(rows) + 2)
+    with ExitStack() as stack:
         with progress(f"building for {board.name}"):
-            image = blob_image(blob, board, Path(folder) / "image.elf")
-        loads = [(model, board.model_slot.address)]
-        limit_s = time_limit_s * (len(rows) + 2)
-        with (
-            Emulator(board, image.elf, loads=loads, timeout_s=limit_s) as emulator,
-            Device(emulator.url, timeout_s=time_limit_s) as device,
-        ):
-            yield Bench(device, blob, rows, board.name, board if board.emulator else None)
+            starting = started(board, data, name=str(file), limit_s=limit_s, time_limit_s=time_limit_s)
+            device = stack.enter_context(starting)
+        yield Bench(device, blob, rows, board.name, board if board.emulator else None)
 
 
 @contextmanager
@@ -206,10 +200,8 @@ def attached(
             rows = read_rows(inputs, read(data, file).inputs)
         blob = read(data, file)
         check(blob)
-        if not info.model.source or info.model.crc != blob.crc:
-            check_kernels(blob, info.board, str(file))
-            with progress(f"sending {blob.name}", len(data)) as show_sent:
-                device.load_model(data, progress=lambda done, _: show_sent(done))
+        with progress(f"sending {blob.name}", len(data)) as show_sent:
+            send(device, data, name=str(file), told=show_sent)
         yield Bench(device, blob, rows, f"{info.board.board} at {port}", None)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offramp.compress.recipe import Prune, Quantize, Search, Sparsify, Student, nearest
+from offramp.compress.recipe import Prune, Quantize, Search, Sparsify, Student
 from offramp.errors import UserError
+from offramp.toml_table import nearest
 
 
 @dataclass(frozen=True)

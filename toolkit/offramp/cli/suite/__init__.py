@@ -1,0 +1,1 @@
+"""What `offramp test` runs: settings, runs on emulated boards, baseline, checks, reports."""

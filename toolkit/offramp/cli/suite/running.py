@@ -1,0 +1,101 @@
+"""Runs one test on one emulated board: what `offramp bench` and `offramp run` would say, in one record."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from offramp import __version__, boards
+from offramp.blob.read import Blob
+from offramp.cli.blob_file import blob_for
+from offramp.cli.output import progress
+from offramp.cli.run import arrays_of, infer, on_emulator
+from offramp.cli.suite.baseline import Record
+from offramp.cli.suite.settings import Case
+from offramp.errors import UserError
+from offramp.ir import DTYPES
+from offramp_host.comparison import figures_of
+from offramp_host.device import TensorInfo
+from offramp_host.measure import ROWS, measure, random_row
+from offramp_host.profile import profile
+from offramp_host.rows import Array, load_arrays, read_rows
+
+
+@dataclass(frozen=True)
+class Ran:
+    """`outputs`: each output's name and rows, of a model with exits also by which exit they left, and how sure."""
+
+    record: Record
+    outputs: Sequence[tuple[str, Array]]
+
+
+def run_case(case: Case, board_name: str) -> Ran:
+    """UserError where a file is missing or odd, or the model does not fit the board."""
+    board = boards.must_run_here(boards.load(board_name))
+    check_counted(case, board)
+    blob, data = blob_for(case.path(case.model), board, case.options)
+    rows = read_rows(case.path(case.inputs), blob.inputs) if case.inputs else random_rows(blob)
+    with progress(f"{case.name}: measuring on {board.name}"):
+        found = measure(board, data, name=case.model, time_limit_s=case.time_limit, rows=rows)
+    more: dict[str, float | None] = {}
+    if "latency_ms_estimate" in case.budget.limits:
+        with progress(f"{case.name}: profiling on {board.name}"):
+            cycles = profile(board, data, name=case.model, time_limit_s=case.time_limit).cost.cycles
+        more["latency_ms_estimate"] = 1000 * cycles / (board.clock_hz or 1)
+    with on_emulator(case.path(case.model), board, blob, data, rows, case.time_limit) as bench:
+        results = infer(bench, "carry", no_exits=False)
+    outputs = arrays_of(results, blob, case.path(case.model))
+    if board.emulator is not None and blob.plans[0].exits:
+        counts = [board.emulator.instructions(result.ticks or 0) for result in results]
+        more["mean_instructions"] = round(sum(counts) / len(counts))
+    run = figures_of(asdict(found))
+    run = replace(run, figures={**run.figures, **more}, tools={"offramp": __version__, **run.tools})
+    right = accuracy(case, outputs[0][1]) if case.accuracy is not None else None
+    return Ran(Record(run, len(rows), crc(outputs), right), outputs)
+
+
+def check_counted(case: Case, board: boards.Board) -> None:
+    """Refuses budgets that nothing on this board can be held against."""
+    counted = [name for name in case.budget.limits if name not in ("flash_bytes", "ram_bytes")]
+    if board.emulator is None and counted:
+        raise UserError(
+            f"test {case.name} has a budget for {counted[0]}; {board.name} does not count it",
+            "choose an emulated board (`offramp boards`), or leave the budget out",
+        )
+
+
+def random_rows(blob: Blob) -> list[list[Array]]:
+    inputs = [TensorInfo(p.shape, np.dtype(DTYPES[p.dtype]), p.bytes) for p in blob.inputs]
+    return [random_row(inputs, seed) for seed in range(ROWS)]
+
+
+def crc(outputs: Sequence[tuple[str, Array]]) -> str:
+    value = 0
+    for _, array in outputs:
+        value = zlib.crc32(np.ascontiguousarray(array).tobytes(), value)
+    return f"{value:08x}"
+
+
+def accuracy(case: Case, scores: Array) -> float:
+    """The share of rows whose largest output is the label's."""
+    labels = read_labels(case)
+    if labels.shape != (len(scores),):
+        raise UserError(
+            f"{case.labels or case.inputs}: labels have shape {list(labels.shape)}, [{len(scores)}] is needed",
+            "one class number a row",
+        )
+    return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
+
+
+def read_labels(case: Case) -> Array:
+    path = case.path(case.labels or case.inputs)
+    arrays = load_arrays(path)
+    if "y" not in arrays and not (case.labels and "" in arrays):
+        raise UserError(
+            f"{path} has no labels: {', '.join(arrays) or 'nothing'} and no y",
+            'put an array y [rows] into it, or name a file with labels = "y.npy"',
+        )
+    return arrays["y" if "y" in arrays else ""]
