@@ -27,7 +27,7 @@ IDX = Path("/usr/share/datasets/fashion-mnist")
 M4 = "mps2_an386"
 HEAD, HEADS_BYTES = 0.02, 0.05  # shares of the network's instructions and bytes
 MOST_MEAN, MOST_LOST = 0.5, 0.005
-RIVALS = ("half",)  # without exits, of at least as many instructions as the mean
+RIVALS = ("half", "plain")  # without exits, of at least as many instructions as the mean
 
 
 def graph(variant: str) -> Graph:
