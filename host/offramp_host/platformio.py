@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ from offramp.build.cache import cache_folder
 from offramp.errors import UserError
 
 LAUNCHER = "pio.py"
+SILENCE_S = 600.0  # a framework may take minutes to compile without a word
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,12 @@ def run(
     variables: Mapping[str, str] | None = None,
     offline: bool = False,
     told: Callable[[str], None] = lambda line: None,
+    silence_s: float = SILENCE_S,
 ) -> Done:
     """Runs `pio ARGUMENTS` in a project, the firmware's by default; `told` gets each line as it comes.
 
-    Build folders of the firmware lie in Offramp's cache, so that an installed Offramp can be read-only.
+    Build folders of the firmware lie in Offramp's cache, so that an installed Offramp can be read-only. UserError
+    after `silence_s` without a line: a tool behind PlatformIO hangs. All that it started ends with it.
     """
     folder = project or firmware()
     cache = cache_folder() / "platformio"
@@ -78,16 +84,63 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
+        watch = Watch(process, silence_s)
         try:
             for line in process.stdout:
+                watch.again()
                 lines.append(line)
                 told(line.rstrip())
         except BaseException:
-            process.kill()
+            kill_with_children(process)
             raise
+        finally:
+            watch.end()
+    if watch.hung:
+        raise UserError(
+            f"PlatformIO said nothing for {silence_s:g} s and was stopped; its last line: {last_of(lines)}",
+            "is the probe plugged in, the board powered and in its boot loader? Then try again.",
+        )
     return Done(process.returncode, "".join(lines))
+
+
+class Watch:
+    """Ends a process that goes without a line for too long."""
+
+    def __init__(self, process: subprocess.Popen[str], silence_s: float) -> None:
+        self.process, self.silence_s, self.hung = process, silence_s, False
+        self.timer = self.started()
+
+    def started(self) -> threading.Timer:
+        timer = threading.Timer(self.silence_s, self.expire)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def expire(self) -> None:
+        self.hung = True
+        kill_with_children(self.process)
+
+    def again(self) -> None:
+        self.timer.cancel()
+        self.timer = self.started()
+
+    def end(self) -> None:
+        self.timer.cancel()
+
+
+def kill_with_children(process: subprocess.Popen[str]) -> None:
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def last_of(lines: Sequence[str]) -> str:
+    return next((line.strip() for line in reversed(lines) if line.strip()), "none")
 
 
 def workspace() -> Path:
