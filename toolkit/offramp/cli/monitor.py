@@ -27,6 +27,9 @@ from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import check_name
 from offramp_host.monitor.source import KINDS, Options, Source, open_source
 from offramp_host.monitor.stream import Monitor, Settings
+from offramp_host.monitor.view import View, Watch
+
+_END_S = 3.0
 
 Files = Annotated[
     list[Path] | None,
@@ -98,7 +101,7 @@ def monitor(
         check_name(record)
         check_output(record, *(files or ()), *([Path(source)] if Path(source).is_file() else []))
     if not as_json:
-        raise UserError("monitor prints results with --json", "add --json")
+        check_screen()
 
     def source_for(inputs: Sequence[Port]) -> Source:
         return open_source(source, inputs, Options(divide, hop, sample_rate))
@@ -128,7 +131,11 @@ def monitor(
             statistics_s=None if as_json else 1.0,
             reconnect_s=reconnect,
         )
-        print_lines(Monitor(place.open_device, settings))
+        monitor = Monitor(place.open_device, settings)
+        if as_json:
+            print_lines(monitor)
+        else:
+            show_screen(monitor)
 
 
 def check(files: Sequence[Path] | None, board: str | None, port: str | None, divide: float | None) -> None:
@@ -139,6 +146,37 @@ def check(files: Sequence[Path] | None, board: str | None, port: str | None, div
         raise UserError("--board needs a model to emulate", "offramp monitor MODEL --board B")
     if divide is not None and not divide > 0:
         raise UserError(f"--divide {divide:g}: it is above 0", "255 brings pixels to 0..1")
+
+
+def check_screen() -> None:
+    """UserError where the terminal program cannot be, before anything is built for it."""
+    try:
+        from offramp_host.monitor import app
+    except ModuleNotFoundError as error:
+        if error.name != "textual":
+            raise
+        raise UserError(
+            "the terminal program needs Textual, which is not installed",
+            "pip install 'offramp[monitor]', or use --json or --web",
+        ) from error
+    app.check_terminal()
+
+
+def show_screen(monitor: Monitor) -> None:
+    from offramp_host.monitor.app import MonitorApp
+
+    view = View()
+    watch = Watch(monitor.events(), view)
+    try:
+        MonitorApp(view, monitor.ask).run_until_signalled()
+    finally:
+        monitor.ask("quit")
+        watch.join(_END_S)
+        for text in view.snapshot().log:
+            if text.startswith("monitor: wrote"):
+                note(text)
+    if watch.failure is not None:
+        raise watch.failure
 
 
 def print_lines(monitor: Monitor) -> None:
