@@ -34,7 +34,7 @@ def lines_of(shown: Any) -> list[str]:
     """The screen's text by line, of its picture in SVG."""
     found: dict[float, list[tuple[float, str]]] = {}
     for x, y, text in re.findall(
-        r'<text[^>]*?x="([\d.]+)"[^>]*?y="([\d.]+)"[^>]*>([^<]*)</text>', shown.export_screenshot()
+        r'<text[^>]*-r\d+"[^>]*?x="([\d.]+)"[^>]*?y="([\d.]+)"[^>]*>([^<]*)</text>', shown.export_screenshot()
     ):
         found.setdefault(float(y), []).append((float(x), html.unescape(text).replace("\xa0", " ")))
     rows = []

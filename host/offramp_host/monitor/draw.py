@@ -141,7 +141,7 @@ def scores(reading: Reading, columns: int, lines: int) -> Text:
     room = max(columns - width - 10, 1)
     rows = []
     for i, (name, score) in enumerate(zip(names, shown, strict=True)):
-        row = Text(f"{name:>{width}} ", "bold" if i == 0 and reading.is_class else "")
+        row = Text.assemble((f"{name:>{width}} ", "bold" if i == 0 and reading.is_class else ""))
         row.append(bar(abs(score.value) / most, room), color_of(score.index))
         row.append(f" {score.value:8.4g}" if not reading.is_class else f" {100 * score.value:6.1f} %")
         rows.append(row)

@@ -18,7 +18,7 @@ def title(seen: Snapshot) -> Text:
     if state is None:
         return Text(seen.status)
     style = "green" if seen.status == "running" else "yellow" if seen.status == "paused" else "red"
-    found = Text(draw.plain(seen.status), f"bold {style}")
+    found = Text.assemble((draw.plain(seen.status), f"bold {style}"))
     if state.recording:
         found.append(" · recording", "bold red")
     parts = [f"{seen.per_second:.1f} a second", f"{state.model} on {state.board}", state.source, state.way]
@@ -63,7 +63,7 @@ def spread(seen: Snapshot, columns: int) -> Text:
 
 
 def _spread(name: str, values: Sequence[float], bins: int, form: str) -> Text:
-    row = Text(f"{name:{_LABEL}}", "dim")
+    row = Text.assemble((f"{name:{_LABEL}}", "dim"))
     if not values:
         return row
     median, p95 = np.percentile(values, (50, 95), method="inverted_cdf")
@@ -99,4 +99,4 @@ def exit_names(seen: Snapshot) -> list[str]:
 
 
 def _fact(name: str, value: str, style: str = "") -> Text:
-    return Text(f"{name:{_LABEL}}", "dim").append(value, style)
+    return Text.assemble((f"{name:{_LABEL}}", "dim"), (value, style))
