@@ -4,6 +4,7 @@
 #include "bytes.h"
 #include "identity.h"
 #include "link.h"
+#include "mlperf.h"
 #include "port.h"
 #include "requests.h"
 #include "ring.h"
@@ -110,7 +111,10 @@ static void take_request(const uint8_t *body, size_t n) {
 }
 
 static void take_byte(uint8_t byte) {
-    switch (link_decode(&decoder, byte)) {
+    const enum link_decoded found = link_decode(&decoder, byte);
+    if (byte == 0) mlperf_forget();
+    if (found == LINK_TEXT) mlperf_take(byte);
+    switch (found) {
     case LINK_FRAME:
         framed = true;
         ++session_counts.frames;

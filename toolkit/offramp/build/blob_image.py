@@ -11,6 +11,7 @@ from offramp.build.firmware import MOST_PLANS, firmware, kernels_named, kernels_
 from offramp.build.footprint import Footprint
 from offramp.build.image import Image
 from offramp.build.memory_map import usable
+from offramp.build.mlperf import defines as defines_of
 from offramp.errors import UserError
 from offramp.ops import Kernel
 from offramp.plan.arena import aligned
@@ -46,14 +47,24 @@ def caller_bytes(blob: Blob) -> int:
 
 
 def blob_image(
-    blob: Blob, board: Board, out_elf: Path, *, linked: Path | None = None, others: Sequence[Kernel] = ()
+    blob: Blob,
+    board: Board,
+    out_elf: Path,
+    *,
+    linked: Path | None = None,
+    others: Sequence[Kernel] = (),
+    mlperf: bool = False,
 ) -> Image:
     """The firmware with the blob's kernels and plans, or with `others` for what later blobs need.
 
-    `linked` is the blob's file if it is to be part of the image. UserError where flash or RAM do not hold it.
+    `linked` is the blob's file if it is to be part of the image; `mlperf` adds MLPerf Tiny's protocol for it. UserError
+    where flash or RAM do not hold it.
     """
     kernels, plans, exits = contents(blob, others)
-    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans, exits=exits)
+    defines = defines_of(blob, board) if mlperf else ()
+    image = firmware(
+        board, out_elf, kernels=kernels, blob=linked, plans=plans, exits=exits, defines=defines
+    )
     check_ram(blob, board, image.footprint)
     return image
 

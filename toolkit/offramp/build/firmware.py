@@ -72,10 +72,12 @@ def firmware(
     exits: bool = True,
     sanitize: bool = False,
     app: Sequence[Path] | None = None,
+    defines: Sequence[tuple[str, str | int]] = (),
 ) -> Image:
     """Builds the firmware with just these kernels and an instance of so many plans; without `exits` it refuses
-    blobs that have some. `app` replaces the application's files (tests)."""
-    return build(board, parts(board, kernels, plans, exits, app), out_elf, blob=blob, sanitize=sanitize)
+    blobs that have some. `app` replaces the application's files (tests). `defines` are further macros for it."""
+    sources = parts(board, kernels, plans, exits, app) + Sources(defines=tuple(defines))
+    return build(board, sources, out_elf, blob=blob, sanitize=sanitize)
 
 
 def parts(

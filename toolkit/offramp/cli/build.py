@@ -38,6 +38,9 @@ def build(
             help="Link every kernel of the board's core, those for compressed weights too, and the code of exits.",
         ),
     ] = False,
+    mlperf: Annotated[
+        bool, typer.Option("--mlperf", help="Add MLPerf Tiny's protocol for this model: docs/mlperf.md.")
+    ] = False,
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
@@ -59,7 +62,9 @@ def build(
         linked.write_bytes(data)
         with progress(f"building for {target.name}"):
             others = kernels_on(target) if universal_all else universal_kernels(target) if universal else []
-            image = blob_image(blob, target, Path(folder) / "image.elf", linked=linked, others=others)
+            image = blob_image(
+                blob, target, Path(folder) / "image.elf", linked=linked, others=others, mlperf=mlperf
+            )
         written = [(path, image.elf)] + ([(path.with_suffix(".bin"), image.bin)] if image.bin else [])
         for there, built in written:
             write_output(there, built.read_bytes())
