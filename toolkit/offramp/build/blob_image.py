@@ -62,9 +62,7 @@ def blob_image(
     """
     kernels, plans, exits = contents(blob, others)
     defines = defines_of(blob, board) if mlperf else ()
-    image = firmware(
-        board, out_elf, kernels=kernels, blob=linked, plans=plans, exits=exits, defines=defines
-    )
+    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans, exits=exits, defines=defines)
     check_ram(blob, board, image.footprint)
     return image
 

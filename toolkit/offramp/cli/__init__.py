@@ -25,6 +25,7 @@ from offramp.cli import (
     flash,
     init,
     inspect,
+    mlperf,
     monitor,
     pack,
     profile,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": compare.compare,
     "init": init.init,
     "test": test.test,
+    "mlperf": mlperf.mlperf,
     "boards": boards.boards,
     "doctor": doctor.doctor,
 }
