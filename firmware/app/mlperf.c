@@ -146,7 +146,7 @@ static void take_hex(const char *digits) {
     } else if (n % 2u != 0) {
         say("e-[Command 'db' takes an even number of hex digits]\r\n");
     } else if (n / 2u > wanted - taken) {
-        say_with("e-[Command 'db': of the bytes that 'db load' announced ", wanted - taken, " are to come]\r\n");
+        say_with("e-[Command 'db' goes beyond 'db load': bytes left: ", wanted - taken, "]\r\n");
     } else {
         for (uint32_t i = 0; i < n; i += 2)
             loaded[taken++] = (uint8_t)(hex_digit(digits[i]) << 4 | hex_digit(digits[i + 1])) ^ FLIP;
@@ -258,9 +258,10 @@ static void do_infer(void) {
         say("e-[Inference warmup must be 0 to 999999999]\r\n");
     else if (!fits())
         say("e-[The model that this firmware was built with is not active]\r\n");
-    else if (taken != BYTES)
-        say_with("e-[Command 'infer' requires loaded bytes: ", BYTES, "]\r\n");
-    else
+    else if (taken != BYTES) {
+        say_with("e-[Command 'infer' requires ", BYTES, " bytes of input, loaded: ");
+        say_with("", taken, "]\r\n");
+    } else
         infer(n, warmups);
 }
 

@@ -122,7 +122,7 @@ static void take_byte(uint8_t byte) {
         break;
     case LINK_BAD:
         ++session_counts.bad_frames;
-        if (open) send_expected();
+        if (framed) send_expected(); /* not on a line of text */
         break;
     default:
         /* A stray zero before the first frame must not make the port deaf to text. */

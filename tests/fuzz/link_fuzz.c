@@ -3,10 +3,10 @@
  * The input is a series of records: u8 length, u8 code, payload. Code 255 sends the payload raw, others as a
  * request under the next sequence number (codes above 0x7f: under a wrong one). Every answer must be a frame. A family
  * of three is linked in, or a model with exits. */
+#include "app_port.h"
 #include "bytes.h"
 #include "link.h"
 #include "models.h"
-#include "port.h"
 #include "session.h"
 
 #include <setjmp.h>
@@ -15,56 +15,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static uint8_t line[1024]; /* from the host to the board */
-static size_t line_put, line_taken;
 static struct link_decoder answers;
-static _Alignas(16) uint8_t arena[8192], slot[16384];
 static jmp_buf after_reset;
 static uint16_t sequence;
 static uint32_t nonce;
-
-size_t port_read(uint8_t *bytes, size_t n) {
-    const size_t waiting = line_put - line_taken;
-    if (n > waiting) n = waiting;
-    memcpy(bytes, line + line_taken, n);
-    line_taken += n;
-    return n;
-}
 
 void port_write(const uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; ++i)
         if (link_decode(&answers, bytes[i]) == LINK_BAD) abort();
 }
 
-void port_receive(bool enabled) {
-    (void)enabled;
-}
-uint32_t port_ticks(void) {
-    static uint32_t ticks;
-    return ticks += 5;
-}
-uint32_t port_stack_used(void) {
-    return 0;
-}
 void port_reset(void) {
     longjmp(after_reset, 1);
-}
-struct port_memory port_arena(void) {
-    return (struct port_memory){arena, sizeof arena, true};
-}
-struct port_memory port_model_slot(void) {
-    return (struct port_memory){slot, sizeof slot, true};
-}
-extern const uint8_t linked_model[];
-extern const uint32_t linked_model_bytes;
-
-struct port_memory port_linked_model(void) {
-    return (struct port_memory){(uint8_t *)(uintptr_t)linked_model, linked_model_bytes, false};
-}
-
-static void to_line(const uint8_t *bytes, size_t n) {
-    memcpy(line + line_put, bytes, n);
-    line_put += n;
 }
 
 static void deliver(void) {
