@@ -54,7 +54,7 @@ static inline int32_t mlperf_scaled(uint64_t magnitude, int32_t power) {
 }
 
 /* The square of q's value less a float32, in 2^-32; each rounded to 2^-16 and taken for 2048 where it is larger, so that
- * 1,024 such squares fit a sum. */
+ * 1,023 such squares fit a sum. */
 static inline uint64_t mlperf_square(int32_t q, struct mlperf_scale scale, uint32_t bits) {
     const int32_t steps = q - scale.zero_point;
     uint32_t mantissa;

@@ -45,11 +45,8 @@ def in_process(folder: Path) -> Sources:
     )
     firmware = resources.root() / "firmware"
     files = [path for path in sorted(APP.glob("*.c")) if path.name != "main.c"]
-    files += [
-        *sorted((firmware / "src").glob("*.c")),
-        *sorted((firmware / "kernels/generic").glob("*.c")),
-        source,
-    ]
+    files += [*sorted((firmware / "src").glob("*.c")), source]
+    files += [firmware / "kernels" / f"{name}.c" for name in found.kernels]
     return Sources(
         tuple(Source(path, "application") for path in files),
         (*(firmware / name for name in ("include", "src", "kernels", "port", "app")), FUZZ),
