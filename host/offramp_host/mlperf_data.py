@@ -114,7 +114,12 @@ def _of_rows(
     path: Path, x: NDArray[Any], y: NDArray[Any] | None, benchmark: Benchmark, limit: int | None
 ) -> list[Sample]:
     wanted = np.dtype(benchmark.wire)
-    if x.dtype.newbyteorder("=") != wanted or x.ndim < 2 or x.size != len(x) * benchmark.elements or not len(x):
+    if (
+        x.dtype.newbyteorder("=") != wanted
+        or x.ndim < 2
+        or x.size != len(x) * benchmark.elements
+        or not len(x)
+    ):
         raise UserError(
             f"{path}: {x.dtype} of shape {list(x.shape)}, {benchmark.name} takes {wanted} [rows, {benchmark.elements}]",
             "first axis: the row; values as the benchmark sends them (docs/mlperf.md)",

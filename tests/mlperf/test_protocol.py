@@ -30,6 +30,14 @@ from tests.unit.test_link_fuzz import FLAGS
 FUZZ = Path(__file__).parents[1] / "fuzz"
 APP = resources.root() / "firmware" / "app"
 KWS_BYTES = 490
+BOARDS = [
+    "posix",
+    pytest.param("mps2_an386", marks=pytest.mark.emulator),
+    *(
+        pytest.param(name, marks=[pytest.mark.emulator, pytest.mark.soak])
+        for name in ("microbit", "rv32_virt", "mps3_an547")
+    ),
+]
 
 
 def in_process(folder: Path) -> Sources:
@@ -89,7 +97,7 @@ def test_fuzz(tmp_path: Path, runs: int) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.fixture(scope="module", params=["posix", pytest.param("mps2_an386", marks=pytest.mark.emulator)])
+@pytest.fixture(scope="module", params=BOARDS)
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Board, Path]:
     folder = tmp_path_factory.mktemp(request.param)
     return boards.load(request.param), image_of(
