@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from pathlib import Path
 from offramp import resources
 from offramp.build.cache import cache_folder
 from offramp.errors import UserError
+from offramp_host import child_process
 
 LAUNCHER = "pio.py"
 SILENCE_S = 600.0  # a framework may take minutes to compile without a word
@@ -75,17 +74,7 @@ def run(
     }
     command = [python(), str(firmware() / LAUNCHER), *arguments]
     lines = []
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
+    with child_process.start_group(command, folder, environment) as process:
         assert process.stdout is not None
         watch = Watch(process, silence_s)
         try:
@@ -94,7 +83,7 @@ def run(
                 lines.append(line)
                 told(line.rstrip())
         except BaseException:
-            kill_with_children(process)
+            child_process.end_group(process)
             raise
         finally:
             watch.end()
@@ -121,7 +110,7 @@ class Watch:
 
     def expire(self) -> None:
         self.hung = True
-        kill_with_children(self.process)
+        child_process.end_group(self.process)
 
     def again(self) -> None:
         self.timer.cancel()
@@ -129,14 +118,6 @@ class Watch:
 
     def end(self) -> None:
         self.timer.cancel()
-
-
-def kill_with_children(process: subprocess.Popen[str]) -> None:
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
 
 
 def last_of(lines: Sequence[str]) -> str:

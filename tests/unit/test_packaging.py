@@ -155,6 +155,7 @@ def test_no_module_imports_another_runtime() -> None:
 
 AS_ON_WINDOWS = """
 import importlib, os, pkgutil, re, signal, sys
+import asyncio, textual.app  # both know Windows, this interpreter's parts for it are not here
 import offramp.cli, offramp_host, ctypes
 paths = {name: sys.modules[name].__path__ for name in ("offramp", "offramp_host")}
 for name in [name for name in sys.modules if name.partition(".")[0] in paths]:
