@@ -16,6 +16,7 @@ LAYERS = [
     "schema",
     "boards",
     "cycles",
+    "estimate",
     "ir",
     "ops",
     "reference",
@@ -31,6 +32,7 @@ LAYERS = [
     "export",
     "pack",
     "search",
+    "report",
     "cli",
 ]
 

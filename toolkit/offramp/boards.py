@@ -149,6 +149,19 @@ class PlatformIO:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What the chip alone draws: table `[power]`."""
+
+    supply_v: float
+    run_ma: float
+    """While it computes from flash at `clock_hz`, peripherals off."""
+    sleep_ua: float
+    """In the deepest sleep that keeps the RAM, a timer running."""
+    source: str
+    """The document and its table."""
+
+
+@dataclass(frozen=True)
 class Board:
     """One board. `code`, `data` (with the stack) and `arena` are among `memory`."""
 
@@ -174,6 +187,8 @@ class Board:
     platformio: PlatformIO | None
     """None where Offramp's own development platform serves: emulated boards and the host."""
     emulator: Emulation | None
+    power: Power | None = None
+    """None: not known, and energy is not estimated."""
 
     @property
     def runs_here(self) -> bool:
@@ -254,6 +269,7 @@ def parse(path: Path) -> Board:
         port_defines=tuple((name, defines.integer(name)) for name in defines.rest()),
         platformio=_platformio(top.table("platformio")) if top.has("platformio") else None,
         emulator=_emulation(top.table("emulator")) if top.has("emulator") else None,
+        power=_power(top.table("power")) if top.has("power") else None,
     )
     for table in (top, memory_table, use, port, defines):
         table.refuse_the_rest()
@@ -331,6 +347,14 @@ def _emulation(table: _Table) -> Emulation:
     )
     table.refuse_the_rest()
     return emulation
+
+
+def _power(table: _Table) -> Power:
+    found = Power(
+        *(table.number(key) for key in ("supply_v", "run_ma", "sleep_ua")), source=table.string("source")
+    )
+    table.refuse_the_rest()
+    return found
 
 
 def _platformio(table: _Table) -> PlatformIO:

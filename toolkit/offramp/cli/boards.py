@@ -53,6 +53,7 @@ def describe(board: known.Board) -> dict[str, Any]:
         "run": emulator or ("this machine" if board.runs_here else "not run"),
         "compiler_flags": list(board.core.flags),
         "stack_bytes": board.stack_bytes,
+        "power": asdict(board.power) if board.power else None,
         "memory": {region.name: region_facts(region) for region in board.memory},
         "use": {use: getattr(board, use).name for use in ("code", "constants", "data", "arena")}
         | {"model_slot": {"region": board.model_slot.region.name, "address": board.model_slot.address}},
