@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from offramp import boards
-from offramp.estimate import BYTES_A_READ, CACHED_READ, POINTS, TARGET, Point, summary
+from offramp.advice import digits
+from offramp.estimate import BYTES_A_READ, CACHED_READ, POINTS, TARGET, Point, points, summary
 from offramp.pack import pack
 from offramp.plan import Options
 from offramp_host.profile import profile
@@ -77,6 +78,36 @@ def rows_of(row: dict[str, Any], counts: Counted) -> Iterator[Point]:
         yield Point(row["core"], row["chip"], model, row["system"], row["how"], "uJ", energy, value)
 
 
+def table() -> str:
+    """What docs/estimates.md says of every point."""
+    rows, found = json.loads(PUBLISHED.read_text()), points()
+    latency, energy = ([p for p in found if p.unit == unit] for unit in ("ms", "uJ"))
+    lines = [f"**Time:** {within(latency)}. **Energy:** {within(energy)}.", ""]
+    for unit, some in (("ms", latency), ("µJ", energy)):
+        lines += [
+            f"| chip | model | code | published, {unit} | estimate, {unit} | error |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [*map(line, some), ""]
+    lines += ["The published results:", ""]
+    lines += [f"- {row['chip']}: {row['source']}." for row in rows]
+    lines += [f"- {row['chip']}, current: {row['power']['source']}." for row in rows if "power" in row]
+    return "\n".join(lines)
+
+
+def within(found: Sequence[Point]) -> str:
+    beyond = [
+        f"{p.model} on {p.chip.split(',')[0]} {100 * p.error:+.0f} %" for p in found if abs(p.error) > TARGET
+    ]
+    text = f"{len(found) - len(beyond)} of {len(found)} results within {100 * TARGET:.0f} %"
+    return f"{text}; beyond are {', '.join(beyond)}".replace("-", "−") if beyond else text
+
+
+def line(p: Point) -> str:
+    error = f"{100 * p.error:+.1f} %".replace("-", "−")
+    return f"| {p.chip} | {p.model} | {p.system}: {p.how} | {digits(p.published)} | {digits(p.estimated)} | {error} |"
+
+
 def main() -> int:
     rows = json.loads(PUBLISHED.read_text())
     counts = counted(rows)
@@ -85,10 +116,12 @@ def main() -> int:
     for p in found:
         print(f"{p.chip:20} {p.model:14} {p.unit} {p.published:10.2f} {p.estimated:10.2f} {p.error:+7.1%}")
     for unit in ("ms", "uJ"):
-        print(f"{unit}: {summary([p for p in found if p.unit == unit])}")
+        print(f"{unit}: {summary('all cores', [p for p in found if p.unit == unit])}")
     for row in rows:
         if row["flash"] != "cached":
-            cases = [Case(ms / 1e3 * row["clock_hz"], *counts[m, row["board"]]) for m, ms in row["ms"].items()]
+            cases = [
+                Case(ms / 1e3 * row["clock_hz"], *counts[m, row["board"]]) for m, ms in row["ms"].items()
+            ]
             print(f"{row['chip']}: {read_cost(cases):.2f} cycles a byte fit all its models best")
     print(f"{sum(abs(p.error) <= TARGET for p in found)} of {len(found)} within {TARGET:.0%}")
     return 0

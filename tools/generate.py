@@ -29,7 +29,7 @@ from offramp.ops import Params
 from offramp.ops.op import SAME_START, SCRATCH_ON_INPUT
 from offramp.resources import root
 from offramp_host.status import statuses
-from tools import fit
+from tools import estimate_check, fit
 from tools.bench import MODELS
 from tools.benchmarks import Figures, Row, total_flash
 from tools.benchmarks import page as benchmarks_page
@@ -38,6 +38,7 @@ from tools.platformio import files as platformio_files
 from tools.recipe_reference import page as recipe_page
 from tools.recipe_reference import table as keys_table
 
+ESTIMATES = root() / "docs" / "estimates.md"
 ZOO = root() / "models" / "fashion_mnist"
 C_TYPES = {
     "u8": "uint8_t",
@@ -343,6 +344,9 @@ def generated() -> dict[Path, str]:
         root() / "docs" / "benchmarks.md": benchmarks_page(),
         root() / "docs" / "recipe.md": recipe_page(),
         root() / "docs" / "fit.md": fit.page(),
+        ESTIMATES: between(
+            ESTIMATES.read_text(), "<!-- points -->\n", "<!-- end of points -->", estimate_check.table()
+        ),
         root() / "README.md": readme(),
         ZOO / "README.md": zoo_page(),
         **micropython_files(),

@@ -31,6 +31,7 @@ LAYERS = [
     "build",
     "export",
     "pack",
+    "advice",
     "search",
     "report",
     "cli",

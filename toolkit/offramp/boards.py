@@ -350,9 +350,8 @@ def _emulation(table: _Table) -> Emulation:
 
 
 def _power(table: _Table) -> Power:
-    found = Power(
-        *(table.number(key) for key in ("supply_v", "run_ma", "sleep_ua")), source=table.string("source")
-    )
+    volts, run, sleep = (table.number(key) for key in ("supply_v", "run_ma", "sleep_ua"))
+    found = Power(volts, run, sleep, table.string("source"))
     table.refuse_the_rest()
     return found
 

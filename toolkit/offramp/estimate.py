@@ -25,6 +25,8 @@ CACHED_READ = 0.53
 """Cycles a byte of data read from flash behind a cache, fills included: fits the nRF5340's four results best."""
 TARGET = 0.20
 """What an error should stay within."""
+ENOUGH = 4
+"""Results that a core must have for an error of its own."""
 Unit = Literal["ms", "uJ"]
 
 
@@ -50,14 +52,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Least and greatest error of a core's estimates against published results."""
+    """Least and greatest error of estimates against published results."""
 
+    of: str
+    """A core with enough results of its own, or all cores."""
     points: int
     least: float
     greatest: float
 
     def __str__(self) -> str:
-        return f"{self.least:+.0%} to {self.greatest:+.0%} on {self.points} published results"
+        return f"{self.least:+.0%} to {self.greatest:+.0%} on {self.points} published results of {self.of}"
 
     def interval(self, value: float) -> tuple[float, float]:
         """Where the true figure was, had it been one of those results."""
@@ -71,9 +75,8 @@ class Estimate:
     cycles: float
     latency_ms: float
     energy_uj: float | None
-    latency_error: Uncertainty | None
-    """None: no published result is of this core."""
-    energy_error: Uncertainty | None
+    latency_error: Uncertainty
+    energy_error: Uncertainty
     lower_bound: str
     """What is missing from the time, where something is known to be: ""."""
 
@@ -102,7 +105,7 @@ def estimate(board: Board, cycles: float, flash_bytes: float) -> Estimate | None
         latency_ms,
         latency_ms * power.supply_v * power.run_ma if power else None,
         uncertainty(board.core.name, "ms"),
-        energy_uncertainty() if power else None,
+        uncertainty(board.core.name, "uJ"),
         lower_bound(board.code),
     )
 
@@ -121,7 +124,7 @@ def lower_bound(code: Region) -> str:
 
 
 def average_ma(board: Board, latency_ms: float, duty: Duty) -> float | None:
-    """Over a period; None without currents. `latency_ms` is a mean run's. ValueError if a period does not hold it all."""
+    """Over a period; None without currents. `latency_ms` is a mean run's. ValueError if a period is too short."""
     power = board.power
     if power is None:
         return None
@@ -129,7 +132,9 @@ def average_ma(board: Board, latency_ms: float, duty: Duty) -> float | None:
     if asleep < 0:
         raise ValueError(f"{-asleep:.3g} ms too many in a period of {duty.period_ms:g} ms")
     sampling = power.run_ma if duty.sample_ma is None else duty.sample_ma
-    charge = power.run_ma * (duty.wake_ms + latency_ms) + sampling * duty.sample_ms + power.sleep_ua / 1e3 * asleep
+    charge = (
+        power.run_ma * (duty.wake_ms + latency_ms) + sampling * duty.sample_ms + power.sleep_ua / 1e3 * asleep
+    )
     return charge / duty.period_ms
 
 
@@ -143,15 +148,13 @@ def points() -> tuple[Point, ...]:
     return tuple(Point(**row) for row in json.loads(POINTS.read_text()))
 
 
-def uncertainty(core: str, unit: Unit) -> Uncertainty | None:
-    return summary([p for p in points() if p.core == core and p.unit == unit])
+def uncertainty(core: str, unit: Unit) -> Uncertainty:
+    """A core's own where it has results enough; of energy always of all, for its doubt is the data sheet's current."""
+    found = [p for p in points() if p.unit == unit]
+    own = [p for p in found if p.core == core]
+    return summary(core, own) if unit == "ms" and len(own) >= ENOUGH else summary("all cores", found)
 
 
-def energy_uncertainty() -> Uncertainty | None:
-    """Of all cores: what is uncertain there is the data sheet's current."""
-    return summary([p for p in points() if p.unit == "uJ"])
-
-
-def summary(found: Sequence[Point]) -> Uncertainty | None:
+def summary(of: str, found: Sequence[Point]) -> Uncertainty:
     errors = [p.error for p in found]
-    return Uncertainty(len(errors), min(errors), max(errors)) if errors else None
+    return Uncertainty(of, len(errors), min(errors), max(errors))

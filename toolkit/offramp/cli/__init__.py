@@ -15,6 +15,7 @@ import typer
 
 from offramp import __version__
 from offramp.cli import (
+    advise,
     bench,
     boards,
     build,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "flash": flash.flash,
     "export": export.export,
     "run": run.run,
+    "advise": advise.advise,
     "monitor": monitor.monitor,
     "bench": bench.bench,
     "profile": profile.profile,

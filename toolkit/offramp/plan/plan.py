@@ -16,7 +16,7 @@ from offramp.ops.strided_copy import copy_step
 from offramp.plan.arena import ALIGN, Buffer, aligned, alive, live_bytes, peak, place, place_greedily
 from offramp.plan.certificate import Certificate
 from offramp.plan.choose import Candidates, Chosen, Pressure, choose
-from offramp.plan.cost import cost_table
+from offramp.plan.cost import Cost, cost_table
 from offramp.plan.fuse import fused
 from offramp.plan.limit import within
 from offramp.plan.options import Options
@@ -82,6 +82,8 @@ class Plan:
     certificate: Certificate | None = None
     instructions: int = 0
     """Of one inference, estimated; 0: the core's cost table lacks a kernel."""
+    cost: Cost | None = None
+    """The same with cycles and bytes read from flash."""
     exits: tuple[PlannedExit, ...] = ()
     stages: tuple[Stage, ...] = ()
     """One more than there are exits."""
@@ -462,6 +464,7 @@ class Planner:
             self.graph.labels,
             dict(self.graph.metadata),
             instructions=self.instructions(0, len(self.steps)),
+            cost=self.cost(),
             exits=exits,
             stages=self.stages(),
             buffers=arena_buffers,
@@ -494,12 +497,20 @@ class Planner:
 
     def instructions(self, first: int, end: int) -> int:
         """Of these steps, by the core's cost table; 0 where it lacks one."""
+        costs = self.costs(first, end)
+        return sum(round(cost.instructions) if cost else 0 for cost in costs) if all(costs) else 0
+
+    def cost(self) -> Cost | None:
+        """Of all steps."""
+        costs = [cost for cost in self.costs(0, len(self.steps)) if cost is not None]
+        return sum(costs, Cost()) if len(costs) == len(self.steps) else None
+
+    def costs(self, first: int, end: int) -> list[Cost | None]:
         table = cost_table(self.board.core.name)
-        costs = [
+        return [
             table.cost(step, elements(self.graph.tensors[step.outputs[0]].shape))
             for _, step in self.steps[first:end]
         ]
-        return sum(round(cost.instructions) if cost else 0 for cost in costs) if all(costs) else 0
 
     def planned_step(self, i: int, op: Op, step: Step) -> PlannedStep:
         return PlannedStep(

@@ -1,0 +1,100 @@
+"""`offramp advise`: verdicts on each side of a limit and within the estimate's error, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offramp import boards, cli, ofg
+from offramp.advice import Limits, Variant, advise
+from offramp.estimate import Duty, estimate
+from offramp.pack import pack
+from tests.fuzz.seeds import exits_net
+
+BOARD = boards.load("esp32-c3-devkitm-1")
+NET = Variant("net", exits_net())
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert cli.call(["advise", *words, "--json"]) == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_figures_are_those_of_the_plan() -> None:
+    plan, _ = pack(NET.graph, BOARD)
+    assert plan.cost is not None and round(plan.cost.instructions) == pytest.approx(plan.instructions, abs=20)
+    wanted = estimate(BOARD, plan.cost.cycles, plan.cost.flash_bytes)
+    found = advise(NET, BOARD, Limits(), Duty(1000.0), 100.0)
+    assert wanted is not None and (found.latency_ms, found.energy_uj) == (wanted.latency_ms, wanted.energy_uj)
+    assert found.verdict == "yes" and found.mean_ma and found.battery_days
+    assert found.battery_days == pytest.approx(100 / found.mean_ma / 24)
+    assert found.latency_error.startswith("-27% to +17%")
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(0.5, "no"), (0.9, "perhaps"), (1.1, "perhaps"), (2.0, "yes")]
+)
+def test_a_limit_of_time(factor: float, verdict: str) -> None:
+    """The error of all cores reaches from 1 / 1.17 to 1 / 0.73 of an estimate."""
+    latency = advise(NET, BOARD, Limits()).latency_ms
+    assert latency is not None
+    assert advise(NET, BOARD, Limits(latency_ms=factor * latency)).verdict == verdict
+
+
+def test_limits_of_bytes_and_of_what_cannot_be_known() -> None:
+    free = advise(NET, BOARD, Limits())
+    assert free.flash_bytes and free.ram_bytes
+    exact = Limits(flash_bytes=free.flash_bytes, ram_bytes=free.ram_bytes)
+    assert advise(NET, BOARD, exact).verdict == "yes"
+    for field in ("flash_bytes", "ram_bytes"):
+        assert advise(NET, BOARD, Limits(**{field: getattr(free, field) - 1})).verdict == "no"
+    assert advise(NET, boards.load("esp32dev"), Limits(latency_ms=1e6)).verdict == "unknown"
+    assert advise(NET, boards.load("pico"), Limits(energy_uj=1e9)).verdict == "unknown"
+    assert advise(NET, boards.load("nano33ble"), Limits(latency_ms=1e6)).verdict == "perhaps"  # a lower bound
+    assert advise(NET, BOARD, Limits(), Duty(0.5)).verdict == "no"
+
+
+def test_a_folder_with_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.ofg").write_bytes(ofg.dump(exits_net()))
+    row = {"variant": "b", "accuracy": 0.9, "exits": {"mean_instructions": 25, "worst_instructions": 100}}
+    (tmp_path / "card.json").write_text(json.dumps([row]))
+    found = told(capsys, str(tmp_path), "-b", BOARD.name)
+    by_name = {answer["variant"]: answer for answer in found["answers"]}
+    assert [a["variant"] for a in found["answers"]] == ["b", "a"]
+    assert by_name["b"]["energy_uj"] == pytest.approx(by_name["a"]["energy_uj"] / 4)
+    assert by_name["b"]["latency_ms"] == by_name["a"]["latency_ms"]
+    assert asdict(advise(Variant("a", exits_net()), BOARD, Limits())) == by_name["a"]
+
+
+def test_every_board_that_is_for_sale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.ofg").write_bytes(ofg.dump(exits_net()))
+    found = told(capsys, str(tmp_path / "net.ofg"), "--period-ms", "1000", "--battery-mah", "220")
+    assert {a["board"] for a in found["answers"]} >= {"nano33ble", "pico", "esp32dev", "microbit"}
+    assert not any(a["board"].startswith("mps") for a in found["answers"])
+    assert any("23 mA" in line for line in found["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["FOLDER"], "holds no integer .ofg file"),
+        (["FOLDER", "--battery-mah", "10"], "--battery-mah needs --period-ms"),
+        (["FOLDER", "--latency-ms", "-1"], "--latency-ms"),
+        (["FOLDER", "-b", "nano"], "no board is called"),
+    ],
+)
+def test_refusals(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["advise", *(str(tmp_path) if w == "FOLDER" else w for w in words)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.ofg").write_bytes(ofg.dump(exits_net()))
+    (tmp_path / "card.json").write_text("[1]")
+    assert cli.call(["advise", str(tmp_path)]) == 1
+    assert "is no model card" in capsys.readouterr().err
