@@ -8,6 +8,7 @@ from pathlib import Path
 
 from offramp import boards
 from offramp.build.firmware import firmware, kernels_on
+from offramp.features import TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,12 +21,13 @@ def main() -> int:
         if board.core.toolchain == "xtensa":
             print(f"{name}: not built, PlatformIO brings its compiler")
             continue
-        image = firmware(board, ROOT / "build" / "check" / f"{name}.elf", kernels=kernels_on(board))
+        elf = ROOT / "build" / "check" / f"{name}.elf"
+        image = firmware(board, elf, kernels=kernels_on(board), front_ends=[t.kind for t in TYPES])
         print(f"{name}: {image.footprint.image_bytes} bytes, {image.compiler}")
     firmware_folder = ROOT / "firmware"
-    folders = [firmware_folder / name for name in ("include", "src", "app", "port")]
+    folders = [firmware_folder / name for name in ("include", "src", "app", "features", "port")]
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-    for path in sorted(header for folder in folders[:3] for header in folder.glob("*.h")):
+    for path in sorted(header for folder in folders[:4] for header in folder.glob("*.h")):
         command = ["gcc", "-std=c11", "-fsyntax-only", *warnings, *(f"-I{folder}" for folder in folders)]
         failed |= subprocess.run([*command, "-x", "c", str(path)], check=False).returncode
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 
 #include "bytes.h"
 #include "exit_requests.h"
+#include "front_end.h"
 #include "identity.h"
 #include "kernel.h"
 #include "link.h"
@@ -14,9 +15,9 @@
 
 #include <string.h>
 
-enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4, TOPIC_PLAN = 5, TOPIC_STAGE = 6 };
+enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4, TOPIC_PLAN = 5, TOPIC_STAGE = 6, TOPIC_FRONT_END = 7 };
 
-#define LAST_TOPIC (OFR_EXITS ? TOPIC_STAGE : APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT)
+#define LAST_TOPIC (APP_FRONT_ENDS ? TOPIC_FRONT_END : OFR_EXITS ? TOPIC_STAGE : APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT)
 
 /* The variable part begins where the fixed fields end. */
 static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p) {
@@ -123,6 +124,10 @@ size_t describe(const uint8_t *payload, size_t n, uint8_t *reply) {
 #if OFR_EXITS
     case TOPIC_STAGE:
         return describe_stage(index, reply);
+#endif
+#if APP_FRONT_ENDS
+    case TOPIC_FRONT_END:
+        return describe_front_end(reply);
 #endif
     default:
         return refuse(reply, LINK_E_INDEX, payload[0], LAST_TOPIC);

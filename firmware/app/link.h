@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define LINK_MAJOR 1 /* SemVer of LINK.md */
-#define LINK_MINOR 2
+#define LINK_MINOR 3
 
 #define LINK_HEADER_BYTES 4u /* kind, code, sequence number */
 #define LINK_PAYLOAD_BYTES 256u
@@ -31,6 +31,7 @@ enum link_code {
     LINK_RUN = 0x21,
     LINK_OUTPUT = 0x22,
     LINK_RESET_STATE = 0x23,
+    LINK_FEED = 0x24,
     LINK_POLICY = 0x30,
     LINK_THRESHOLD = 0x31,
     LINK_EXIT_POLICY = 0x32
@@ -55,7 +56,8 @@ enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
     X(LINK_E_MARGIN, -76, "the blob states no margin for a cascade", "Give one of 1 to 255: cascade:MARGIN.")         \
     X(LINK_E_EXIT, -77, "no such exit in the plan", "Ask the board for its stages, or `offramp inspect`.")              \
     X(LINK_E_THRESHOLD, -78, "a threshold outside 0 to 65535", "0 leaves always, 65535 hardly ever.")                  \
-    X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")
+    X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")          \
+    X(LINK_E_FRONT_END, -80, "the blob names no front end", "Pack with --front-end, or send inputs as the model takes them.")
 
 enum link_status {
 #define LINK_STATUS_ENUM(name, value, text, remedy) name = value,

@@ -2,6 +2,7 @@
 #include "models.h"
 
 #include "bytes.h"
+#include "front_end.h"
 #include "link.h"
 #include "policy.h"
 #include "port.h"
@@ -128,7 +129,12 @@ static int load(struct port_memory blob) {
     if (status >= 0) status = check_family();
     if (status < 0) return status;
     active.region_used = active.need.arena_bytes + (region_bytes - arena_bytes);
+#if APP_FRONT_ENDS
+    status = bind_inputs(region.base, arena_bytes);
+    return status < 0 ? status : front_end_start();
+#else
     return bind_inputs(region.base, arena_bytes);
+#endif
 }
 
 static int check(struct port_memory blob) {

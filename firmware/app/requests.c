@@ -4,6 +4,7 @@
 #include "bytes.h"
 #include "describe.h"
 #include "exit_requests.h"
+#include "front_end.h"
 #include "link.h"
 #include "models.h"
 #include "policy.h"
@@ -224,6 +225,9 @@ static size_t reset_state(const uint8_t *payload, size_t n, uint8_t *reply) {
     (void)n;
     const int status = find_model(payload, &fault);
     if (status >= 0) reset_states();
+#if APP_FRONT_ENDS
+    if (status >= 0) front_end_reset();
+#endif
     return done(reply, status, &fault);
 }
 
@@ -245,6 +249,9 @@ size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *r
         {LINK_RUN, RUN_REQUEST_BYTES, run},
         {LINK_OUTPUT, PART_BYTES + 4, output},
         {LINK_RESET_STATE, 1, reset_state},
+#if APP_FRONT_ENDS
+        {LINK_FEED, 4, feed_request},
+#endif
 #if APP_PLANS > 1
         {LINK_POLICY, 8, policy_request},
 #endif

@@ -59,7 +59,7 @@ extern "C" {
 #define OFR_API_MAJOR 0 /* SemVer of this header; the blob format and the link have versions of their own */
 #define OFR_API_MINOR 3
 #define OFR_FORMAT_MAJOR 1 /* blobs of this major version run; a newer minor may be refused by name */
-#define OFR_FORMAT_MINOR 3
+#define OFR_FORMAT_MINOR 4
 
 #define OFR_ALIGN 16u            /* bytes: blob, arena and state */
 #define OFR_MAX_CALLER_INPUTS 4u /* inputs that may stay in the caller's memory */
@@ -116,7 +116,9 @@ extern "C" {
     X(OFR_E_COST, -29, "the cost of a stage is not known",                                                             \
       "Instructions: `offramp pack --certify`. Ticks: measure a whole run first.")                                     \
     X(OFR_E_CLOCK, -30, "the board's counter does not move", "Give the budget in instructions.")                       \
-    X(OFR_E_FULL, -31, "the queue is full", "Push again later, or give the queue more places.")
+    X(OFR_E_FULL, -31, "the queue is full", "Push again later, or give the queue more places.")      \
+    X(OFR_E_FRONT_END, -32, "a front end that this image does not hold, or damaged parameters of one",                 \
+      "Build it for this model, or pack again with --front-end.")
 
 typedef enum ofr_status {
 #define OFR_STATUS_ENUM(name, value, text, remedy) name = value,
@@ -230,6 +232,10 @@ OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_bu
 /* The model's name as UTF-8, not ended by a zero byte: `*bytes` of it, inside the blob. NULL and 0 if it has none or
  * the model is not loaded. */
 const char *ofr_name(const ofr_model *model, uint32_t *bytes);
+
+/* The parameters of the front end that makes input 0 of raw samples (offramp_features.h): `*bytes` of them, inside the
+ * blob. NULL and 0 if the blob names none or the model is not loaded. */
+const void *ofr_front_end(const ofr_model *model, uint32_t *bytes);
 
 /* What the blob says of the plan that a model is an instance of, for whoever picks one; any of it may be absent. */
 typedef struct ofr_plan {

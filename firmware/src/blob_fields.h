@@ -26,6 +26,7 @@
 #define OFR_FB_BLOB_LABELS 4u
 #define OFR_FB_BLOB_MARGIN 5u
 #define OFR_FB_BLOB_GATE 6u
+#define OFR_FB_BLOB_FRONT_END 7u
 typedef struct ofr_fb_blob_tensor {
     uint32_t offset;
     uint32_t bytes;

@@ -697,6 +697,20 @@ const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
     return *bytes != 0 ? (const char *)name.at : NULL;
 }
 
+const void *ofr_front_end(const ofr_model *model, uint32_t *bytes) {
+    ofr_fault unused;
+    table root;
+    vector block;
+    span s;
+    *bytes = 0;
+    if (model == NULL || model->phase == OFR_PHASE_NONE || open_blob(model->blob, UINT32_MAX, &unused, &s) != OFR_OK ||
+        !open_table(s, get_u32(s, 0), &root) || !get_vector(&root, OFR_FB_BLOB_FRONT_END, 1, 4, &block)) {
+        return NULL;
+    }
+    *bytes = block.count;
+    return *bytes != 0 ? block.at : NULL;
+}
+
 /* Opens again what the load has checked. */
 static ofr_status open_again(const ofr_model *model, table *root, table *plan) {
     ofr_fault unused;

@@ -50,6 +50,7 @@ _INPUT = const(32)
 _RUN = const(33)
 _OUTPUT = const(34)
 _RESET_STATE = const(35)
+_FEED = const(36)
 _POLICY = const(48)
 _THRESHOLD = const(49)
 _EXIT_POLICY = const(50)
@@ -60,14 +61,14 @@ _LINK_E_SESSION = const(-66)
 _LINK_E_INDEX = const(-68)
 _CODES = (
     "1=hello,2=info,3=statistics,4=reset,5=release,16=model begin,17=model chunk,18=model commit,19=model"
-    " activate,20=model roll back,32=input,33=run,34=output,35=reset state,48=policy,49=threshold,50=exit"
-    " policy"
+    " activate,20=model roll back,32=input,33=run,34=output,35=reset state,36=feed,48=policy,49=threshold"
+    ",50=exit policy"
 )
 _STATUSES = (
     "ARGUMENT,ALIGN,TRUNCATED,MAGIC,VERSION,CORE,CRC,STRUCTURE,PLAN,TERMINATOR,SEGMENT,TENSOR,MEMORY_KIND"
     ",SHAPE,DTYPE,KERNEL,PACKING,OPERANDS,PARAMS,VALUE,SCRATCH,OVERLAP,ARENA,STATE,UNBOUND,ORDER,EXIT,BUD"
-    "GET,COST,CLOCK,FULL,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,REQUEST,LENGTH,SESSION,NO_MODEL,INDEX,RANGE,SLOT"
-    ",ORDER,PLANS,FAMILY,BUDGET,CASCADE,MARGIN,EXIT,THRESHOLD,GATE"
+    "GET,COST,CLOCK,FULL,FRONT_END,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,REQUEST,LENGTH,SESSION,NO_MODEL,INDEX,R"
+    "ANGE,SLOT,ORDER,PLANS,FAMILY,BUDGET,CASCADE,MARGIN,EXIT,THRESHOLD,GATE,FRONT_END"
 )
 # end of numbers
 

@@ -61,6 +61,7 @@ SOURCES = {0: "linked", 1: "slot"}
 SLOT = 1
 
 _TOPIC_BOARD, _TOPIC_MODEL, _TOPIC_KERNELS, _TOPIC_INPUT, _TOPIC_OUTPUT, _TOPIC_PLAN, _TOPIC_STAGE = range(7)
+_TOPIC_FRONT_END = 7
 _RESET_STATE, _MEASURE, _MEASURE_STEPS, _TO_THE_END = 1, 2, 4, 8
 _PLAN_SHIFT = 4
 _POLICIES: dict[PolicyKind, int] = {"plan": 0, "budget": 1, "cascade": 2, "gate": 3}
@@ -75,9 +76,12 @@ _POLICY_REPLY = struct.Struct("<hHII")
 _RUN_REPLY = struct.Struct("<hHII")
 _PART = struct.Struct("<BBHI")
 _RUN = struct.Struct("<BBH")
+_FRONT_END = struct.Struct("<hHHHHHHHIII")
+_FEED_REPLY = struct.Struct("<hHHBB")
 _RAN_TO_THE_END = 0xFF
 _CHUNK_BYTES = link.PAYLOAD_BYTES - 4
 _INPUT_BYTES = link.PAYLOAD_BYTES - _PART.size
+_FEED_BYTES = link.PAYLOAD_BYTES - 4
 _LAST_INPUT_BYTES = _INPUT_BYTES - _RUN.size
 _OUTPUT_BYTES = link.PAYLOAD_BYTES - 4
 
@@ -142,12 +146,29 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class FrontEndInfo:
+    """What makes input 0 of raw samples: an element is what may not be cut, runs are due after so many of them."""
+
+    kind: int
+    element_bytes: int
+    row_bytes: int
+    window_rows: int
+    hop_rows: int
+    rate_hz: int
+    first_run: int
+    next_run: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
 class Info:
     board: BoardInfo
     model: ModelInfo
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     plans: tuple[PlanInfo, ...]
+    front_end: FrontEndInfo | None = None
+    """None where the model has none or the firmware serves none."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +223,7 @@ class Device:
         self.url = url
         self._port = open_port(url, baud_rate)
         self._info: Info | None = None
+        self._until_run = 0  # raw bytes; 0: nothing was fed
         try:
             self._session = Session(self._port, url, timeout_s, on_log)
         except BaseException:
@@ -232,6 +254,7 @@ class Device:
                 inputs=tuple(self._tensor_info(_TOPIC_INPUT, i) for i in range(n_inputs)),
                 outputs=tuple(self._tensor_info(_TOPIC_OUTPUT, i) for i in range(n_outputs)),
                 plans=self._plans(model),
+                front_end=self._front_end() if model.source else None,
             )
         return self._info
 
@@ -241,6 +264,7 @@ class Device:
         """Sends a blob into the board's RAM and activates it; `progress` gets bytes sent and bytes in all."""
         blob = model if isinstance(model, bytes) else Path(model).read_bytes()
         self._info = None
+        self._until_run = 0
         for _ in self._session.exchange(_transfer(blob, progress)):
             pass
         return self.info()
@@ -248,6 +272,7 @@ class Device:
     def roll_back(self) -> Info:
         """Activates the model that is linked into the firmware."""
         self._info = None
+        self._until_run = 0
         self._session.request(Code.MODEL_ROLL_BACK)
         return self.info()
 
@@ -290,6 +315,48 @@ class Device:
         n_inputs = len(_run_requests([bytes(t.n_bytes) for t in info.inputs], 0, 0))
         while group := list(itertools.islice(replies, n_inputs + len(rest))):
             yield _result(group[n_inputs - 1 :], rest, info, measure)
+
+    def feed(self, raw: Array, *, measure: bool = False, to_the_end: bool = False) -> Iterator[Result]:
+        """Raw samples through the model's front end, going on from those fed before: a result whenever a run is due.
+
+        `raw` is whole elements; what does not complete a window waits on the board for the next call.
+        """
+        info = self._info_with_model()
+        if info.front_end is None:
+            raise UserError(
+                f"{self.url}: the model names no front end, or the firmware has none",
+                "Pack it with --front-end.",
+            )
+        rest = list(_output_requests(info))
+        flags = (_MEASURE if measure else 0) | (_TO_THE_END if to_the_end else 0)
+        run: list[Request] = [(Code.RUN, _RUN.pack(0, flags, 0)), *rest]
+        pieces = list(self._pieces(raw.tobytes(), info.front_end))
+        requests = (request for piece, due in pieces for request in [_feed(piece), *(run if due else [])])
+        replies = self._session.exchange(requests)
+        for piece, due in pieces:
+            taken, is_due = _FEED_REPLY.unpack_from(next(replies))[2:4]
+            if (taken, bool(is_due)) != (len(piece), due):
+                raise UserError(
+                    f"{self.url}: the front end took {taken} of {len(piece)} bytes",
+                    "Reset the state before samples that do not follow those fed before.",
+                )
+            if due:
+                yield _result(list(itertools.islice(replies, len(run))), rest, info, measure)
+
+    def _pieces(self, raw: bytes, front_end: FrontEndInfo) -> Iterator[tuple[bytes, bool]]:
+        """Pieces that fit a request and end where a run is due, and whether one is."""
+        most = _FEED_BYTES // front_end.element_bytes * front_end.element_bytes
+        at = 0
+        while at < len(raw):
+            if self._until_run == 0:
+                self._until_run = front_end.first_run * front_end.element_bytes
+            piece = raw[at : at + min(most, self._until_run)]
+            at += len(piece)
+            self._until_run -= len(piece)
+            due = self._until_run == 0
+            if due:
+                self._until_run = front_end.next_run * front_end.element_bytes
+            yield piece, due
 
     def profile(self, inputs: Row | None = None, *, plan: Plan = 0) -> list[int]:
         """Ticks of each step of a plan, its state as after a load; inputs are zeros unless given."""
@@ -363,6 +430,7 @@ class Device:
     def reset_state(self) -> None:
         """Sets the model's state to its initial values."""
         self._session.request(Code.RESET_STATE, b"\0")
+        self._until_run = 0
 
     def reset(self) -> None:
         """Restarts the board and connects to it again."""
@@ -377,6 +445,7 @@ class Device:
     def reconnect(self) -> None:
         """Starts a session anew over the same line: after RefusedError LINK_E_SESSION, which a reset board answers."""
         self._info = None
+        self._until_run = 0
         self._session.connect()
 
     @property
@@ -445,6 +514,15 @@ class Device:
             if error.status.name != "LINK_E_INDEX":
                 raise
             return ()  # firmware without exits
+
+    def _front_end(self) -> FrontEndInfo | None:
+        try:
+            reply = self._describe(_TOPIC_FRONT_END)
+        except RefusedError as error:
+            if error.status.name not in ("LINK_E_INDEX", "LINK_E_FRONT_END"):
+                raise
+            return None
+        return FrontEndInfo(*_FRONT_END.unpack_from(reply)[2:])
 
     def _plan_info(self, index: int) -> PlanInfo:
         reply = self._describe(_TOPIC_PLAN, index)
@@ -524,6 +602,10 @@ def _run_requests(inputs: Sequence[bytes], flags: int, step: int) -> list[Reques
 def _last_part_bytes(n: int) -> int:
     """What is left of n bytes once whole parts are taken off, as much as rides with a run."""
     return min(n % _INPUT_BYTES or _INPUT_BYTES, _LAST_INPUT_BYTES)
+
+
+def _feed(piece: bytes) -> Request:
+    return Code.FEED, bytes(4) + piece
 
 
 def _run_reply_bytes(info: Info) -> int:

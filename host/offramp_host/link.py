@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cobs import cobs
 
-VERSION = (1, 2)
+VERSION = (1, 3)
 PAYLOAD_BYTES = 256
 HEADER_BYTES, CRC_BYTES = 4, 4
 BODY_BYTES = HEADER_BYTES + PAYLOAD_BYTES + CRC_BYTES
@@ -40,6 +40,7 @@ class Code(enum.IntEnum):
     RUN = 0x21
     OUTPUT = 0x22
     RESET_STATE = 0x23
+    FEED = 0x24
     POLICY = 0x30
     THRESHOLD = 0x31
     EXIT_POLICY = 0x32

@@ -16,7 +16,8 @@ from offramp_host.emulator import Emulator
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 """FORMAT.ofr with generic kernels, and FORMAT.npz: inputs x, and outputs y0, y1, … of its plans (but the gate) by
-TensorFlow Lite Micro."""
+TensorFlow Lite Micro. Where a front end came with the format, raw: samples for it, and heard: outputs for what the
+host's reference made of them."""
 FORMATS = sorted(path.stem for path in GOLDEN.glob("*.ofr"))
 
 
@@ -40,6 +41,10 @@ def test_runs_with_the_bits_of_its_time(name: str, board_name: str, tmp_path: Pa
         for plan in range(sum(key[0] == "y" for key in golden)):
             found = [result.outputs[0] for result in device.stream(golden["x"], plan=plan)]
             assert np.array_equal(np.stack(found), golden[f"y{plan}"])
+        if "raw" in golden:
+            device.reset_state()
+            heard = [result.outputs[0] for result in device.feed(golden["raw"])]
+            assert np.array_equal(np.stack(heard), golden["heard"])
         info = device.info()
     assert [p.name for p in info.plans] == [p.name for p in blob.plans]
     assert [p.instructions for p in info.plans] == [p.instructions for p in blob.plans]

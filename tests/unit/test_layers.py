@@ -19,6 +19,7 @@ LAYERS = [
     "estimate",
     "ir",
     "ops",
+    "features",
     "reference",
     "exits",
     "ofg",

@@ -11,6 +11,7 @@ from offramp.blob import write
 from offramp.boards import Board
 from offramp.build.memory_map import arena_region, usable
 from offramp.errors import UserError
+from offramp.features import stream_for
 from offramp.frontends import load_model
 from offramp.ir import Graph
 from offramp.kernels import SETS, cmsis_nn, esp_nn, refuse_float
@@ -43,6 +44,8 @@ def pack(model: Path | Graph, board: Board, options: Options = Options()) -> tup
     while True:
         plan = make_plan(graph, on_board, replace(options, flash_limit=constants))
         plan = replace(plan, metadata={**plan.metadata, **provenance(plan, board), **source(model)})
+        if options.front_end is not None:
+            plan = with_front_end(plan, options.front_end)
         plan = plan if options.names else without_names(plan, provenance(plan, board))
         blob = write(plan)
         excess = len(blob) - most
@@ -71,6 +74,12 @@ def with_passes(graph: Graph) -> Graph:
 def flash_lack(blob_bytes: int, board: Board) -> int:
     """Bytes by which a blob alone exceeds the flash that an image may use; 0 or less: it may fit."""
     return blob_bytes - usable(board, board.constants)
+
+
+def with_front_end(plan: Plan, text: str) -> Plan:
+    """The plan with the parameters of what makes its first input."""
+    stream = stream_for(text, plan.tensors[plan.inputs[0]].tensor, plan.state_bytes > 0)
+    return replace(plan, front_end=stream.block(), metadata={**plan.metadata, "front_end": text})
 
 
 def without_names(plan: Plan, metadata: dict[str, str]) -> Plan:

@@ -7,8 +7,8 @@ import zlib
 from dataclasses import dataclass
 
 MAGIC = b"OFR1"
-FORMAT_MAJOR, FORMAT_MINOR = 1, 3
-PLAIN, FAMILIES, EXITS, GATES = 0, 1, 2, 3
+FORMAT_MAJOR, FORMAT_MINOR = 1, 4
+PLAIN, FAMILIES, EXITS, GATES, FRONT_ENDS = range(5)
 """The minor version that a blob needs: firmware of an older one runs what has nothing of a newer."""
 LAYOUT = struct.Struct("<4sHHIIIB39xI")
 # Core code in a header: 0 runs anywhere. Codes are never reused.

@@ -18,6 +18,7 @@ from offramp.plan import Bound, Certificate
 from offramp.plan.arena import aligned
 from offramp.schema import fb
 
+Block = bytes
 MEMORY_NAMES = {v: k for k, v in vars(fb.Memory).items() if not k.startswith("_")}
 CORE_NAMES = {code: name for name, code in header.CORES.items()}
 KERNEL_NAMES = {k.id: f"{k.set}/{k.name}" for k in ALL_KERNELS}
@@ -110,6 +111,8 @@ class Blob:
     metadata: dict[str, str]
     margin: int
     gate: int
+    front_end: Block
+    """Parameters of what makes input 0 of raw samples; empty: there is none."""
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -196,6 +199,7 @@ def records(data: bytes, h: header.Header) -> Blob:
         entries(root),
         root.Margin(),
         root.Gate(),
+        bytes(root.FrontEndAsNumpy()) if root.FrontEndLength() else b"",
     )
 
 

@@ -24,6 +24,7 @@ def write(plan: Plan) -> bytes:
     metadata = vector(b, [entry(b, k, v) for k, v in sorted(plan.metadata.items())])
     labels = vector(b, [b.CreateString(s) for s in plan.labels])
     name = b.CreateString(plan.name)
+    front_end = aligned_bytes(b, plan.front_end) if plan.front_end else None
     fb.BlobStart(b)
     fb.BlobAddConstants(b, constants)
     fb.BlobAddPlans(b, plans)
@@ -32,6 +33,8 @@ def write(plan: Plan) -> bytes:
     fb.BlobAddLabels(b, labels)
     fb.BlobAddMargin(b, plan.margin)
     fb.BlobAddGate(b, plan.gate)
+    if front_end is not None:
+        fb.BlobAddFrontEnd(b, front_end)
     b.Finish(fb.BlobEnd(b))
     generic = all(s.kernel.set == "generic" for p in plan.every for s in p.steps)
     minor = header.FAMILIES if plan.members else header.PLAIN
@@ -39,6 +42,8 @@ def write(plan: Plan) -> bytes:
         minor = header.EXITS
     if plan.gate:
         minor = header.GATES
+    if plan.front_end:
+        minor = header.FRONT_ENDS
     return header.with_header(bytes(b.Output()), "any" if generic else plan.core, minor)
 
 

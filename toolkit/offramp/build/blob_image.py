@@ -13,6 +13,7 @@ from offramp.build.image import Image
 from offramp.build.memory_map import usable
 from offramp.build.mlperf import defines as defines_of
 from offramp.errors import UserError
+from offramp.features import KINDS, header_of
 from offramp.ops import Kernel
 from offramp.plan.arena import aligned
 
@@ -37,8 +38,9 @@ def check_board(blob: Blob, board: Board, name: str) -> None:
 
 
 def memory_bytes(blob: Blob) -> int:
-    """What a running model takes: arena, states, and inputs in the caller's memory."""
-    return blob.arena_bytes + aligned(blob.state_bytes) + caller_bytes(blob)
+    """What a running model takes: arena, states, inputs in the caller's memory, and its front end."""
+    features = aligned(header_of(blob.front_end)["memory_bytes"]) if blob.front_end else 0
+    return blob.arena_bytes + aligned(blob.state_bytes) + caller_bytes(blob) + features
 
 
 def caller_bytes(blob: Blob) -> int:
@@ -61,10 +63,26 @@ def blob_image(
     where flash or RAM do not hold it.
     """
     kernels, plans, exits = contents(blob, others)
-    defines = defines_of(blob, board) if mlperf else ()
-    image = firmware(board, out_elf, kernels=kernels, blob=linked, plans=plans, exits=exits, defines=defines)
+    image = firmware(
+        board,
+        out_elf,
+        kernels=kernels,
+        blob=linked,
+        plans=plans,
+        exits=exits,
+        front_ends=front_ends_of(blob),
+        defines=defines_of(blob, board) if mlperf else (),
+    )
     check_ram(blob, board, image.footprint)
     return image
+
+
+def front_ends_of(blob: Blob) -> tuple[str, ...]:
+    """The kind of front end that the blob names, if it names one."""
+    if not blob.front_end:
+        return ()
+    number = header_of(blob.front_end)["kind"]
+    return tuple(kind for kind, known in KINDS.items() if known == number)
 
 
 def contents(blob: Blob, others: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int, bool]:

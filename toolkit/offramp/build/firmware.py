@@ -11,7 +11,7 @@ from offramp.blob.header import CORES
 from offramp.boards import Board
 from offramp.build.compilers import compiler_for
 from offramp.build.image import Image, build
-from offramp.build.sources import Sources, firmware_sources
+from offramp.build.sources import Sources, feature_sources, firmware_sources
 from offramp.kernels import ALL_KERNELS
 from offramp.ops import Kernel
 
@@ -70,23 +70,32 @@ def firmware(
     blob: Path | None = None,
     plans: int = MOST_PLANS,
     exits: bool = True,
+    front_ends: Sequence[str] = (),
     sanitize: bool = False,
     app: Sequence[Path] | None = None,
     defines: Sequence[tuple[str, str | int]] = (),
 ) -> Image:
     """Builds the firmware with just these kernels and an instance of so many plans; without `exits` it refuses
-    blobs that have some. `app` replaces the application's files (tests). `defines` are further macros for it."""
-    sources = parts(board, kernels, plans, exits, app) + Sources(defines=tuple(defines))
+    blobs that have some. `front_ends`: kinds of them that it holds. `app` replaces the application's files (tests).
+    `defines` are further macros for it."""
+    sources = parts(board, kernels, plans, exits, app, front_ends) + Sources(defines=tuple(defines))
     return build(board, sources, out_elf, blob=blob, sanitize=sanitize)
 
 
 def parts(
-    board: Board, kernels: Sequence[Kernel], plans: int, exits: bool, app: Sequence[Path] | None = None
+    board: Board,
+    kernels: Sequence[Kernel],
+    plans: int,
+    exits: bool,
+    app: Sequence[Path] | None = None,
+    front_ends: Sequence[str] = (),
 ) -> Sources:
     """All that is compiled for an image but its model."""
     sources = firmware_sources(board, kernel_sets=sets_of(board, kernels), app=app)
     sources += Sources.from_text("kernel_table.c", kernel_table(board, kernels), "runtime")
     sources += Sources(defines=(("APP_PLANS", plans), ("OFR_EXITS", int(exits))))
+    if front_ends:
+        sources += feature_sources(front_ends) + Sources(defines=(("APP_FRONT_ENDS", 1),))
     return with_identity(sources, board)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from offramp import boards
 from offramp.blob import read
 from offramp.boards import Board
-from offramp.build.blob_image import check_board, contents
+from offramp.build.blob_image import check_board, contents, front_ends_of
 from offramp.build.compilers import Compiler, compiler_for, link_flags, target_flags
 from offramp.build.firmware import MOST_PLANS, kernels_on, parts, takes_exits, universal_kernels
 from offramp.build.image import blob_source, flags, write_scripts
@@ -91,11 +91,14 @@ def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice)
         "all": kernels_on(board),
     }[kernels]
     linked, plans, exits = tuple(others), MOST_PLANS, takes_exits(others)
+    front_ends: tuple[str, ...] = ()
     if model is not None:
         blob = read(_bytes(model), model)
         check_board(blob, board, str(model))
         linked, plans, exits = contents(blob, others)
-    total = parts(board, linked, plans, exits, app=None if part == "firmware" else [])
+        front_ends = front_ends_of(blob)
+    app: list[Path] | None = None if part == "firmware" else []
+    total = parts(board, linked, plans, exits, app=app, front_ends=front_ends)
     if started_by_framework:
         total = with_framework(total, board)
     if part == "library":

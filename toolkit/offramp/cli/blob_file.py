@@ -22,6 +22,7 @@ FLAGS = {
     "--optimize": "optimize",
     "--flash-limit": "flash_limit",
     "--ram-limit": "ram_limit",
+    "--front-end": "front_end",
 }
 
 

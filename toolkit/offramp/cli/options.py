@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from offramp.errors import UserError
+from offramp.features import CHOICES
 from offramp.kernels import SETS
 from offramp.plan import OPTIMIZE, Options
 
@@ -59,6 +60,15 @@ RamLimit = Annotated[
     int | None,
     typer.Option("--ram-limit", metavar="BYTES", min=1, help="Most bytes that arena and state may take."),
 ]
+FrontEnd = Annotated[
+    str | None,
+    typer.Option(
+        "--front-end",
+        metavar="KIND[:KEY=N,...]",
+        help="What makes the first input of raw samples on the board (docs/features.md): "
+        f"{', '.join(CHOICES)}.",
+    ),
+]
 NoNames = Annotated[
     bool,
     typer.Option(
@@ -87,12 +97,21 @@ def plan_options(
     flash_limit: int | None = None,
     ram_limit: int | None = None,
     no_names: bool = False,
+    front_end: str | None = None,
 ) -> Options:
     if optimize not in OPTIMIZE:
         raise UserError(f"--optimize {optimize}: it is one of {', '.join(OPTIMIZE)}", nearest(optimize))
     callers = tuple(caller_input(text) for text in inputs or ())
     return Options(
-        kernels, keep_inputs, callers, not no_passes, optimize, flash_limit, ram_limit, not no_names
+        kernels,
+        keep_inputs,
+        callers,
+        not no_passes,
+        optimize,
+        flash_limit,
+        ram_limit,
+        not no_names,
+        front_end,
     )
 
 

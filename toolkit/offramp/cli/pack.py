@@ -19,6 +19,7 @@ from offramp.cli.options import (
     CallerInputs,
     Certify,
     FlashLimit,
+    FrontEnd,
     Json,
     KeepInputs,
     Kernels,
@@ -58,6 +59,7 @@ def pack(
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
     no_names: NoNames = False,
+    front_end: FrontEnd = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Show the ways of serving each op, their estimates and the choice."),
@@ -67,11 +69,15 @@ def pack(
     """Pack a model into the blob that a board runs."""
     if model.suffix.lower() == ".ofr":
         raise UserError(f"{model} is packed already", "pass the model file that it was packed from")
+    if certify and front_end is not None:
+        raise UserError(
+            "--certify and --front-end are given", "bounds are proved for images without a front end"
+        )
     target = boards.load(board)
     path = out or Path(f"{model.stem}.ofr")
     check_output(path, model)
     options = plan_options(
-        kernels, keep_inputs, caller_inputs, no_passes, optimize, flash_limit, ram_limit, no_names
+        kernels, keep_inputs, caller_inputs, no_passes, optimize, flash_limit, ram_limit, no_names, front_end
     )
     with progress(f"packing {model.name}"):
         plan, blob = packing.pack(model, target, options)

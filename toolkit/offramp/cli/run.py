@@ -28,6 +28,7 @@ from offramp.cli.leaving import (
 )
 from offramp.cli.options import (
     FlashLimit,
+    FrontEnd,
     Json,
     Kernels,
     ModelOrBlob,
@@ -45,6 +46,7 @@ from offramp.cli.output import (
     progress,
     write_output,
 )
+from offramp.cli.sound import is_sound, read_sound, runs_of
 from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.device import Device, Result, StageInfo, State
@@ -55,7 +57,15 @@ from offramp_host.rows import Array, npz, output_arrays, read_rows
 
 def run(
     file: ModelOrBlob,
-    inputs: Annotated[Path, typer.Option("--inputs", "-i", metavar="X.npy|npz", help="First axis: the row.")],
+    inputs: Annotated[
+        Path,
+        typer.Option(
+            "--inputs",
+            "-i",
+            metavar="X.npy|npz|wav",
+            help="First axis: the row. A .wav goes through the front end.",
+        ),
+    ],
     board: Annotated[
         str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")
     ] = None,
@@ -86,6 +96,7 @@ def run(
     budget: Budget = None,
     exit_policy: ExitPolicyText = None,
     no_exits: NoExits = False,
+    front_end: FrontEnd = None,
     time_limit: TimeLimit = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +117,14 @@ def run(
         raise UserError(f"--state {state}: carry or reset is needed", "carry keeps state from row to row")
     if out is not None:
         check_output(out, file, inputs)
-    options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
+    options = plan_options(
+        kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit, front_end=front_end
+    )
+    if is_sound(inputs) and (state == "reset" or leaving.policy.unit == "ticks"):
+        raise UserError(
+            f"{inputs}: samples follow each other, so --state reset and budgets in ticks do not go with them",
+            "leave them out, or give rows of inputs",
+        )
 
     def index_in(blob: Blob) -> int:
         """The plan that exits options speak of, which it has."""
@@ -153,6 +171,12 @@ class Bench:
     rows: list[list[Array]]
     where: str
     board: boards.Board | None
+    raw: Array | None = None
+    """Samples for the front end in place of rows."""
+
+    @property
+    def runs(self) -> int:
+        return len(self.rows) if self.raw is None else runs_of(self.raw, self.blob)
 
 
 def tick_of(device: Device) -> str:
@@ -167,21 +191,28 @@ def emulated(
     """The emulator starts with the blob, once `check` has seen it, in the model slot, which every board has."""
     blob, data = blob_for(file, board, options)
     check(blob)
-    with on_emulator(file, board, blob, data, read_rows(inputs, blob.inputs), time_limit_s) as bench:
+    rows, raw = read_given(inputs, blob)
+    with on_emulator(file, board, blob, data, rows, time_limit_s, raw) as bench:
         yield bench
 
 
 @contextmanager
 def on_emulator(
-    file: Path, board: boards.Board, blob: Blob, data: bytes, rows: list[list[Array]], time_limit_s: float
+    file: Path,
+    board: boards.Board,
+    blob: Blob,
+    data: bytes,
+    rows: list[list[Array]],
+    time_limit_s: float,
+    raw: Array | None = None,
 ) -> Iterator[Bench]:
-    """`data` are the bytes of the blob; `file` is for messages."""
-    limit_s = time_limit_s * (len(rows) + 2)
+    """`data` are the bytes of the blob; `file` is for messages; `raw` is given in place of rows."""
+    limit_s = time_limit_s * (len(rows) + 2 + (0 if raw is None else runs_of(raw, blob)))
     with ExitStack() as stack:
         with progress(f"building for {board.name}"):
             starting = started(board, data, name=str(file), limit_s=limit_s, time_limit_s=time_limit_s)
             device = stack.enter_context(starting)
-        yield Bench(device, blob, rows, board.name, board if board.emulator else None)
+        yield Bench(device, blob, rows, board.name, board if board.emulator else None, raw)
 
 
 @contextmanager
@@ -191,18 +222,23 @@ def attached(
     """A model file is packed for the board that answers; the blob is sent unless it is there already."""
     if is_blob(file):
         data = packed(file, options)
-        rows = read_rows(inputs, read(data, file).inputs)  # errors in them come before the port's
+        rows, raw = read_given(inputs, read(data, file))  # errors in them come before the port's
         check(read(data, file))
     with Device(port, timeout_s=time_limit_s) as device:
         info = device.info()
         if not is_blob(file):
             _, data = blob_for(file, boards.load(info.board.board), options)
-            rows = read_rows(inputs, read(data, file).inputs)
+            rows, raw = read_given(inputs, read(data, file))
         blob = read(data, file)
         check(blob)
         with progress(f"sending {blob.name}", len(data)) as show_sent:
             send(device, data, name=str(file), told=show_sent)
-        yield Bench(device, blob, rows, f"{info.board.board} at {port}", None)
+        yield Bench(device, blob, rows, f"{info.board.board} at {port}", None, raw)
+
+
+def read_given(inputs: Path, blob: Blob) -> tuple[list[list[Array]], Array | None]:
+    """Rows of inputs, or none and the samples of a sound."""
+    return ([], read_sound(inputs, blob)) if is_sound(inputs) else (read_rows(inputs, blob.inputs), None)
 
 
 def arrays_of(results: Sequence[Result], blob: Blob, file: Path) -> list[tuple[str, Array]]:
@@ -222,10 +258,12 @@ def arrays_of(results: Sequence[Result], blob: Blob, file: Path) -> list[tuple[s
 def infer(bench: Bench, state: State, no_exits: bool) -> list[Result]:
     bench.device.reset_state()
     results = []
-    stream = bench.device.stream(
-        bench.rows, state=state, measure=bench.board is not None, to_the_end=no_exits
-    )
-    with progress(f"running {bench.blob.name}", len(bench.rows)) as show_done:
+    measure = bench.board is not None
+    if bench.raw is not None:
+        stream = bench.device.feed(bench.raw, measure=measure, to_the_end=no_exits)
+    else:
+        stream = bench.device.stream(bench.rows, state=state, measure=measure, to_the_end=no_exits)
+    with progress(f"running {bench.blob.name}", bench.runs) as show_done:
         for result in stream:
             results.append(result)
             show_done(len(results))

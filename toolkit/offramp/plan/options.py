@@ -19,3 +19,4 @@ class Options:
     flash_limit: int | None = None  # bytes that the blob may take
     ram_limit: int | None = None  # bytes that arena and state may take
     names: bool = True  # the blob says what its steps are called and do, and where the model came from
+    front_end: str | None = None  # what makes input 0 of raw samples, as `pack --front-end` takes it

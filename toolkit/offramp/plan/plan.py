@@ -93,6 +93,8 @@ class Plan:
     """Of a family: 1 + the number of the plan that chooses which of the others runs; 0: there is none."""
     margin: int = 0
     """Of a family: an answer whose two largest values differ by less is unsure; 0: no such number is known."""
+    front_end: bytes = b""
+    """Parameters of what makes input 0 of raw samples, as the device reads them; empty: there is none."""
     names: bool = True
     """Whether the blob holds each step's operator, name and MACs."""
     # For reports: arena buffers with their offsets, the ways that ops could be served and those that are taken.

@@ -1012,7 +1012,34 @@ class Blob(object):
             return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
         return 0
 
-def BlobStart(builder): builder.StartObject(7)
+    # Blob
+    def FrontEnd(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # Blob
+    def FrontEndAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # Blob
+    def FrontEndLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Blob
+    def FrontEndIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        return o == 0
+
+def BlobStart(builder): builder.StartObject(8)
 def BlobAddConstants(builder, constants): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(constants), 0)
 def BlobStartConstantsVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def BlobAddPlans(builder, plans): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(plans), 0)
@@ -1024,6 +1051,8 @@ def BlobAddLabels(builder, labels): builder.PrependUOffsetTRelativeSlot(4, flatb
 def BlobStartLabelsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def BlobAddMargin(builder, margin): builder.PrependUint32Slot(5, margin, 0)
 def BlobAddGate(builder, gate): builder.PrependUint32Slot(6, gate, 0)
+def BlobAddFrontEnd(builder, frontEnd): builder.PrependUOffsetTRelativeSlot(7, flatbuffers.number_types.UOffsetTFlags.py_type(frontEnd), 0)
+def BlobStartFrontEndVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def BlobEnd(builder): return builder.EndObject()
 
 

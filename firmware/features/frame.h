@@ -1,0 +1,28 @@
+/* Overlapping frames of 16-bit samples: the last `window` of them, moved on by `step`. */
+#ifndef OFR_FRAME_H
+#define OFR_FRAME_H
+
+#include "feature.h"
+
+static inline bool ofr_frame_is_sane(uint32_t window, uint32_t step) {
+    return window >= 2 && window % 2 == 0 && window <= 8192 && step >= 1 && step <= window;
+}
+
+/* Takes samples until a frame is whole, at most n; `filled` is what `frame` holds. Returns how many. */
+static inline uint32_t ofr_frame_fill(int16_t *frame, uint32_t *filled, uint32_t window, const uint8_t *raw,
+                                      uint32_t n) {
+    const uint32_t room = window - *filled, taken = n < room ? n : room;
+    memcpy(frame + *filled, raw, 2 * taken);
+    *filled += taken;
+    return taken;
+}
+
+/* Drops the first `step` samples of a whole frame. */
+static inline void ofr_frame_move(int16_t *frame, uint32_t *filled, uint32_t window, uint32_t step) {
+    for (uint32_t i = step; i < window; i++) {
+        frame[i - step] = frame[i];
+    }
+    *filled = window - step;
+}
+
+#endif

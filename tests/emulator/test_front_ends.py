@@ -1,0 +1,140 @@
+"""Raw samples streamed into an emulated board: its front end and its model answer as they do on the host."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import serial
+from numpy.typing import NDArray
+
+from offramp import boards
+from offramp.blob import read
+from offramp.build.blob_image import blob_image
+from offramp.build.firmware import firmware
+from offramp.errors import UserError
+from offramp.features import TYPES, stream_for
+from offramp.frontends import load_model
+from offramp.pack import pack
+from offramp.plan import Options
+from offramp.reference import Reference
+from offramp_host.device import Device
+from offramp_host.emulator import Emulator
+from tests.front_ends import STREAMS, raw_for
+
+pytestmark = pytest.mark.emulator
+
+BOARD = boards.load("mps2_an386")
+APP = Path(__file__).parent / "apps" / "features.c"
+SLIDING = 5
+"""Outputs that a wake word's probability is the mean of, and the cutoff: the model's own settings, alexa.json."""
+CUTOFF = 0.9
+Array = NDArray[Any]
+
+
+def samples(path: Path) -> Array:
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16)
+
+
+@pytest.fixture(scope="module")
+def alexa(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    folder = tmp_path_factory.mktemp("alexa")
+    _, data = pack(shared_data / "wakeword" / "alexa.tflite", BOARD, Options(front_end="micro"))
+    (folder / "alexa.ofr").write_bytes(data)
+    image = blob_image(read(data, "alexa"), BOARD, folder / "image.elf", linked=folder / "alexa.ofr")
+    with (
+        Emulator(BOARD, image.elf, timeout_s=120) as emulator,
+        Device(emulator.url, timeout_s=60) as device,
+    ):
+        yield device
+
+
+def outputs(device: Device, raw: Array) -> list[int]:
+    """The probabilities that a stream gives, of 255."""
+    device.reset_state()
+    return [int(result.outputs[0].reshape(-1)[0]) for result in device.feed(raw)]
+
+
+def test_alexa_fires_on_its_wav(alexa: Device, shared_data: Path) -> None:
+    """The clip ends with the word, so half a second of silence follows it, as on a microphone."""
+    silence = np.zeros(8000, np.int16)
+    raw = np.concatenate([silence, samples(shared_data / "wakeword" / "alexa_test.wav"), silence])
+    graph = load_model(shared_data / "wakeword" / "alexa.tflite")
+    tensor = graph.tensors[graph.inputs[0]]
+    reference = Reference(graph)
+    inputs = stream_for("micro", tensor, has_state=True).inputs(raw)
+    expected = [int(reference.run([row.reshape(tensor.shape)])[0].reshape(-1)[0]) for row in inputs]
+    found = outputs(alexa, raw)
+    assert found == expected
+    means = np.convolve(found, np.ones(SLIDING) / SLIDING, mode="valid") / 255
+    assert means.max() > CUTOFF and np.count_nonzero(means > CUTOFF) < len(means) // 2
+
+
+@pytest.mark.parametrize("clip", ["yes_1000ms", "noise_1000ms"])
+def test_alexa_is_deaf_to_others(alexa: Device, shared_data: Path, clip: str) -> None:
+    assert max(outputs(alexa, samples(shared_data / "tflm_models" / f"{clip}.wav"))) < 0.1 * 255
+
+
+def test_pieces_and_misuse(alexa: Device, shared_data: Path) -> None:
+    """However the host cuts what it feeds, results are the same; samples before a reset are forgotten."""
+    raw = samples(shared_data / "wakeword" / "alexa_test.wav")
+    whole = outputs(alexa, raw)
+    alexa.reset_state()
+    cuts = [0, 1, 478, 480, 481, 2000, 7777, len(raw)]
+    parts = [raw[a:b] for a, b in itertools.pairwise(cuts)]
+    assert [int(r.outputs[0].reshape(-1)[0]) for part in parts for r in alexa.feed(part)] == whole
+    assert outputs(alexa, raw) == whole
+
+
+def test_a_model_without_a_front_end(shared_data: Path, tmp_path: Path) -> None:
+    board = boards.load("posix")
+    _, data = pack(shared_data / "wakeword" / "alexa.tflite", board, Options())
+    (tmp_path / "alexa.ofr").write_bytes(data)
+    image = blob_image(read(data, "alexa"), board, tmp_path / "image.elf", linked=tmp_path / "alexa.ofr")
+    with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url) as device:
+        assert device.info().front_end is None
+        with pytest.raises(UserError, match="front end"):
+            list(device.feed(np.zeros(480, np.int16)))
+
+
+@pytest.fixture(scope="module", params=["mps2_an386", "microbit", "rv32_virt"])
+def alone(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[boards.Board, Path]:
+    """An image of front ends without a model."""
+    board = boards.load(request.param)
+    folder = tmp_path_factory.mktemp("features")
+    kinds = [t.kind for t in TYPES]
+    return board, firmware(board, folder / "image.elf", kernels=[], app=[APP], front_ends=kinds).elf
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_bits_of_the_reference(alone: tuple[boards.Board, Path], name: str, tmp_path: Path) -> None:
+    board, elf = alone
+    stream = STREAMS[name]
+    raw, block = raw_for(stream)[:4800], stream.block()
+    inputs = stream.inputs(raw)
+    head = struct.pack("<4I", len(block), raw.nbytes, 0, 0)
+    (tmp_path / "slot").write_bytes(head + block + bytes(-len(block) % 16) + raw.tobytes())
+    with Emulator(
+        board, elf, loads=[(tmp_path / "slot", board.model_slot.address)], timeout_s=60
+    ) as emulator:
+        said = serial.serial_for_url(emulator.url, timeout=60).readline().split()
+    assert [int(n) for n in said[:2]] == [len(inputs), fnv(inputs.tobytes())]
+    assert board.emulator is not None
+    rows = stream.window_rows + (len(inputs) - 1) * stream.hop_rows
+    print(f"{name} on {board.name}: {board.emulator.instructions(int(said[2])) // rows} instructions a row")
+
+
+def fnv(data: bytes) -> int:
+    found = 2166136261
+    for byte in data:
+        found = (found ^ byte) * 16777619 & 0xFFFFFFFF
+    return found

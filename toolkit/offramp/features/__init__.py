@@ -1,0 +1,20 @@
+"""Front ends: what makes a model's input of raw samples, in integers; `firmware/features/` is bit-exact to this."""
+
+from offramp.features.choose import CHOICES, stream_for
+from offramp.features.front_end import KINDS, FrontEnd, Quantizer, Stream, header_of
+from offramp.features.micro import MICRO_SPEECH, Micro
+
+TYPES: tuple[type[FrontEnd], ...] = (Micro,)
+
+__all__ = [
+    "CHOICES",
+    "KINDS",
+    "MICRO_SPEECH",
+    "TYPES",
+    "FrontEnd",
+    "Micro",
+    "Quantizer",
+    "Stream",
+    "header_of",
+    "stream_for",
+]

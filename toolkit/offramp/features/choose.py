@@ -1,0 +1,85 @@
+"""Which front end a user means: `pack --front-end KIND[:key=value,...]`, fitted to the model's input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from offramp.errors import UserError
+from offramp.features.front_end import FrontEnd, Quantizer, Stream
+from offramp.features.micro import MICRO_SPEECH, UNIT, Micro
+from offramp.ir import Tensor
+
+
+@dataclass
+class Wanted:
+    """What was asked for; every key must be taken by someone."""
+
+    text: str
+    values: dict[str, str]
+    tensor: Tensor
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        text = self.values.pop(key, str(default))
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise UserError(f"--front-end {self.text}: {key} is {text}", f"{low} to {high} is allowed")
+        return int(text)
+
+    def quantizer(self, unit: float) -> Quantizer:
+        """From integers that are worth `unit` to the input's."""
+        quantization = self.tensor.quantization
+        if quantization is None or len(quantization.scales) != 1:
+            raise UserError(f"input {self.tensor.name} states no scale", "a front end needs an int8 input")
+        return Quantizer(unit / quantization.scale, quantization.zero_point)
+
+
+def micro(w: Wanted) -> FrontEnd:
+    """Log-mel features in the units of wake-word models."""
+    return Micro(
+        quantizer=w.quantizer(UNIT),
+        window=16 * w.number("window_ms", 30, 4, 128),
+        step=16 * w.number("step_ms", 10, 1, 128),
+        channels=w.number("channels", channels_of(w.tensor, 40), 2, 200),
+    )
+
+
+def micro_speech(w: Wanted) -> FrontEnd:
+    """As the audio preprocessor makes them for the model micro_speech."""
+    return replace(MICRO_SPEECH, channels=w.number("channels", channels_of(w.tensor, 40), 2, 200))
+
+
+def channels_of(tensor: Tensor, usual: int) -> int:
+    """The last axis where there is a time axis before it, else what is usual."""
+    inner = [n for n in tensor.shape if n != 1]
+    return inner[-1] if len(inner) > 1 else usual
+
+
+CHOICES: dict[str, Callable[[Wanted], FrontEnd]] = {"micro": micro, "micro_speech": micro_speech}
+
+
+def stream_for(text: str, tensor: Tensor, has_state: bool) -> Stream:
+    """The front end for a model's input; without `hop` a model with state takes a row once, another runs at each."""
+    name, _, rest = text.partition(":")
+    if name not in CHOICES:
+        raise UserError(f"--front-end {text}: there is no {name!r}", f"it is one of {', '.join(CHOICES)}")
+    if tensor.dtype != "s8":
+        raise UserError(
+            f"--front-end {text}: input {tensor.name} is {tensor.dtype}", "a front end makes an int8 input"
+        )
+    pairs = [part.partition("=") for part in rest.split(",") if part]
+    wanted = Wanted(text, {key: value for key, _, value in pairs}, tensor)
+    front_end = CHOICES[name](wanted)
+    size = math.prod(tensor.shape)
+    if size % front_end.row_bytes:
+        raise UserError(
+            f"--front-end {text}: its rows have {front_end.row_bytes} values, input {tensor.name} has {size}",
+            "the input must be whole rows",
+        )
+    rows = size // front_end.row_bytes
+    hop = wanted.number("hop", rows if has_state else 1, 1, rows)
+    if wanted.values:
+        raise UserError(
+            f"--front-end {text}: no key {next(iter(wanted.values))!r} here", "docs/features.md lists them"
+        )
+    return Stream(front_end, rows, hop)
