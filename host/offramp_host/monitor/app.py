@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from rich.text import Span, Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -22,7 +23,7 @@ from offramp_host.monitor.view import View
 
 LEAST = (70, 20)
 """Columns and lines below which there is only a line that says so."""
-_REDRAW_S = 0.1
+_REDRAW_S = 0.2
 _WAY_OUT = "enlarge it, or use --json or --web"
 
 
@@ -74,6 +75,7 @@ class MonitorApp(App[None]):
     def __init__(self, view: View, ask: Callable[[str], None]) -> None:
         super().__init__()
         self._view, self._ask = view, ask
+        self._shown: dict[str, tuple[str, list[Span]]] = {}
         self._received: signal.Signals | None = None
         self._color = not os.environ.get("NO_COLOR")
 
@@ -115,6 +117,7 @@ class MonitorApp(App[None]):
 
     def on_resize(self, event: Resize) -> None:
         self.redraw()
+        self.call_after_refresh(self.redraw)  # once the parts have their sizes
 
     def action_ask(self, command: str) -> None:
         self._ask(command)
@@ -130,14 +133,20 @@ class MonitorApp(App[None]):
             )
             return
         seen = self._view.snapshot()
-        left, right = self._part("source"), self._part("answer")
-        self._part("title").update(panels.title(seen))
-        left.update(panels.source(seen, left.content_size.width, left.content_size.height, self._color))
-        right.update(panels.answer(seen, right.content_size.width, right.content_size.height))
-        self._part("past").update(panels.past(seen, columns - 2))
-        self._part("spread").update(panels.spread(seen, columns - 2))
-        self._part("facts").update(panels.facts(seen))
-        self._part("log").update(panels.log(seen, 3))
+        left, right = self._part("source").content_size, self._part("answer").content_size
+        self._show("title", panels.title(seen))
+        self._show("source", panels.source(seen, left.width, left.height, self._color))
+        self._show("answer", panels.answer(seen, right.width, right.height))
+        self._show("past", panels.past(seen, columns - 2))
+        self._show("spread", panels.spread(seen, columns - 2))
+        self._show("facts", panels.facts(seen))
+        self._show("log", panels.log(seen, 3))
+
+    def _show(self, name: str, text: Text) -> None:
+        """Where it differs from what is there: drawing is most of what the program takes."""
+        if self._shown.get(name) != (text.plain, text.spans):
+            self._shown[name] = (text.plain, text.spans)
+            self._part(name).update(text)
 
     def _part(self, name: str) -> Static:
         return self.query_one(f"#{name}", Static)

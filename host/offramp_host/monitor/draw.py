@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -36,20 +37,31 @@ def kind_of(shape: Sequence[int]) -> Kind:
 
 def preview(array: Array, columns: int, lines: int, color: bool = True) -> Text:
     """An input in at most so many columns and lines."""
-    dims = [n for n in array.shape if n != 1]
     kind = kind_of(array.shape)
     if kind == "image":
-        image = array.reshape(dims if len(dims) < 3 else (*dims[-3:-1], dims[-1]))
-        return (_half_blocks if color else _shades)(_brightness(image), columns, lines)
+        return (_half_blocks if color else _shades)(brightness(as_image(array)), columns, lines)
     if kind == "bars":
         return columns_of(array.reshape(-1).astype(np.float64), columns, lines)
-    waves = array.reshape(dims[0], -1).T if len(dims) == 2 else array.reshape(1, -1)
+    waves = as_waves(array)
     each = max(lines // len(waves), 1)
-    found = Text("\n").join(_wave(one.astype(np.float64), columns, each) for one in waves[: max(lines, 1)])
-    return found
+    return Text("\n").join(_wave(one.astype(np.float64), columns, each) for one in waves[: max(lines, 1)])
 
 
-def _brightness(image: Array) -> Array:
+def as_image(array: Array) -> Array:
+    """[height, width] or [height, width, 3]; of several maps the first."""
+    dims = [n for n in array.shape if n != 1]
+    if len(dims) == 3 and dims[-1] != 3:
+        return array.reshape(dims)[..., 0]
+    return array.reshape(dims if len(dims) < 4 else dims[-2:] if dims[-1] != 3 else dims[-3:])
+
+
+def as_waves(array: Array) -> Array:
+    """[waves, moments]."""
+    dims = [n for n in array.shape if n != 1]
+    return array.reshape(dims[0], -1).T if len(dims) == 2 else array.reshape(1, -1)
+
+
+def brightness(image: Array) -> Array:
     """0 to 1: of bytes by their range, else from the least to the largest value."""
     values = image.astype(np.float64)
     if image.dtype.kind in "iu" and image.dtype.itemsize == 1:
@@ -58,7 +70,7 @@ def _brightness(image: Array) -> Array:
     return np.asarray((values - values.min()) / span)
 
 
-def _fitted(image: Array, width: int, height: int) -> Array:
+def fitted(image: Array, width: int, height: int) -> Array:
     """At most width x height, its proportions kept: each pixel the mean of those it stands for."""
     factor = min(width / image.shape[1], height / image.shape[0], 1.0)
     for axis, n in ((0, max(round(image.shape[0] * factor), 1)), (1, max(round(image.shape[1] * factor), 1))):
@@ -71,7 +83,7 @@ def _fitted(image: Array, width: int, height: int) -> Array:
 
 def _half_blocks(image: Array, columns: int, lines: int) -> Text:
     """Two pixels a character, the upper in the colour of the letter, the lower in that behind it."""
-    small = _fitted(image, columns, 2 * lines)
+    small = fitted(image, columns, 2 * lines)
     if small.ndim == 2 or small.shape[2] != 3:
         grey = small if small.ndim == 2 else small.mean(axis=2)
         small = np.repeat(grey[:, :, None], 3, axis=2)
@@ -81,8 +93,9 @@ def _half_blocks(image: Array, columns: int, lines: int) -> Text:
     rows = []
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
         row = Text()
-        for a, b in zip(upper, lower, strict=True):
-            row.append("▀", Style(color=_rgb(a), bgcolor=_rgb(b)))
+        pairs = [(_rgb(a), _rgb(b)) for a, b in zip(upper, lower, strict=True)]
+        for (a, b), equal in itertools.groupby(pairs):
+            row.append("▀" * len(list(equal)), Style(color=a, bgcolor=b))
         rows.append(row)
     return Text("\n").join(rows)
 
@@ -94,7 +107,7 @@ def _rgb(pixel: Array) -> str:
 def _shades(image: Array, columns: int, lines: int) -> Text:
     """Two characters a pixel, in five steps."""
     grey = image if image.ndim == 2 else image.mean(axis=2)
-    small = _fitted(grey, columns // 2, lines)
+    small = fitted(grey, columns // 2, lines)
     steps = np.clip(np.rint(small * (len(_SHADES) - 1)), 0, len(_SHADES) - 1).astype(int)
     return Text("\n".join("".join(2 * _SHADES[i] for i in row) for row in steps))
 
@@ -151,11 +164,13 @@ def scores(reading: Reading, columns: int, lines: int) -> Text:
 def history(found: Sequence[tuple[int | None, str | None]], columns: int, exits: Sequence[str]) -> Text:
     """Two lines: a mark for each class, and below it that of the exit, a dot for the end; the newest on the right."""
     shown = list(found)[-columns:]
-    answers, ways = Text(), Text(style="dim")
-    for answer, exit_ in shown:
-        answers.append(mark(answer), color_of(answer or 0))
-        ways.append("·" if exit_ is None else mark(exits.index(exit_) if exit_ in exits else None))
-    return Text("\n").join([answers, ways])
+    answers = Text()
+    for answer, equal in itertools.groupby(answer for answer, _ in shown):
+        answers.append(mark(answer) * len(list(equal)), color_of(answer or 0))
+    ways = (
+        "·" if exit_ is None else mark(exits.index(exit_) if exit_ in exits else None) for _, exit_ in shown
+    )
+    return Text("\n").join([answers, Text("".join(ways), "dim")])
 
 
 def mark(number: int | None) -> str:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,19 +13,18 @@ from offramp.blob.read import Blob, Port
 from offramp.cli.choice import Choice
 from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
 from offramp.cli.options import FlashLimit, Kernels, Optimize, RamLimit, TimeLimit, plan_options
-from offramp.cli.output import check_output, note
+from offramp.cli.output import check_output
 from offramp.cli.place import attached, emulated
+from offramp.cli.showing import check_screen, print_line, serve, show_screen, stream
 from offramp.cli.ways import Given, ways_of
 from offramp.errors import UserError
-from offramp_host.monitor.events import Reading, told
+from offramp_host.monitor.feed import Feed
 from offramp_host.monitor.model import model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import check_name
+from offramp_host.monitor.server import PORT, Page
 from offramp_host.monitor.source import KINDS, Options, Source, open_source
 from offramp_host.monitor.stream import Monitor, Settings
-from offramp_host.monitor.view import View, Watch
-
-_END_S = 3.0
 
 Files = Annotated[
     list[Path] | None,
@@ -91,6 +86,17 @@ def monitor(
     no_exits: NoExits = False,
     time_limit: TimeLimit = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON a result.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Show a page in the browser.")] = False,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="H", help="Address of the page; beyond this machine with a token."),
+    ] = "127.0.0.1",
+    web_port: Annotated[
+        int, typer.Option("--web-port", metavar="N", help="Port of the page; 0: any free one.")
+    ] = PORT,
+    token: Annotated[
+        str | None, typer.Option("--token", metavar="T", help="What readers of the page must know.")
+    ] = None,
 ) -> None:
     """Watch a model live: rows from files, a camera, a microphone through a board, and what it answers."""
     check(files, board, port, divide)
@@ -100,8 +106,9 @@ def monitor(
     if record is not None:
         check_name(record)
         check_output(record, *(files or ()), *([Path(source)] if Path(source).is_file() else []))
-    if not as_json:
+    if not (as_json or web):
         check_screen()
+    page = Page(Feed(), host, web_port, token) if web else None
 
     def source_for(inputs: Sequence[Port]) -> Source:
         return open_source(source, inputs, Options(divide, hop, sample_rate))
@@ -128,12 +135,14 @@ def monitor(
             emulated=place.board,
             recording=record,
             record_at_once=record is not None,
-            statistics_s=None if as_json else 1.0,
+            statistics_s=None if as_json and not web else 1.0,
             reconnect_s=reconnect,
         )
         monitor = Monitor(place.open_device, settings)
-        if as_json:
-            print_lines(monitor)
+        if page is not None:
+            serve(monitor, page, as_json)
+        elif as_json:
+            stream(monitor, [print_line])
         else:
             show_screen(monitor)
 
@@ -146,53 +155,3 @@ def check(files: Sequence[Path] | None, board: str | None, port: str | None, div
         raise UserError("--board needs a model to emulate", "offramp monitor MODEL --board B")
     if divide is not None and not divide > 0:
         raise UserError(f"--divide {divide:g}: it is above 0", "255 brings pixels to 0..1")
-
-
-def check_screen() -> None:
-    """UserError where the terminal program cannot be, before anything is built for it."""
-    try:
-        from offramp_host.monitor import app
-    except ModuleNotFoundError as error:
-        if error.name != "textual":
-            raise
-        raise UserError(
-            "the terminal program needs Textual, which is not installed",
-            "pip install 'offramp[monitor]', or use --json or --web",
-        ) from error
-    app.check_terminal()
-
-
-def show_screen(monitor: Monitor) -> None:
-    from offramp_host.monitor.app import MonitorApp
-
-    view = View()
-    watch = Watch(monitor.events(), view)
-    try:
-        MonitorApp(view, monitor.ask).run_until_signalled()
-    finally:
-        monitor.ask("quit")
-        watch.join(_END_S)
-        for text in view.snapshot().log:
-            if text.startswith("monitor: wrote"):
-                note(text)
-    if watch.failure is not None:
-        raise watch.failure
-
-
-def print_lines(monitor: Monitor) -> None:
-    """A line of JSON a result on stdout; what else happens on stderr."""
-    began, rows, last = time.monotonic(), 0, None
-    with contextlib.closing(monitor.events()) as events:
-        for event in events:
-            if isinstance(event, Reading):
-                rows, last = rows + 1, event
-                sys.stdout.write(json.dumps(event.as_json()) + "\n")
-                sys.stdout.flush()
-            elif text := told(event):
-                note(text)
-    took_s = time.monotonic() - began
-    errors, reconnects = (last.line_errors, last.reconnects) if last else (0, 0)
-    note(
-        f"{rows:,} results in {took_s:.1f} s, {rows / max(took_s, 1e-9):.0f} a second; "
-        f"{errors} line errors, {reconnects} reconnects"
-    )
