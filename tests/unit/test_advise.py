@@ -68,7 +68,8 @@ def test_a_folder_with_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert [a["variant"] for a in found["answers"]] == ["b", "a"]
     assert by_name["b"]["energy_uj"] == pytest.approx(by_name["a"]["energy_uj"] / 4)
     assert by_name["b"]["latency_ms"] == by_name["a"]["latency_ms"]
-    assert asdict(advise(Variant("a", exits_net()), BOARD, Limits())) == by_name["a"]
+    alone = asdict(advise(Variant("a", exits_net()), BOARD, Limits()))
+    assert json.loads(json.dumps(alone)) == by_name["a"]
 
 
 def test_every_board_that_is_for_sale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

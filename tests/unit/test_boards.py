@@ -175,6 +175,7 @@ def test_every_key_stands_in_the_same_order(name: str) -> None:
         "stack_bytes",
         "memory",
         "use",
+        "power",
         "port",
         "emulator",
         "platformio",

@@ -59,6 +59,12 @@ class Answer:
     latency_error: str = ""
     energy_uj: float | None = None
     energy_error: str = ""
+    latency_range_ms: tuple[float, float] | None = None
+    """Where it lies if the estimate errs as others did."""
+    energy_range_uj: tuple[float, float] | None = None
+    flash_room_bytes: int | None = None
+    """What the board has."""
+    ram_room_bytes: int | None = None
     mean_ma: float | None = None
     battery_days: float | None = None
 
@@ -109,7 +115,8 @@ def advise(
     try:
         plan, blob = pack(variant.graph, board, Options())
     except UserError as error:
-        return Answer(variant.name, board.name, "no", [error.message], variant.accuracy)
+        why = error.message.split("; ")[0].removeprefix(f"{variant.graph.name} ")
+        return Answer(variant.name, board.name, "no", [why], variant.accuracy)
     found = estimate(board, plan.cost.cycles, plan.cost.flash_bytes) if plan.cost else None
     flash, ram = flash_bytes(plan, len(blob)), ram_bytes(board, plan)
     reasons = _Reasons()
@@ -129,13 +136,28 @@ def advise(
         flash,
         ram,
         plan.instructions or None,
-        found.latency_ms if found else None,
-        str(found.latency_error) if found else "",
-        energy,
-        str(found.energy_error) if found and energy is not None else "",
-        mean_ma,
-        battery_days(battery_mah, mean_ma) if battery_mah and mean_ma else None,
+        mean_ma=mean_ma,
+        battery_days=battery_days(battery_mah, mean_ma) if battery_mah and mean_ma else None,
+        flash_room_bytes=places,
+        ram_room_bytes=allowed,
+        **(of_estimate(found, energy) if found else {}),
     )
+
+
+def of_estimate(found: Estimate, energy_uj: float | None) -> dict[str, Any]:
+    """The answer's fields of time and energy."""
+    told = {
+        "latency_ms": found.latency_ms,
+        "latency_error": str(found.latency_error),
+        "latency_range_ms": found.latency_error.interval(found.latency_ms),
+    }
+    if energy_uj is None:
+        return told
+    return told | {
+        "energy_uj": energy_uj,
+        "energy_error": str(found.energy_error),
+        "energy_range_uj": found.energy_error.interval(energy_uj),
+    }
 
 
 def judge_time_and_energy(

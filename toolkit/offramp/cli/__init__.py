@@ -30,6 +30,7 @@ from offramp.cli import (
     monitor,
     pack,
     profile,
+    report,
     run,
     test,
 )
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": export.export,
     "run": run.run,
     "advise": advise.advise,
+    "report": report.report,
     "monitor": monitor.monitor,
     "bench": bench.bench,
     "profile": profile.profile,

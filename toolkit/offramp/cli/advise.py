@@ -81,13 +81,29 @@ def advise(
     variants = variants_of(model)
     limits = Limits(latency_ms, energy_uj, flash, ram)
     duty = Duty(period_ms, sample_ms, sample_ma, wake_ms) if period_ms else None
+    found = answers_for(model, variants, targets, limits, duty, battery_mah)
+    if as_json:
+        print_json(found)
+    else:
+        show(found)
+
+
+def answers_for(
+    model: Path,
+    variants: Sequence[Variant],
+    targets: Sequence[Board],
+    limits: Limits,
+    duty: Duty | None = None,
+    battery_mah: float | None = None,
+) -> dict[str, Any]:
+    """What --json prints."""
     answers: list[Answer] = []
     with progress(f"packing {model.name}", len(variants) * len(targets)) as done:
         for variant in variants:
             for target in targets:
                 answers.append(advice.advise(variant, target, limits, duty, battery_mah))
                 done(len(answers))
-    found = {
+    return {
         "model": str(model),
         "limits": asdict(limits),
         "duty": asdict(duty) if duty else None,
@@ -95,10 +111,6 @@ def advise(
         "assumptions": assumptions(targets, duty),
         "answers": [asdict(answer) for answer in best_first(answers)],
     }
-    if as_json:
-        print_json(found)
-    else:
-        show(found)
 
 
 def for_sale() -> list[Board]:

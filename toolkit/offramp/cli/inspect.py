@@ -51,7 +51,11 @@ def inspect(
 
 
 def of_blob(path: Path) -> dict[str, Any]:
-    data = read_file(path)
+    return of_data(path, read_file(path))
+
+
+def of_data(path: Path, data: bytes) -> dict[str, Any]:
+    """`path` is for messages."""
     blob = read(data, path)
     return {
         "file": str(path),

@@ -1,0 +1,116 @@
+"""`offramp report`: one HTML file, or Markdown, on a model: from what other commands printed, or made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offramp import boards
+from offramp import pack as packing
+from offramp.advice import Limits
+from offramp.boards import Board
+from offramp.cli.advise import answers_for, for_sale, read_card, variants_of
+from offramp.cli.blob_file import is_blob, packed
+from offramp.cli.explain import explanation
+from offramp.cli.inspect import of_data
+from offramp.cli.options import TimeLimit
+from offramp.cli.output import check_output, note, progress, write_output
+from offramp.cli.pack import summarize
+from offramp.cli.profile import as_data as profile_data
+from offramp.cycles import cycle_model
+from offramp.errors import UserError
+from offramp.plan import Options
+from offramp.report import Material, as_html, as_markdown, report_on
+from offramp_host.measure import measure
+from offramp_host.profile import profile
+from offramp_host.rows import read_file
+
+
+def report(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="JSON of pack, inspect, bench, profile, compress, advise, or a card.json; a model file or .ofr with "
+            "--board; a recipe's folder of variants.",
+        ),
+    ],
+    board: Annotated[
+        str | None, typer.Option("--board", "-b", metavar="B", help="Where a model is packed and measured.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", metavar="OUT", help="Default: report.html or report.md, here.")
+    ] = None,
+    md: Annotated[bool, typer.Option("--md", help="Markdown, for a pull request: the tables alone.")] = False,
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="The page's heading.")] = "",
+    time_limit: TimeLimit = 120.0,
+) -> None:
+    """Write a report: memory, flash, layers, accuracy and cost, exits, boards, time and energy with their error."""
+    path = out or Path("report.md" if md else "report.html")
+    check_output(path, *(p for p in inputs if p.is_file()))
+    models = [p for p in inputs if p.is_file() and p.suffix.lower() != ".json"]
+    if bool(models) != (board is not None):
+        what = f"{models[0]} needs a board" if models else "--board is for a model file, and there is none"
+        raise UserError(what, "`offramp report model.tflite --board mps2_an386`, or JSON files alone")
+    if len(models) > 1:
+        raise UserError(
+            f"{len(models)} model files: {', '.join(map(str, models))}", "a report is on one model"
+        )
+    material = Material()
+    for source in inputs:
+        if source.is_dir():
+            add_folder(material, source)
+        elif source in models:
+            add_model(material, source, boards.load(board or ""), time_limit)
+        else:
+            material.add(read_json(source), str(source))
+    found = report_on(material, title)
+    write_output(path, (as_markdown(found) if md else as_html(found)).encode())
+    note(f"{path}: {', '.join(s.title for s in found.sections)}")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(read_file(path))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}", "write it with a command's --json") from error
+
+
+def add_folder(material: Material, folder: Path) -> None:
+    """Its card, and how each variant does on the boards that are for sale."""
+    material.card += list(read_card(folder / "card.json").values())
+    material.advise = answers_for(folder, variants_of(folder), for_sale(), Limits())
+
+
+def add_model(material: Material, path: Path, board: Board, time_limit_s: float) -> None:
+    """Packs it, measures it where the board runs here, and asks how it does on other boards."""
+    if is_blob(path):
+        data = packed(path, Options())
+    else:
+        with progress(f"packing {path.name}"):
+            plan, data = packing.pack(path, board, Options())
+        material.pack = summarize(plan, data, path, board.name) | {"ops": explanation(plan)}
+        material.advise = answers_for(path, variants_of(path), boards_with(board), Limits())
+    material.inspect = of_data(path, data)
+    if board.runs_here:
+        with progress(f"measuring on {board.name}"):
+            row = measure(board, data, name=str(path), time_limit_s=time_limit_s)
+        material.bench.append(plain(asdict(row)))
+    if board.emulator is not None and cycle_model(board.core.name) is not None:
+        with progress(f"profiling on {board.name}"):
+            material.profile = profile_data(profile(board, data, name=str(path), time_limit_s=time_limit_s))
+
+
+def boards_with(board: Board) -> Sequence[Board]:
+    others = [b for b in for_sale() if b.name != board.name]
+    return [board, *others] if board.core.toolchain != "host" else others
+
+
+def plain(value: Any) -> Any:
+    """As JSON would give it back."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,71 @@
+"""What a report is made of: the JSON of other commands, each told apart by its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from offramp.errors import UserError
+
+Data = Mapping[str, Any]
+
+
+@dataclass
+class Material:
+    """Keys are those that the commands print; what is None or empty has no section."""
+
+    pack: Data | None = None
+    inspect: Data | None = None
+    bench: list[Data] = field(default_factory=list)
+    profile: Data | None = None
+    card: list[Data] = field(default_factory=list)
+    exits: dict[str, Data] = field(default_factory=dict)
+    """By variant."""
+    advise: Data | None = None
+
+    def add(self, data: Any, source: str) -> None:
+        """UserError where `data` is none of these commands'."""
+        for is_of, put in _KINDS:
+            if is_of(data):
+                put(self, data)
+                return
+        raise UserError(
+            f"{source} is not the JSON of a command that a report knows",
+            "give what `pack`, `inspect`, `bench`, `profile`, `compress`, `advise` print with --json, or a card.json",
+        )
+
+
+def _rows_with(*keys: str) -> Callable[[Any], bool]:
+    def found(data: Any) -> bool:
+        return isinstance(data, list) and bool(data) and all(_has(row, keys) for row in data)
+
+    return found
+
+
+def _dict_with(*keys: str) -> Callable[[Any], bool]:
+    return lambda data: _has(data, keys)
+
+
+def _has(data: Any, keys: Sequence[str]) -> bool:
+    return isinstance(data, dict) and all(key in data for key in keys)
+
+
+def _add_compress(material: Material, data: Data) -> None:
+    material.card += data["card"]
+    material.exits |= {row["variant"]: row["exits"] for row in data["variants"] if "exits" in row}
+
+
+def _set(name: str) -> Callable[[Material, Any], None]:
+    return lambda material, data: setattr(material, name, data)
+
+
+_KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Material, Any], None]], ...] = (
+    (_rows_with("board", "flash_bytes", "steps"), lambda material, data: material.bench.extend(data)),
+    (_rows_with("variant", "accuracy"), lambda material, data: material.card.extend(data)),
+    (_dict_with("answers", "assumptions"), _set("advise")),
+    (_dict_with("cycle_model", "steps", "cost"), _set("profile")),
+    (_dict_with("variants", "card"), _add_compress),
+    (_dict_with("blob_bytes", "kernels", "stages", "board"), _set("pack")),
+    (_dict_with("arena", "steps", "constants_bytes"), _set("inspect")),
+)
