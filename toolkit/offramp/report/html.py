@@ -40,7 +40,8 @@ svg .edge { stroke: var(--paper); stroke-width: 0.5; } svg .band { fill: var(--p
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 0.4rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } h2 { break-after: avoid; }
   .scroll { overflow: visible; }
-  table { font-size: 7pt; } td.w, td.t { white-space: normal; min-width: 0; } th, td { padding-right: 0.5em; }
+  figure { max-width: 26rem; } table { font-size: 7pt; }
+  td.w, td.t { white-space: normal; min-width: 0; } th, td { padding-right: 0.5em; }
   figure, tr { break-inside: avoid; } .key, svg * { print-color-adjust: exact; } }
 """
 
