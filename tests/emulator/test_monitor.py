@@ -147,7 +147,7 @@ class Bench:
         known = {blob.crc: (blob, Path(name)) for (blob, _), name in zip(self.blobs, models, strict=True)}
         self.settings = Settings(
             models=tuple(model_of(*pair) for pair in self.blobs),
-            source_for=lambda inputs: open_source(str(folder / source), inputs, Options()),
+            source_for=lambda model: open_source(str(folder / source), model, Options()),
             ways_for=lambda model: ways_of(known.get(model.crc), given),
             pace=Pace(None),
             emulated=BOARD,
@@ -227,6 +227,22 @@ def asked(monitor: Monitor, commands: dict[int, str]) -> list[Event]:
         if isinstance(event, Reading) and event.row in commands:
             monitor.ask(commands[event.row])
     return events
+
+
+def test_sound_goes_through_the_front_end(
+    lines: Callable[..., list[dict[str, Any]]], folder: Path, shared_data: Path
+) -> None:
+    """As `run` on the same file; a second pass begins anew, and so does a board that was reset."""
+    wake = shared_data / "wakeword"
+    packing = [str(wake / "alexa.tflite"), "--board", BOARD.name, "--front-end", "micro"]
+    assert cli.call(["pack", *packing, "-o", "a.ofr"]) == 0
+    sound = str(wake / "alexa_test.wav")
+    assert cli.call(["run", "a.ofr", "--board", BOARD.name, "-i", sound, "-o", "a.npz"]) == 0
+    answers = np.load(folder / "a.npz")
+    right = [crc_of([row]) for row in answers[answers.files[0]]]
+    n = len(right) + 10
+    found = lines("monitor", "a.ofr", "--board", BOARD.name, "-s", sound, "--json", "--count", str(n))
+    assert [line["outputs_crc32"] for line in found] == right + right[:10]
 
 
 def states(events: list[Event]) -> list[State]:

@@ -38,8 +38,12 @@ def rows(source: Source) -> list[np.ndarray]:
     return [item.inputs[0] for item in source.rows()]
 
 
+def taking(*inputs: Port) -> Model:
+    return Model("m", None, 0, inputs, (IMAGE,), (Plan("m", ()),), ())
+
+
 def opened(name: str | Path, port: Port, **options: Any) -> Source:
-    return open_source(str(name), [port], Options(**options))
+    return open_source(str(name), taking(port), Options(**options))
 
 
 def test_integers_pass_and_real_numbers_are_quantized(tmp_path: Path) -> None:
@@ -54,10 +58,10 @@ def test_integers_pass_and_real_numbers_are_quantized(tmp_path: Path) -> None:
 
 def test_two_inputs_come_from_named_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", imu=np.ones((3, 8, 3), np.int8), image=np.zeros((3, 24), np.int8))
-    found = list(open_source(str(tmp_path / "x.npz"), [IMAGE, IMU], Options()).rows())
+    found = list(open_source(str(tmp_path / "x.npz"), taking(IMAGE, IMU), Options()).rows())
     assert [[a.shape for a in item.inputs] for item in found] == [[IMAGE.shape, IMU.shape]] * 3
     with pytest.raises(UserError, match="gives one input, the model takes 2"):
-        open_source(str(write_wave(tmp_path)), [IMAGE, IMU], Options())
+        open_source(str(write_wave(tmp_path)), taking(IMAGE, IMU), Options())
 
 
 def test_synthetic_rows_repeat_for_a_seed() -> None:
@@ -171,7 +175,7 @@ def test_images_need_an_input_for_images_and_files_that_are_some(tmp_path: Path)
 
 def test_wrong_sample_rate(tmp_path: Path) -> None:
     path = write_wave(tmp_path, np.zeros(200))
-    with pytest.raises(UserError, match="8000 samples a second, the model was given --sample-rate 16000"):
+    with pytest.raises(UserError, match="8000 samples a second, 16000 are needed"):
         opened(path, WAVE, rate_hz=16_000)
 
 

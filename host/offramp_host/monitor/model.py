@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offramp.blob.read import Blob, Port
+from offramp.features.front_end import header_of
 from offramp.ir import DTYPES
 from offramp_host.device import Info, TensorInfo
 
@@ -23,6 +24,16 @@ class Plan:
 
     name: str
     exits: tuple[Port, ...]
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Makes input 0 of raw samples on the board; runs are due after so many of them."""
+
+    element_bytes: int
+    rate_hz: int
+    first_run: int
+    next_run: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class Model:
     outputs: tuple[Port, ...]
     plans: tuple[Plan, ...]
     labels: tuple[str, ...]
+    front_end: FrontEnd | None = None
 
     @property
     def classifies(self) -> bool:
@@ -72,21 +84,27 @@ class Model:
 
 def model_of(blob: Blob, data: bytes) -> Model:
     plans = tuple(Plan(plan.name, tuple(e.port for e in plan.exits)) for plan in blob.plans)
-    return Model(blob.name, data, blob.crc, blob.inputs, blob.outputs, plans, blob.labels)
+    named = header_of(blob.front_end) if blob.front_end else None
+    front_end = (
+        FrontEnd(**{field.name: int(named[field.name]) for field in fields(FrontEnd)}) if named else None
+    )
+    return Model(blob.name, data, blob.crc, blob.inputs, blob.outputs, plans, blob.labels, front_end)
 
 
 def model_on(info: Info) -> Model:
     """What the board says of its model: no labels, and integers that stand for themselves."""
     plans = []
     for plan in info.plans:
-        found = [stage.exit for stage in plan.stages if stage.exit is not None]
-        exits = [_port(e.name, TensorInfo(e.shape, np.dtype(e.dtype), e.n_bytes)) for e in found]
+        ways = [stage.exit for stage in plan.stages if stage.exit is not None]
+        exits = [_port(e.name, TensorInfo(e.shape, np.dtype(e.dtype), e.n_bytes)) for e in ways]
         plans.append(Plan(plan.name, tuple(exits)))
+    found = info.front_end
     return Model(
         *(info.model.name, None, info.model.crc),
         tuple(_port(f"input{i}", tensor) for i, tensor in enumerate(info.inputs)),
         tuple(_port(f"output{i}", tensor) for i, tensor in enumerate(info.outputs)),
         *(tuple(plans), ()),
+        FrontEnd(found.element_bytes, found.rate_hz, found.first_run, found.next_run) if found else None,
     )
 
 

@@ -114,7 +114,7 @@ def sound(name: str, port: Port, divide: float | None, hop: int | None, rate_hz:
         raise UserError(f"--source {name}: samples of {8 * width} bits, 8 or 16 are read", "convert the file")
     if rate_hz is not None and rate != rate_hz:
         raise UserError(
-            f"--source {name}: {rate} samples a second, the model was given --sample-rate {rate_hz}",
+            f"--source {name}: {rate} samples a second, {rate_hz} are needed",
             f"resample the file to {rate_hz} Hz",
         )
     whole = np.frombuffer(raw[: len(raw) - len(raw) % (width * channels)], "<i2" if width == 2 else "u1")

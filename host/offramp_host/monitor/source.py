@@ -13,7 +13,7 @@ from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp.ir import DTYPES
 from offramp_host.monitor import live, recorded
-from offramp_host.monitor.model import Array, integers
+from offramp_host.monitor.model import Array, FrontEnd, Model, integers
 
 KINDS = "x.npy, x.npz, a folder of images, x.wav, x.csv, synthetic[:SEED], camera[:N] or mic"
 _SYNTHETIC_ROWS = 256
@@ -34,6 +34,8 @@ class Source:
     name: str
     rows: Callable[[], Iterator[Item]]
     is_live: bool = False
+    new: int | None = None
+    """Rows are windows of raw samples for the front end on the board, each with so many that the last had not."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Options:
     """Of a microphone; of a WAV file what it must have."""
 
 
-def open_source(name: str, inputs: Sequence[Port], options: Options) -> Source:
+def open_source(name: str, model: Model, options: Options) -> Source:
     """UserError where there is no such source, or the model cannot take what it gives."""
+    inputs, front_end = model.inputs, model.front_end
     kind, _, rest = name.partition(":")
     path = Path(name)
     if kind == "synthetic" and re.fullmatch(r"\d*", rest):
@@ -65,6 +68,8 @@ def open_source(name: str, inputs: Sequence[Port], options: Options) -> Source:
     if found is None:
         what = "no such source" if not path.exists() else "a file of unknown kind"
         raise UserError(f"--source {name}: {what}", f"it is {KINDS}")
+    if front_end is not None and found in (recorded.sound, live.microphone):
+        return _for_front_end(name, found, front_end, maker is not None)
     if len(inputs) != 1:
         raise UserError(
             f"--source {name}: it gives one input, the model takes {len(inputs)}",
@@ -72,6 +77,20 @@ def open_source(name: str, inputs: Sequence[Port], options: Options) -> Source:
         )
     pairs = found(name, inputs[0], options.divide, options.hop, options.rate_hz)
     return Source(name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live=maker is not None)
+
+
+def _for_front_end(name: str, maker: recorded.Maker, front_end: FrontEnd, is_live: bool) -> Source:
+    """16-bit samples as they are."""
+    if front_end.element_bytes != 2:
+        raise UserError(
+            f"--source {name}: sound, but the model's front end takes elements of {front_end.element_bytes} bytes",
+            "give rows of inputs in an .npz",
+        )
+    raw = Port("sound", (front_end.first_run,), "s16", 2 * front_end.first_run, "input", 1 / 32768, 0)
+    pairs = maker(name, raw, None, front_end.next_run, front_end.rate_hz)
+    return Source(
+        name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live, front_end.next_run
+    )
 
 
 def _synthetic(seed: int, inputs: Sequence[Port]) -> Iterator[Item]:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from offramp.blob.read import Port
 from offramp.boards import Board
 from offramp.errors import UserError
 from offramp_host.device import Device, Result
 from offramp_host.monitor.events import MOST_SCORES, Event, Lost, Message, Reading, State, Statistics
+from offramp_host.monitor.feeding import Rows, Sent
 from offramp_host.monitor.line import Line, is_loss
-from offramp_host.monitor.model import Array, Model, model_on
+from offramp_host.monitor.model import Model, model_on
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import Recording
-from offramp_host.monitor.source import Item, Source
+from offramp_host.monitor.source import Source
 
 COMMANDS = ("pause", "threshold+", "threshold-", "policy", "model", "record", "quit")
 _PAUSE_S = 0.25
@@ -40,7 +40,7 @@ class Way:
 class Settings:
     models: tuple[Model, ...]
     """To switch between, the first at first; none: what runs on the board."""
-    source_for: Callable[[Sequence[Port]], Source]
+    source_for: Callable[[Model], Source]
     ways_for: Callable[[Model], Sequence[Way]]
     pace: Pace
     loop: bool = True
@@ -57,13 +57,6 @@ class Settings:
     """How long a lost board is waited for."""
 
 
-@dataclass
-class _Sent:
-    number: int
-    item: Item
-    at: float
-
-
 class Monitor:
     """`events` is run through once, by one thread; `ask` may be called from any."""
 
@@ -72,18 +65,16 @@ class Monitor:
         self._asked: deque[str] = deque()
         self._wake, self._quit = threading.Event(), threading.Event()
         self._log: deque[str] = deque()
-        self._unanswered: deque[_Sent] = deque()
-        self._paused = self._exhausted = self._is_slow = False
-        self._next_row = self._which_model = self._which_way = 0
+        self._paused = False
+        self._which_model = self._which_way = 0
+        self._rows = Rows(settings.pace, settings.loop, settings.count)
         self._thresholds: dict[tuple[int, int], int] = {}
-        self._failure: UserError | None = None
         self._recording: Recording | None = None
         self._model: Model | None = None
-        self._items: Iterator[Item] = iter(())
         self._statistics_at = 0.0
         self._line = Line(lambda: open_device(self._log.append), self._set_up, settings.reconnect_s)
         try:
-            self._take_source(self.model)
+            self._rows.take_source(settings.source_for(self.model))
         except BaseException:
             self._line.close()
             raise
@@ -106,7 +97,7 @@ class Monitor:
             if self._settings.record_at_once:
                 yield from self._begin_recording()
             yield self._state()
-            while not self._is_over():
+            while not (self._quit.is_set() or self._rows.are_over):
                 try:
                     yield from self._turn()
                 except UserError as error:
@@ -117,19 +108,17 @@ class Monitor:
             if self._settings.statistics_s is not None and not self._quit.is_set():
                 yield Statistics(self._line.device.statistics())
             yield from self._end_recording("")
-            if self._failure is not None:
-                raise self._failure
+            if self._rows.failure is not None:
+                raise self._rows.failure
         finally:
             if self._recording is not None:
                 self._recording.close()
             self._line.close()
 
-    def _is_over(self) -> bool:
-        return self._quit.is_set() or (self._exhausted and not self._unanswered)
-
     def _turn(self) -> Iterator[Event]:
         yield from self._said()
-        yield from self._obey()
+        if not self._rows.unanswered:  # or they would meet another model
+            yield from self._obey()
         every = self._settings.statistics_s
         if every is not None and time.monotonic() >= self._statistics_at:
             self._statistics_at = time.monotonic() + every
@@ -141,17 +130,16 @@ class Monitor:
             yield from self._answers()
 
     def _answers(self) -> Iterator[Event]:
-        """Of the rows that are due: one where they have a pace, else as many as come before something else is to do."""
-        one_by_one = self._settings.pace.rate_hz is not None or self._source.is_live
-        way = self._ways[self._which_way]
-        stream = self._line.device.stream(
-            self._rows(1 if one_by_one else None),
-            measure=one_by_one or self._settings.emulated is not None,
-            to_the_end=way.to_the_end,
+        """Of the rows that are due."""
+        # Where other requests follow on a real line, measuring would cost bytes that come meanwhile.
+        measure = self._rows.one_by_one or self._settings.emulated is not None
+        to_the_end = self._ways[self._which_way].to_the_end
+        results = self._rows.results(
+            self._line.device, self._is_interrupted, measure=measure, to_the_end=to_the_end
         )
-        with contextlib.closing(stream):
-            for result in stream:
-                sent = self._unanswered.popleft()
+        with contextlib.closing(results):
+            for result in results:
+                sent = self._rows.unanswered.popleft()
                 self._line.ran()
                 reading = self._reading(sent, result)
                 if self._recording is not None:
@@ -159,42 +147,11 @@ class Monitor:
                 yield reading
                 yield from self._said()
 
-    def _rows(self, limit: int | None) -> Iterator[tuple[Array, ...]]:
-        """Inputs of rows, those that a lost line left unanswered first."""
-        again = list(self._unanswered)
-        for sent in again:
-            sent.at = time.monotonic()
-            yield sent.item.inputs
-        n = len(again)
-        while (limit is None or n < limit) and not self._is_interrupted():
-            item = self._next_item()
-            if item is None:
-                return
-            self._settings.pace.took_one()
-            self._unanswered.append(_Sent(self._next_row, item, time.monotonic()))
-            self._next_row += 1
-            n += 1
-            yield item.inputs
-
     def _is_interrupted(self) -> bool:
         every = self._settings.statistics_s
         return self._wake.is_set() or (every is not None and time.monotonic() >= self._statistics_at)
 
-    def _next_item(self) -> Item | None:
-        """None at the end; what is wrong with the source is told once all rows before have their answers."""
-        item = None
-        if self._settings.count is None or self._next_row < self._settings.count:
-            try:
-                item = next(self._items, None)
-                if item is None and self._settings.loop:
-                    self._items = self._source.rows()
-                    item = next(self._items, None)
-            except UserError as error:
-                self._failure = error
-        self._exhausted = item is None
-        return item
-
-    def _reading(self, sent: _Sent, result: Result) -> Reading:
+    def _reading(self, sent: Sent, result: Result) -> Reading:
         plan = self.model.plans[result.plan]
         port = self.model.answer(result.plan, result.exit)
         emulator = self._settings.emulated.emulator if self._settings.emulated else None
@@ -247,17 +204,13 @@ class Monitor:
         for (plan, exit_), value in self._thresholds.items():
             device.set_threshold(exit_, value, plan=plan)
         device.reset_state()
-        self._model, self._ways = model, ways
-
-    def _take_source(self, model: Model) -> None:
-        self._source = self._settings.source_for(model.inputs)
-        self._items = self._source.rows()
+        self._model, self._ways, self._rows.begins = model, ways, True
 
     def _state(self) -> State:
         info = self._line.device.info()
         stages = next((plan.stages for plan in info.plans if len(plan.stages) > 1), ())
         return State(
-            *(info.board.board, self.model.name, self._source.name, self._ways[self._which_way].name),
+            *(info.board.board, self.model.name, self._rows.source.name, self._ways[self._which_way].name),
             thresholds=tuple((s.exit.name, s.exit.threshold) for s in stages if s.exit is not None),
             is_paused=self._paused,
             recording=str(self._recording.path) if self._recording is not None else None,
@@ -326,21 +279,27 @@ class Monitor:
             return
         before = self._which_model, self._which_way, dict(self._thresholds)
         yield from self._end_recording("the model changes")
+        source = self._rows.source
         self._which_model = (self._which_model + 1) % len(models)
         self._which_way = 0
         self._thresholds.clear()
         try:
-            self._take_source(models[self._which_model])
+            self._rows.take_source(self._settings.source_for(models[self._which_model]))
             self._set_up(self._line.device)
         except UserError as error:
             if is_loss(error):
                 raise
             self._which_model, self._which_way, self._thresholds = before
-            self._take_source(models[self._which_model])
+            self._rows.take_source(source)
             self._set_up(self._line.device)
             raise
 
     def _begin_recording(self) -> Iterator[Event]:
+        if self._rows.source.new:
+            raise UserError(
+                "the inputs are made on the board, there is nothing to record",
+                "`run --inputs x.wav` takes the sound",
+            )
         path = self._settings.recording or Path(time.strftime("monitor-%Y%m%d-%H%M%S.npz"))
         model = self.model
         answers = [port for plan in model.plans for port in plan.exits]

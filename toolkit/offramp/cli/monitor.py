@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from offramp import boards
-from offramp.blob.read import Blob, Port
+from offramp.blob.read import Blob
 from offramp.cli.choice import Choice
 from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
-from offramp.cli.options import FlashLimit, Kernels, Optimize, RamLimit, TimeLimit, plan_options
+from offramp.cli.options import FlashLimit, FrontEnd, Kernels, Optimize, RamLimit, TimeLimit, plan_options
 from offramp.cli.output import check_output
 from offramp.cli.place import attached, emulated
 from offramp.cli.showing import check_screen, print_line, serve, show_screen, stream
 from offramp.cli.ways import Given, ways_of
 from offramp.errors import UserError
 from offramp_host.monitor.feed import Feed
-from offramp_host.monitor.model import model_of
+from offramp_host.monitor.model import Model, model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import check_name
 from offramp_host.monitor.server import PORT, Page
@@ -72,6 +72,7 @@ def monitor(
     reconnect: Annotated[
         float, typer.Option("--reconnect", metavar="S", min=0.0, help="How long to wait for a lost board.")
     ] = 60.0,
+    front_end: FrontEnd = None,
     kernels: Kernels = "auto",
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
@@ -102,7 +103,9 @@ def monitor(
     check(files, board, port, divide)
     given = Given(Choice.of(policy), Leaving.of(thresholds, budget, exit_policy, no_exits), no_exits)
     pace = Pace(rate)
-    options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
+    options = plan_options(
+        kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit, front_end=front_end
+    )
     if record is not None:
         check_name(record)
         check_output(record, *(files or ()), *([Path(source)] if Path(source).is_file() else []))
@@ -110,12 +113,12 @@ def monitor(
         check_screen()
     page = Page(Feed(), host, web_port, token) if web else None
 
-    def source_for(inputs: Sequence[Port]) -> Source:
-        return open_source(source, inputs, Options(divide, hop, sample_rate))
+    def source_for(model: Model) -> Source:
+        return open_source(source, model, Options(divide, hop, sample_rate))
 
     def refuse(file: Path, blob: Blob) -> None:
         given.check(blob, file)
-        source_for(blob.inputs)
+        source_for(model_of(blob, b""))
 
     target = boards.must_run_here(boards.load(board)) if board is not None else None
     place_ = (

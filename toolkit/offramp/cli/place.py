@@ -11,7 +11,7 @@ from pathlib import Path
 from offramp import boards
 from offramp.blob import read
 from offramp.blob.read import Blob
-from offramp.build.blob_image import check_ram
+from offramp.build.blob_image import check_ram, front_ends_of
 from offramp.build.firmware import firmware, kernels_named
 from offramp.cli.blob_file import blob_for, is_blob, packed
 from offramp.cli.output import progress
@@ -79,6 +79,7 @@ def emulated(
                 kernels=kernels_named([kernel for blob in blobs for kernel in blob.kernels]),
                 plans=max(len(blob.plans) for blob in blobs),
                 exits=any(plan.exits for blob in blobs for plan in blob.plans),
+                front_ends=sorted({kind for blob in blobs for kind in front_ends_of(blob)}),
             )
         for blob in blobs:
             check_ram(blob, board, image.footprint)
