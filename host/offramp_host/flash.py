@@ -180,4 +180,10 @@ def own_port(board: Board) -> str:
     """The port of an emulated board, as firmware/platformio.ini says."""
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(platformio.firmware() / "platformio.ini", encoding="utf-8")
-    return ini[f"env:{board.name}"]["upload_port"]
+    section = f"env:{board.name}"
+    if section not in ini:
+        raise UserError(
+            f"{board.name} has no [platformio] in its board file, so that nothing is known of how to write it",
+            "add the table (docs/new-board.md), or build the image and write it with your own tool: offramp build",
+        )
+    return ini[section]["upload_port"]

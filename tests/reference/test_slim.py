@@ -121,6 +121,9 @@ def test_a_cascade_of_one_is_refused(shop: Workshop, made: Work) -> None:
     alone = replace(made.result, members=(), metadata={})
     with pytest.raises(UserError, match="holds one graph, a cascade wants two"):
         cascaded(alone, shop.data.validation, 1.0)
+    twice = replace(alone, members=(replace(alone, name="other"),))
+    with pytest.raises(UserError, match=r"no member takes fewer MACs than its \d"):
+        cascaded(twice, shop.data.validation, 1.0)
 
 
 def right_of(graph: Graph, x: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.bool_]:

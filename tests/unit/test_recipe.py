@@ -63,6 +63,32 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
             "lost_points: 0 is no number of points above 0, up to 100",
             "270/n",
         ),
+        (
+            '[variant.a]\nsteps = [{do = "quantize", epochs = -1}]',
+            "variant a, quantize: epochs is -1",
+            "at least 0",
+        ),
+        (
+            '[variant.a]\nsteps = [{do = "quantize", batch = 0}]',
+            "variant a, quantize: batch is 0",
+            "at least 1",
+        ),
+        (
+            '[variant.a]\nsteps = [{do = "exits", hidden = -4}]',
+            "variant a, exits: hidden is -4",
+            "at least 0",
+        ),
+        ('[variant.a]\nsteps = [{do = "student", width = 0}]', "width is 0", "above 0"),
+        (
+            'divide = -255\n[variant.a]\nsteps = [{do = "quantize"}]',
+            r"\[data\]: divide is -255",
+            "above 0",
+        ),
+        (
+            'seed = -3\n[variant.a]\nsteps = [{do = "quantize"}]',
+            r"\[data\]: seed is -3",
+            "at least 0",
+        ),
         ("[variant.a]\nsteps = []", "no steps", "quantize"),
         ("", "no variant", "variant.NAME"),
         ('[variant.a]\nsteps = [{do = "family", members = ["b"]}]', "names b", "none"),

@@ -189,6 +189,10 @@ def place_of(out: Path | None, recipe: Recipe, names: Sequence[str], card: bool,
     """OUT.ofg for one variant, or else a folder; UserError where nothing can be written there."""
     in_folder = len(names) > 1 or card
     path = out or Path(recipe.name if in_folder else f"{names[0]}.ofg")
+    if path.suffix in (".ofr", ".onnx", ".pt2", ".tflite"):
+        raise UserError(
+            f"-o {path}: compress writes .ofg files", "-o OUT.ofg, or a folder; pack makes the .ofr"
+        )
     if path.suffix != ".ofg":
         check_folder(path)
     elif in_folder:
@@ -207,9 +211,9 @@ def make(recipe: Recipe, names: Sequence[str], path: Path, targets: Sequence[Boa
         made = {name: shop.make(name) for name in names}
     judged = {} if targets else {name: judge(shop, work.result) for name, work in made.items()}
     for name, work in made.items():
-        write_output(
-            path if path.suffix == ".ofg" else folder_of(path) / f"{name}.ofg", ofg.dump(work.result)
-        )
+        file = path if path.suffix == ".ofg" else folder_of(path) / f"{name}.ofg"
+        write_output(file, ofg.dump(work.result))
+        note(f"wrote {file}")
     exits = {name: found for name, work in made.items() if (found := exits_of(shop, work))}
     for name, found in exits.items():
         write_curve(

@@ -12,12 +12,12 @@ from offramp.compress.accuracy import Accuracy, input_rows
 from offramp.compress.data import Rows
 from offramp.compress.gating import widths
 from offramp.errors import UserError
-from offramp.ir import CASCADE_MARGIN, Graph
+from offramp.ir import CASCADE_MARGIN, IN_PLANES, Graph
 from offramp.passes.rewrite import macs
 from offramp.reference import run_all
 
 Array = NDArray[Any]
-MARGINS = range(256)
+MARGINS = range(1, 256)  # a blob that states 0 states none
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,22 @@ def cascaded(family: Graph, validation: Rows, lost_points: float) -> tuple[Graph
 
 
 def cheapest(family: Graph) -> Graph:
-    """Of those that answer the one of fewest MACs, of equal ones the last, without members."""
-    every = widths(family)
-    if len(every) < 2:
+    """Of those that answer the one of fewest MACs, without members; of nested precision the four-bit one.
+
+    UserError where none takes fewer than the first: no board would run it first.
+    """
+    first, *others = widths(family)
+    if not others:
         raise UserError(
             f"{family.name} holds one graph, a cascade wants two", "slim or family before it makes others"
         )
-    return min(reversed(every), key=macs)
+    found = min(others, key=macs)
+    if macs(found) >= macs(first) and not any(t.storage == IN_PLANES for t in found.tensors):
+        raise UserError(
+            f"{family.name}: no member takes fewer MACs than its {macs(first):,}, asking one first saves nothing",
+            "make the cheapest the member and the dearest the first, of fewer channels: slim, student or prune",
+        )
+    return found
 
 
 def least_margin(cheap: Array, dear: Array, y: Array, lost_points: float) -> Cascade | tuple[float, float]:

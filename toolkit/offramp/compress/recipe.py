@@ -244,6 +244,14 @@ class Recipe:
     board: str = "mps2_an386"  # of the card and of a search
     search: Search | None = None
 
+    def __post_init__(self) -> None:
+        """UserError names a number that is below the least allowed."""
+        for where, table in (("[data]", self.data), ("[search]", self.search)):
+            check_numbers(where, table)
+        for name, variant in self.variants.items():
+            for step in variant.steps:
+                check_numbers(f"variant {name}, {type(step).__name__.lower()}", step)
+
     def variant(self, name: str) -> Variant:
         if name not in self.variants:
             raise UserError(
@@ -251,6 +259,23 @@ class Recipe:
                 f"try --variant {nearest(name, self.variants)}",
             )
         return self.variants[name]
+
+
+LEAST: dict[str, float] = {
+    **dict.fromkeys(("rows", "batch", "rounds", "round_to", "trials", "population"), 1),
+    **dict.fromkeys(("seed", "validation", "epochs", "mixtures", "hidden", "rate", "weight_decay"), 0),
+    **dict.fromkeys(("teacher_weight", "exits"), 0),
+}
+ABOVE_0 = ("divide", "temperature", "width", "scale")
+
+
+def check_numbers(where: str, table: Any) -> None:
+    for key, value in ({} if table is None else vars(table)).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            least = LEAST.get(key)
+            if (least is not None and value < least) or (key in ABOVE_0 and value <= 0):
+                wanted = "a number above 0" if key in ABOVE_0 else f"at least {least:g}"
+                raise UserError(f"{where}: {key} is {value:g}", f"{wanted} is needed")
 
 
 def load_recipe(path: Path) -> Recipe:
