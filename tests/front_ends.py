@@ -6,11 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from offramp.features import MICRO_SPEECH, Micro, Quantizer, Stream
+from offramp.features import MICRO_SPEECH, Mfcc, Micro, Quantizer, Stream
 from tests.sounds import sounds
 
 Array = NDArray[Any]
 
+LN2 = 0.6931471805599453 / 65536
 STREAMS = {
     "wake word": Stream(Micro(quantizer=Quantizer(0.0390625 / 0.10196078568696976, -128)), 3, 3),
     "micro_speech": Stream(MICRO_SPEECH, 9, 2),
@@ -19,6 +20,13 @@ STREAMS = {
     ),
     "short": Stream(
         Micro(rate_hz=2000, window=60, step=60, channels=5, lower_hz=100, upper_hz=900, log_shift=3), 2, 2
+    ),
+    "keywords": Stream(Mfcc(quantizer=Quantizer(LN2 / 0.5847029089927673, 83)), 9, 3),
+    "other mfcc": Stream(
+        Mfcc(Quantizer(LN2 / 0.3, -20), 8000, 200, 130, 23, 7, lower_hz=0, upper_hz=4000, peak=9000), 2, 2
+    ),
+    "long window": Stream(
+        Mfcc(Quantizer(LN2 / 0.7, 0), window=640, step=640, mels=20, coefficients=20), 1, 1
     ),
 }
 

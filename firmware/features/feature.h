@@ -17,7 +17,7 @@ struct ofr_feature_kind {
     uint32_t (*feed)(const void *params, uint8_t *memory, const uint8_t *raw, uint32_t n, int8_t *row, bool *ready);
 };
 
-extern const ofr_feature_kind ofr_feature_micro;
+extern const ofr_feature_kind ofr_feature_micro, ofr_feature_mfcc;
 
 #define OFR_FEATURE_MOST_BYTES 0x100000u /* of memory: keeps sums of sizes within 32 bits */
 
@@ -26,6 +26,15 @@ static inline const void *ofr_table(const uint8_t **at, uint32_t bytes) {
     const uint8_t *table = *at;
     *at += (bytes + 3u) & ~3u;
     return table;
+}
+
+/* Bits up to the highest that is set. */
+static inline uint32_t ofr_bits_of(uint32_t x) {
+    return x != 0 ? 32u - (uint32_t)__builtin_clz(x) : 0;
+}
+
+static inline uint32_t ofr_bits_of_wide(uint64_t x) {
+    return x >> 32 != 0 ? 32u + ofr_bits_of((uint32_t)(x >> 32)) : ofr_bits_of((uint32_t)x);
 }
 
 /* round(x * multiplier / 2^shift) + zero_point within int8, halves upwards. */

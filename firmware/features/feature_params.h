@@ -54,4 +54,30 @@ typedef struct ofr_micro_params {
 } ofr_micro_params;
 _Static_assert(sizeof(ofr_micro_params) == 56, "layout");
 
+typedef struct ofr_mfcc_params {
+    uint8_t kind;
+    uint8_t packing;
+    uint16_t element_bytes;
+    uint16_t row_bytes;
+    uint16_t window_rows;
+    uint16_t hop_rows;
+    uint16_t rate_hz;
+    uint32_t memory_bytes;
+    uint32_t first_run;
+    uint32_t next_run;
+    uint16_t window;
+    uint16_t step;
+    uint16_t points;
+    uint16_t mels;
+    uint16_t coefficients;
+    uint16_t bins;
+    uint32_t epsilon;
+    int32_t offset;
+    uint32_t multiplier;
+    uint8_t shift;
+    uint8_t unused;
+    int16_t zero_point;
+} ofr_mfcc_params;
+_Static_assert(sizeof(ofr_mfcc_params) == 52, "layout");
+
 #endif

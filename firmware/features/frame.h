@@ -1,4 +1,4 @@
-/* Overlapping frames of 16-bit samples: the last `window` of them, moved on by `step`. */
+/* Overlapping frames of 16-bit samples, the last `window` of them, moved on by `step`; and bands of their bins. */
 #ifndef OFR_FRAME_H
 #define OFR_FRAME_H
 
@@ -6,6 +6,17 @@
 
 static inline bool ofr_frame_is_sane(uint32_t window, uint32_t step) {
     return window >= 2 && window % 2 == 0 && window <= 8192 && step >= 1 && step <= window;
+}
+
+/* Whether the bands of so many channels lie in order within the transform's bins, `bins` of them, which they have
+ * weights for. `starts`: the first bin of each band, and the end. */
+static inline bool ofr_bands_are_sane(const uint16_t *starts, uint32_t channels, uint32_t points, uint32_t bins) {
+    for (uint32_t i = 0; i <= channels; i++) {
+        if (starts[i] > starts[i + 1]) {
+            return false;
+        }
+    }
+    return starts[channels + 1] <= points && starts[channels + 1] - starts[0] == (int32_t)bins;
 }
 
 /* Takes samples until a frame is whole, at most n; `filled` is what `frame` holds. Returns how many. */

@@ -52,16 +52,6 @@ static bool is_power_of_four(uint32_t n) {
     return n != 0 && (n & (n - 1)) == 0 && (n & 0x55555555u) != 0;
 }
 
-/* Bands lie in order within the transform's bins, which their weights are for. */
-static bool bands_are_sane(const ofr_micro_params *p, const uint16_t *starts) {
-    for (uint32_t i = 0; i <= p->channels; i++) {
-        if (starts[i] > starts[i + 1]) {
-            return false;
-        }
-    }
-    return starts[p->channels + 1] <= p->points && starts[p->channels + 1] - starts[0] == p->bins;
-}
-
 static ofr_status check(const void *params, uint32_t bytes, uint32_t *memory) {
     const ofr_micro_params *p = params;
     tables t;
@@ -70,16 +60,11 @@ static ofr_status check(const void *params, uint32_t bytes, uint32_t *memory) {
         p->window > 2u * p->points) {
         return OFR_E_FRONT_END;
     }
-    if ((uint32_t)(tables_of(p, &t) - (const uint8_t *)p) != bytes || !bands_are_sane(p, t.starts)) {
+    if ((uint32_t)(tables_of(p, &t) - (const uint8_t *)p) != bytes || !ofr_bands_are_sane(t.starts, p->channels, p->points, p->bins)) {
         return OFR_E_FRONT_END;
     }
     *memory = memory_bytes(p);
     return OFR_OK;
-}
-
-/* Bits up to the highest that is set. */
-static uint32_t bits_of(uint32_t x) {
-    return x != 0 ? 32u - (uint32_t)__builtin_clz(x) : 0;
 }
 
 /* The frame under its window, in `spectrum`; returns how often it was doubled to fill 16 bits. */
@@ -91,7 +76,7 @@ static uint32_t shape(const ofr_micro_params *p, const tables *t, const places *
         largest = magnitude > largest ? magnitude : largest;
         at->spectrum[i] = (int16_t)x;
     }
-    const uint32_t used = bits_of(largest), shift = used < 15 ? 15 - used : 0;
+    const uint32_t used = ofr_bits_of(largest), shift = used < 15 ? 15 - used : 0;
     for (uint32_t i = 0; i < p->window; i++) {
         at->spectrum[i] = (int16_t)((uint32_t)at->spectrum[i] << shift);
     }
@@ -121,7 +106,7 @@ static uint64_t weighted(const int16_t *spectrum, const uint16_t *weights, uint3
 /* Rounded to the nearest, but 65535 at most for what 32 bits hold. */
 static uint32_t square_root(uint64_t x) {
     const bool is_short = x >> 32 == 0;
-    const uint32_t bits = is_short ? bits_of((uint32_t)x) : 32u + bits_of((uint32_t)(x >> 32));
+    const uint32_t bits = ofr_bits_of_wide(x);
     uint64_t root = 0;
     if (x == 0) {
         return 0;
@@ -152,7 +137,7 @@ static int32_t gain_of(const int16_t *gains, uint32_t noise) {
     if (noise <= 2) {
         return gains[noise];
     }
-    const uint32_t octave = bits_of(noise);
+    const uint32_t octave = ofr_bits_of(noise);
     const int16_t *of = gains + (3 * octave - 4);
     const int32_t fraction = (int32_t)((octave < 11 ? noise << (11 - octave) : noise >> (octave - 11)) & 0x3FF);
     const int32_t slope = ((of[2] * fraction) >> 5) + of[1] * 32;
@@ -172,7 +157,7 @@ static uint32_t logarithm(const uint16_t *table, uint32_t x, uint32_t shift) {
     if (x <= 1) {
         return 0;
     }
-    const uint32_t whole = bits_of(x) - 1;
+    const uint32_t whole = ofr_bits_of(x) - 1;
     const uint32_t fraction = (uint32_t)(((uint64_t)(x - (1u << whole)) << 16) >> whole);
     const uint32_t segment = fraction >> 9;
     const int32_t step = table[segment + 1] - table[segment];

@@ -35,6 +35,8 @@ APP = Path(__file__).parent / "apps" / "features.c"
 SLIDING = 5
 """Outputs that a wake word's probability is the mean of, and the cutoff: the model's own settings, alexa.json."""
 CUTOFF = 0.9
+YES = 9
+"""Of MLPerf Tiny's twelve keywords."""
 Array = NDArray[Any]
 
 
@@ -91,6 +93,23 @@ def test_pieces_and_misuse(alexa: Device, shared_data: Path) -> None:
     parts = [raw[a:b] for a, b in itertools.pairwise(cuts)]
     assert [int(r.outputs[0].reshape(-1)[0]) for part in parts for r in alexa.feed(part)] == whole
     assert outputs(alexa, raw) == whole
+
+
+def test_a_keyword_is_heard(shared_data: Path, tmp_path: Path) -> None:
+    """MLPerf Tiny's network on a second of sound, which MFCC make its input of."""
+    path, text = shared_data / "mlperf_tiny" / "kws_ref_model.tflite", "mfcc:hop=49"
+    _, data = pack(path, BOARD, Options(front_end=text))
+    (tmp_path / "kws.ofr").write_bytes(data)
+    image = blob_image(read(data, "kws"), BOARD, tmp_path / "image.elf", linked=tmp_path / "kws.ofr")
+    raw = samples(shared_data / "tflm_models" / "yes_1000ms.wav")
+    graph = load_model(path)
+    tensor = graph.tensors[graph.inputs[0]]
+    [row] = stream_for(text, tensor, has_state=False).inputs(raw)
+    expected = Reference(graph).run([row.reshape(tensor.shape)])[0]
+    with Emulator(BOARD, image.elf, timeout_s=60) as emulator, Device(emulator.url, timeout_s=60) as device:
+        [result] = device.feed(raw)
+    assert np.array_equal(result.outputs[0], expected.reshape(result.outputs[0].shape))
+    assert int(result.outputs[0].argmax()) == YES
 
 
 def test_a_model_without_a_front_end(shared_data: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
 #include "offramp_features.h"
 #include "port.h"
 
-static uint32_t memory[1024];
+static uint32_t memory[1408];
 static uint8_t input[4096];
 
 static void say_number(uint32_t value) {

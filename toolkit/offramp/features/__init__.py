@@ -2,9 +2,10 @@
 
 from offramp.features.choose import CHOICES, stream_for
 from offramp.features.front_end import KINDS, FrontEnd, Quantizer, Stream, header_of
+from offramp.features.mfcc import Mfcc
 from offramp.features.micro import MICRO_SPEECH, Micro
 
-TYPES: tuple[type[FrontEnd], ...] = (Micro,)
+TYPES: tuple[type[FrontEnd], ...] = (Micro, Mfcc)
 
 __all__ = [
     "CHOICES",
@@ -12,6 +13,7 @@ __all__ = [
     "MICRO_SPEECH",
     "TYPES",
     "FrontEnd",
+    "Mfcc",
     "Micro",
     "Quantizer",
     "Stream",

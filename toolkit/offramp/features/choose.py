@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from offramp.errors import UserError
 from offramp.features.front_end import FrontEnd, Quantizer, Stream
+from offramp.features.mfcc import Mfcc
 from offramp.features.micro import MICRO_SPEECH, UNIT, Micro
 from offramp.ir import Tensor
 
@@ -49,13 +50,31 @@ def micro_speech(w: Wanted) -> FrontEnd:
     return replace(MICRO_SPEECH, channels=w.number("channels", channels_of(w.tensor, 40), 2, 200))
 
 
+def mfcc(w: Wanted) -> FrontEnd:
+    """Cepstral coefficients as MLPerf Tiny's keyword spotting has them."""
+    return Mfcc(
+        quantizer=w.quantizer(Mfcc().quantizer.scale),
+        window=16 * w.number("window_ms", 30, 4, 128),
+        step=16 * w.number("step_ms", 20, 1, 128),
+        mels=w.number("mels", 40, 2, 128),
+        coefficients=w.number("coefficients", channels_of(w.tensor, 10), 1, 128),
+        lower_hz=w.number("lower_hz", 20, 0, 4000),
+        upper_hz=w.number("upper_hz", 4000, 1000, 8000),
+        peak=w.number("peak", 32768, 1, 32768),
+    )
+
+
 def channels_of(tensor: Tensor, usual: int) -> int:
     """The last axis where there is a time axis before it, else what is usual."""
     inner = [n for n in tensor.shape if n != 1]
     return inner[-1] if len(inner) > 1 else usual
 
 
-CHOICES: dict[str, Callable[[Wanted], FrontEnd]] = {"micro": micro, "micro_speech": micro_speech}
+CHOICES: dict[str, Callable[[Wanted], FrontEnd]] = {
+    "micro": micro,
+    "micro_speech": micro_speech,
+    "mfcc": mfcc,
+}
 
 
 def stream_for(text: str, tensor: Tensor, has_state: bool) -> Stream:

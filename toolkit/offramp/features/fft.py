@@ -82,3 +82,44 @@ def real_fft_s16(x: Array) -> Array:
     out[:, k] = (total + turn) >> 1
     out[:, 0, 0], out[:, half, 0] = z[:, 0, 0] + z[:, 0, 1], z[:, 0, 0] - z[:, 0, 1]
     return wrapped(out)
+
+
+TURN_BITS = 30
+
+
+def cosines_s32(n: int) -> Array:
+    """int32[n]: of a whole turn, 2^30 is one; entry k + n / 4 is the sine's negative."""
+    found: Array = np.floor(0.5 + (1 << TURN_BITS) * np.cos(2 * np.pi * np.arange(n) / n))
+    return found.astype(np.int32)
+
+
+def turned_by(x: Array, angles: Array, n: int) -> Array:
+    """Products with exp(-2j pi angle / n); 32 bits times 32 bits, rounded half up."""
+    table = cosines_s32(n).astype(np.int64)
+    re, im = table[angles % n], table[(angles + n // 4) % n]
+    half = 1 << (TURN_BITS - 1)
+    real = (x[..., 0] * re - x[..., 1] * im + half) >> TURN_BITS
+    return np.stack([real, (x[..., 0] * im + x[..., 1] * re + half) >> TURN_BITS], axis=-1)
+
+
+def complex_fft_s32(x: Array) -> Array:
+    """[frames, n, 2] -> the same, n a power of 2: half of the sum each stage, rounded half up."""
+    frames, n, _ = x.shape
+    if n == 1:
+        return x
+    even, odd = complex_fft_s32(x[:, ::2]), complex_fft_s32(x[:, 1::2])
+    odd = turned_by(odd, 2 * np.arange(n // 2), 2 * n)
+    found: Array = np.stack([even + odd + 1, even - odd + 1], axis=1).reshape(frames, n, 2) >> 1
+    return found
+
+
+def real_fft_s32(x: Array) -> Array:
+    """[frames, n] of 31 bits -> [frames, n / 2, 2]: 1 / n of the transform, Nyquist's bin left out."""
+    frames, n = x.shape
+    half = n // 2
+    z = complex_fft_s32(x.astype(np.int64).reshape(frames, half, 2))
+    k = np.arange(half)
+    here, there = z, z[:, -k] * np.array([1, -1])
+    turn = turned_by((here - there + 1) >> 1, k + n // 4, n)
+    found: Array = (((here + there + 1) >> 1) + turn + 1) >> 1
+    return found
