@@ -80,4 +80,44 @@ typedef struct ofr_mfcc_params {
 } ofr_mfcc_params;
 _Static_assert(sizeof(ofr_mfcc_params) == 52, "layout");
 
+typedef struct ofr_image_params {
+    uint8_t kind;
+    uint8_t packing;
+    uint16_t element_bytes;
+    uint16_t row_bytes;
+    uint16_t window_rows;
+    uint16_t hop_rows;
+    uint16_t rate_hz;
+    uint32_t memory_bytes;
+    uint32_t first_run;
+    uint32_t next_run;
+    uint16_t width;
+    uint16_t height;
+    uint16_t crop_x;
+    uint16_t crop_y;
+    uint16_t crop_width;
+    uint16_t crop_height;
+    uint16_t out_width;
+    uint16_t out_height;
+    uint16_t channels;
+    uint16_t reserved;
+} ofr_image_params;
+_Static_assert(sizeof(ofr_image_params) == 44, "layout");
+
+typedef struct ofr_imu_params {
+    uint8_t kind;
+    uint8_t packing;
+    uint16_t element_bytes;
+    uint16_t row_bytes;
+    uint16_t window_rows;
+    uint16_t hop_rows;
+    uint16_t rate_hz;
+    uint32_t memory_bytes;
+    uint32_t first_run;
+    uint32_t next_run;
+    uint16_t axes;
+    uint16_t average;
+} ofr_imu_params;
+_Static_assert(sizeof(ofr_imu_params) == 28, "layout");
+
 #endif

@@ -123,9 +123,10 @@ static bool count_row(ofr_features *f, uint8_t *input) {
 uint32_t ofr_features_feed(ofr_features *f, const void *raw, uint32_t bytes, void *input, bool *due) {
     const uint8_t *at = raw;
     uint32_t left = bytes / f->element_bytes;
+    bool ready = true;
     *due = false;
-    while (left != 0 && !*due) {
-        bool ready = false;
+    while ((left != 0 || ready) && !*due) { /* an element may make several rows */
+        ready = false;
         uint8_t *row = (f->rows != NULL ? f->rows : (uint8_t *)input) + (uint32_t)f->next * f->row_bytes;
         const uint32_t taken = f->kind->feed(f->params, f->memory, at, left, (int8_t *)row, &ready);
         at += taken * f->element_bytes;

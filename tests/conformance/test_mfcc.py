@@ -25,7 +25,7 @@ QUANTIZER = Quantizer(PLAIN.scale / SCALE, ZERO_POINT)
 
 
 def in_floats(s: Mfcc, samples: Array) -> Array:
-    """stft under a periodic Hann window, magnitudes, linear_to_mel_weight_matrix, log, mfccs_from_log_mel_spectrograms."""
+    """stft under a periodic Hann window, its magnitudes, linear_to_mel_weight_matrix, log, mfccs_from_log_mel…"""
     starts = range(0, len(samples) - s.window + 1, s.step)
     frames = np.array([samples[i : i + s.window] for i in starts]) / s.peak
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(s.window) / s.window)

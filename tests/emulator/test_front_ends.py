@@ -112,6 +112,31 @@ def test_a_keyword_is_heard(shared_data: Path, tmp_path: Path) -> None:
     assert int(result.outputs[0].argmax()) == YES
 
 
+@pytest.mark.parametrize(
+    ("model", "text", "shape"),
+    [
+        ("tflm_models/person_detect.tflite", "image:width=120,height=100", (2 * 120 * 100,)),
+        ("wand_imu/quantized_model.tflite", "imu:unit=0.001,add=0.5,hop=60", (119 + 60, 6)),
+    ],
+)
+def test_images_and_motion(
+    shared_data: Path, tmp_path: Path, model: str, text: str, shape: tuple[int, ...]
+) -> None:
+    """What the board makes of raw data is what it makes of the host's inputs: two runs."""
+    graph = load_model(shared_data / model)
+    tensor = graph.tensors[graph.inputs[0]]
+    stream = stream_for(text, tensor, has_state=False)
+    raw = np.random.default_rng(0).integers(0, 256, shape).astype(stream.front_end.element.base)
+    _, data = pack(shared_data / model, BOARD, Options(front_end=text))
+    (tmp_path / "model.ofr").write_bytes(data)
+    image = blob_image(read(data, model), BOARD, tmp_path / "image.elf", linked=tmp_path / "model.ofr")
+    with Emulator(BOARD, image.elf, timeout_s=60) as emulator, Device(emulator.url, timeout_s=60) as device:
+        found = [result.outputs[0] for result in device.feed(raw)]
+        rows = stream.inputs(raw).reshape(-1, *tensor.shape)
+        expected = [result.outputs[0] for result in device.stream(list(rows))]
+    assert len(found) == 2 and np.array_equal(found, expected)
+
+
 def test_a_model_without_a_front_end(shared_data: Path, tmp_path: Path) -> None:
     board = boards.load("posix")
     _, data = pack(shared_data / "wakeword" / "alexa.tflite", board, Options())

@@ -2,17 +2,22 @@
 
 from offramp.features.choose import CHOICES, stream_for
 from offramp.features.front_end import KINDS, FrontEnd, Quantizer, Stream, header_of
+from offramp.features.image import Image
+from offramp.features.imu import Axis, Imu
 from offramp.features.mfcc import Mfcc
 from offramp.features.micro import MICRO_SPEECH, Micro
 
-TYPES: tuple[type[FrontEnd], ...] = (Micro, Mfcc)
+TYPES: tuple[type[FrontEnd], ...] = (Micro, Mfcc, Image, Imu)
 
 __all__ = [
     "CHOICES",
     "KINDS",
     "MICRO_SPEECH",
     "TYPES",
+    "Axis",
     "FrontEnd",
+    "Image",
+    "Imu",
     "Mfcc",
     "Micro",
     "Quantizer",
