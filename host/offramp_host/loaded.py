@@ -9,8 +9,7 @@ from pathlib import Path
 
 from offramp.blob import read
 from offramp.boards import Board
-from offramp.build.blob_image import blob_image, check_board
-from offramp.errors import UserError
+from offramp.build.blob_image import blob_image, check_board, check_slot
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
 from offramp_host.flash import check_kernels
@@ -26,11 +25,7 @@ def started(
     """
     blob = read(data, name)
     check_board(blob, board, name)
-    if len(data) > board.model_slot.size:
-        raise UserError(
-            f"{name}: the blob takes {len(data)} bytes, {board.name} takes {board.model_slot.size}",
-            "choose a board with more memory (`offramp boards`)",
-        )
+    check_slot(len(data), board, name)
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
         model = Path(folder) / "model.ofr"
         model.write_bytes(data)

@@ -204,6 +204,3 @@ def inferences_of(device: TextDevice, parts: Sequence[bytes]) -> list[Inference]
         device.load(part)
         found.append(device.infer(1, 0))
     return found
-
-
-__all__ = ["CHUNK_BYTES", "Identity", "Inference", "TextDevice", "inferences_of"]

@@ -146,6 +146,3 @@ def labels_of(samples: Sequence[Sample], n_classes: int) -> list[int]:
                 "correct its label",
             )
     return [sample.label for sample in samples if sample.label is not None]
-
-
-__all__ = ["Sample", "labels_of", "read_samples"]

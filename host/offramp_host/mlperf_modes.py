@@ -127,6 +127,3 @@ def performance(
         found.append(window)
         told(len(found))
     return Performance(tuple(found))
-
-
-__all__ = ["Accuracy", "Answer", "Performance", "accuracy", "auc", "performance"]

@@ -134,8 +134,3 @@ def workspace() -> Path:
 def program(board: str) -> Path:
     """The image that `run -e BOARD` leaves."""
     return workspace() / "build" / board / "program.elf"
-
-
-def emulator_folder(board: str) -> Path:
-    """Where `run -e BOARD -t upload` keeps the emulator's number: see detached.py."""
-    return workspace() / "build" / board / "emulator"

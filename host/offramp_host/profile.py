@@ -65,6 +65,11 @@ class Profile:
     steps: Sequence[StepProfile]
     functions: Sequence[FunctionCost]
 
+    @property
+    def core_cycles(self) -> float:
+        """Without what reading flash costs."""
+        return self.cost.cycles - self.read_cycles_per_byte * self.cost.flash_bytes
+
 
 def profile(
     board: Board, data: bytes, *, name: str = "blob", time_limit_s: float = 120.0, plan: str = "0"

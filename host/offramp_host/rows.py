@@ -25,13 +25,17 @@ def read_rows(path: Path, inputs: Sequence[Port]) -> list[list[Array]]:
     shaped = [
         in_rows(array, port, f"{path}: {name}") for (name, array), port in zip(arrays, inputs, strict=True)
     ]
-    counts = {len(array) for array in shaped}
-    if len(counts) > 1:
+    return [list(row) for row in by_row(path, shaped, inputs)]
+
+
+def by_row(path: Path, shaped: Sequence[Array], inputs: Sequence[Port]) -> list[tuple[Array, ...]]:
+    """One array an input for each row; UserError where the inputs' arrays have different numbers of rows."""
+    if len({len(array) for array in shaped}) > 1:
         found = ", ".join(f"{port.name} {len(array)}" for port, array in zip(inputs, shaped, strict=True))
         raise UserError(
             f"{path}: inputs have different numbers of rows: {found}", "one row of each an inference"
         )
-    return [list(row) for row in zip(*shaped, strict=True)]
+    return list(zip(*shaped, strict=True))
 
 
 def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:

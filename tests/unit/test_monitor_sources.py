@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 import types
 import wave
 from collections.abc import Iterator
@@ -218,19 +217,20 @@ def test_wrong_rates(rate: float) -> None:
         Pace(rate)
 
 
-def test_pace_keeps_its_mean_and_makes_no_bursts() -> None:
+def test_pace_keeps_its_mean_and_makes_no_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("offramp_host.monitor.pace.time.monotonic", lambda: now[0])
     pace = Pace(200.0)
-    began = time.monotonic()
     for _ in range(20):
-        time.sleep(pace.wait_s())
+        now[0] += pace.wait_s()
         pace.took_one()
-    assert time.monotonic() - began >= 19 / 200
-    time.sleep(0.1)  # twenty periods late
+    assert now[0] - 100 == pytest.approx(19 / 200)
+    now[0] += 0.1  # twenty periods late
     waits = []
     for _ in range(3):
         waits.append(pace.wait_s())
         pace.took_one()
-    assert waits[0] == 0 and waits[2] > 0
+    assert waits == pytest.approx([0, 0.5 / 200, 1.5 / 200])
 
 
 @pytest.mark.parametrize("scale", [0.1, 1 / 255, 3.0])

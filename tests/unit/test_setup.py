@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +30,7 @@ ALL_PACKAGES = (
     *("make", "cmake", "gcc", "g++", "libc6-dev", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
     *("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf", "clang", "libclang-rt-dev"),
     *("gcc-xtensa-lx106", "picolibc-xtensa-lx106-elf"),
-    *("flatbuffers-compiler", "qemu-system-arm", "qemu-system-misc"),
+    *("flatbuffers-compiler", "qemu-system-arm", "qemu-system-misc", "tmux"),
 )
 KNOWN = (*ALL_PACKAGES, "libclang-common-14-dev", "python3", "python3.11-venv")
 OF_MICROPYTHON = [
@@ -259,7 +258,7 @@ def test_without_apt_the_environment_is_made_all_the_same(machine: Machine) -> N
 
 
 @pytest.mark.soak
-def test_a_fresh_checkout_is_set_up_and_the_second_call_is_short(tmp_path: Path) -> None:
+def test_a_fresh_checkout_is_set_up_and_the_second_call_installs_nothing(tmp_path: Path) -> None:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -268,7 +267,7 @@ def test_a_fresh_checkout_is_set_up_and_the_second_call_is_short(tmp_path: Path)
             shutil.copy(ROOT / name, tmp_path / name)
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     subprocess.run(["make", "setup"], cwd=tmp_path, env=environment, check=True)
-    start = time.monotonic()
+    written = (tmp_path / ".venv" / "offramp-setup").stat().st_mtime_ns
     subprocess.run(["make", "setup"], cwd=tmp_path, env=environment, check=True)
-    assert time.monotonic() - start < 5
+    assert (tmp_path / ".venv" / "offramp-setup").stat().st_mtime_ns == written
     subprocess.run([tmp_path / ".venv" / "bin" / "offramp", "boards"], cwd="/", check=True)

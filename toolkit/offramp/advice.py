@@ -16,7 +16,9 @@ from offramp.plan import Options, Plan
 from offramp.plan.cost import cost_table
 
 FIRMWARE_BYTES = 11_400
-"""Start-up, runtime and link without kernels: the most that an image of `make bench` has."""
+"""Start-up, runtime and link without kernels: the most that an image for one plan without exits has."""
+EXITS_BYTES, PLANS_BYTES = 7_000, 3_500
+"""What images for exits, and for several plans, have beside these: the most that was measured, on RISC-V."""
 Verdict = Literal["yes", "perhaps", "no", "unknown"]
 
 
@@ -193,7 +195,8 @@ def current(
 def flash_bytes(plan: Plan, blob_bytes: int) -> int:
     """Of an image with its model: estimated, `offramp build` measures."""
     kernels = {step.kernel for each in plan.every for step in each.steps}
-    return blob_bytes + cost_table(plan.core).code_bytes(kernels) + FIRMWARE_BYTES
+    more = EXITS_BYTES * any(each.exits for each in plan.every) + PLANS_BYTES * (len(plan.every) > 1)
+    return blob_bytes + cost_table(plan.core).code_bytes(kernels) + FIRMWARE_BYTES + more
 
 
 def ram_bytes(board: Board, plan: Plan) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp_host.monitor.model import Array, integers, quantized, real
-from offramp_host.rows import in_rows, read_arrays
+from offramp_host.rows import by_row, in_rows, read_arrays
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
 Pairs = Callable[[], Iterator[tuple[str, Array]]]
@@ -29,12 +29,7 @@ def arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[Array, ...]]:
     for (name, array), port in zip(found, inputs, strict=True):
         whole = quantized(array, port) if array.dtype.kind == "f" else array
         shaped.append(in_rows(whole, port, f"{path}: {name}"))
-    if len({len(array) for array in shaped}) > 1:
-        counts = ", ".join(f"{port.name} {len(a)}" for port, a in zip(inputs, shaped, strict=True))
-        raise UserError(
-            f"{path}: inputs have different numbers of rows: {counts}", "one row of each an inference"
-        )
-    return list(zip(*shaped, strict=True))
+    return by_row(path, shaped, inputs)
 
 
 def images(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
@@ -75,7 +70,7 @@ def resized(image: Any, width: int, height: int) -> Any:
 
 def image_shape(port: Port, name: str) -> tuple[int, int, int]:
     """Height, width, channels (1 or 3) that the input takes."""
-    shape = [n for n in port.shape[1:]] if port.shape[:1] == (1,) else list(port.shape)
+    shape = list(port.shape[1:] if port.shape[:1] == (1,) else port.shape)
     if len(shape) == 2:
         shape.append(1)
     if len(shape) != 3 or shape[2] not in (1, 3):
@@ -91,9 +86,8 @@ def pixels_to_row(pixels: Array, port: Port, divide: float | None) -> Array:
     if divide is None:
         range_ = integers(port) or (0, 1)
         if range_[0] < 0 and (port.scale, port.zero_point) == (1.0, 0):
-            pixels = (
-                pixels.astype(np.int16) - 128
-            )  # what the input stands for is unknown: by place in its range
+            # What the input stands for is unknown: by place in its range.
+            pixels = pixels.astype(np.int16) - 128
         most = float(real(np.array([range_[1]]), port)[0])
         divide = 1.0 if most >= 127 else 255.0
     return quantized(pixels / divide, port).reshape(port.shape)

@@ -32,7 +32,7 @@ class Way:
     """What decides which plan runs and how deep; `to_the_end` takes no exit."""
 
     name: str
-    set_on: Callable[[Device], None]
+    set_on: Callable[[Device], object]
     to_the_end: bool = False
 
 

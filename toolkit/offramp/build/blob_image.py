@@ -37,6 +37,15 @@ def check_board(blob: Blob, board: Board, name: str) -> None:
                 )
 
 
+def check_slot(n_bytes: int, board: Board, name: str) -> None:
+    """UserError unless a blob of `n_bytes`, called `name`, fits the model slot."""
+    if n_bytes > board.model_slot.size:
+        raise UserError(
+            f"{name}: the blob takes {n_bytes} bytes, {board.name} takes {board.model_slot.size}",
+            "choose a board with more memory (`offramp boards`)",
+        )
+
+
 def memory_bytes(blob: Blob) -> int:
     """What a running model takes: arena, states, inputs in the caller's memory, and its front end."""
     features = aligned(header_of(blob.front_end)["memory_bytes"]) if blob.front_end else 0

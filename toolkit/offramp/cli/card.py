@@ -19,8 +19,8 @@ from offramp.compress.exits.judging import judge_exits
 from offramp.compress.gating import judged_by_gate
 from offramp.exits import LAST, answers
 from offramp.ir import CASCADE_MARGIN, Graph
-from offramp.ops import OPS
 from offramp.pack import pack
+from offramp.passes.rewrite import macs
 from offramp.plan import Options, Plan
 from offramp_host.emulated import outputs_on
 from offramp_host.measure import measure
@@ -66,7 +66,7 @@ def card_rows(
     """
     x, y = rows.labelled("a model card")
     if graph.is_float:
-        return [CardRow(name, *judged(graph, x, y), float_bytes(graph), None, macs_of(graph))]
+        return [CardRow(name, *judged(graph, x, y), float_bytes(graph), None, macs(graph))]
     plan, blob = pack(graph, boards[0], options)
     counts = {board.name: instructions(graph, board, options) for board in boards}
     given = input_rows(graph, x[:emulated])[0]
@@ -178,14 +178,6 @@ def equal_rows(
 
 def float_bytes(graph: Graph) -> int:
     return sum(t.bytes for t in graph.tensors if t.data is not None and t.dtype == "f32")
-
-
-def macs_of(graph: Graph) -> int:
-    total = 0
-    for op in graph.ops:
-        inputs = [graph.tensors[i] if i >= 0 else None for i in op.inputs]
-        total += OPS[op.kind].macs(op.attributes, inputs, [graph.tensors[i] for i in op.outputs])
-    return total
 
 
 def as_json(rows: Sequence[CardRow]) -> str:

@@ -11,18 +11,16 @@ from pathlib import Path
 from offramp import boards
 from offramp.blob import read
 from offramp.blob.read import Blob
-from offramp.build.blob_image import check_ram, front_ends_of
+from offramp.build.blob_image import check_ram, check_slot, front_ends_of
 from offramp.build.firmware import firmware, kernels_named
 from offramp.cli.blob_file import blob_for, is_blob, packed
 from offramp.cli.output import progress
-from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
 from offramp_host.flash import check_kernels
 
 _EMULATOR_TIMEOUT_S = 30 * 24 * 3600.0
-
 
 Check = Callable[[Path, Blob], object]
 """Refuses the first model before anything is built for it."""
@@ -63,11 +61,7 @@ def emulated(
     models = [(file, *blob_for(file, board, options)) for file in files]
     check(*models[0][:2])
     for file, _, data in models:
-        if len(data) > board.model_slot.size:
-            raise UserError(
-                f"{file}: the blob takes {len(data)} bytes, {board.name} takes {board.model_slot.size}",
-                "choose a board with more memory (`offramp boards`)",
-            )
+        check_slot(len(data), board, str(file))
     blobs = [blob for _, blob, _ in models]
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
         first = Path(folder) / "model.ofr"

@@ -71,14 +71,14 @@ def _plans(blob: Blob) -> list[Way]:
     if len(blob.plans) < 2:
         return [] if blob.plans[0].exits else [Way("one plan", lambda device: None)]
 
-    def one(index: int) -> Callable[[Device], None]:
-        return lambda device: _ignore(device.set_policy("plan", index))
+    def one(index: int) -> Callable[[Device], object]:
+        return lambda device: device.set_policy("plan", index)
 
     named = [Way(f"plan {p.name}", one(i)) for i, p in enumerate(blob.plans) if i != blob.gate - 1]
     if blob.margin:
-        named.append(Way("cascade", lambda device: _ignore(device.set_policy("cascade"))))
+        named.append(Way("cascade", lambda device: device.set_policy("cascade")))
     if blob.gate:
-        named.append(Way("gate", lambda device: _ignore(device.set_policy("gate"))))
+        named.append(Way("gate", lambda device: device.set_policy("gate")))
     return named
 
 
@@ -93,7 +93,3 @@ def _exits(blob: Blob) -> list[Way]:
 
     found = [Way("no exits", by_confidence, to_the_end=True)]
     return [Way("exits by confidence", by_confidence), *found] if len(blob.plans) == 1 else found
-
-
-def _ignore(_: object) -> None:
-    """Takes what a call returns that is made for its effect."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Check:
 
 def checks_of(case: Case, ran: Ran, before: Record | None) -> list[Check]:
     """`before` is the baseline's record; None: there is none to hold against."""
-    return [*output_checks(case, ran, before), *figure_checks(case, ran.record, before)]
+    return [*output_checks(case, ran, before), *figure_checks(case, ran, before)]
 
 
 def output_checks(case: Case, ran: Ran, before: Record | None) -> Iterator[Check]:
@@ -110,13 +110,17 @@ def bits_check(record: Record, before: Record) -> Check:
     return Check("bits", before.outputs_crc32, record.outputs_crc32, "equal", failure)
 
 
-def figure_checks(case: Case, record: Record, before: Record | None) -> Iterator[Check]:
+def figure_checks(case: Case, ran: Ran, before: Record | None) -> Iterator[Check]:
+    record = ran.record
     for name in UNITS:
         found = record.run.figures.get(name)
         if found is None:
             continue
         was = before.run.figures.get(name) if before is not None else None
-        yield figure_check(case, name, found, was, grown_steps(record, before) if before else [])
+        check = figure_check(case, name, found, was, grown_steps(record, before) if before else [])
+        if check.failure and name == "latency_ms_estimate" and ran.latency_error:
+            check = replace(check, failure=f"{check.failure}; such estimates erred by {ran.latency_error}")
+        yield check
 
 
 def figure_check(case: Case, name: str, found: float, was: float | None, grown: list[StepChange]) -> Check:

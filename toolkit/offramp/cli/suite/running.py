@@ -16,6 +16,7 @@ from offramp.cli.run import arrays_of, infer, on_emulator
 from offramp.cli.suite.baseline import Record
 from offramp.cli.suite.settings import Case
 from offramp.errors import UserError
+from offramp.estimate import estimate
 from offramp.ir import DTYPES
 from offramp_host.comparison import figures_of
 from offramp_host.device import TensorInfo
@@ -30,6 +31,8 @@ class Ran:
 
     record: Record
     outputs: Sequence[tuple[str, Array]]
+    latency_error: str = ""
+    """How far estimates of time were from published results; where there is a budget for time."""
 
 
 def run_case(case: Case, board_name: str) -> Ran:
@@ -41,10 +44,13 @@ def run_case(case: Case, board_name: str) -> Ran:
     with progress(f"{case.name}: measuring on {board.name}"):
         found = measure(board, data, name=case.model, time_limit_s=case.time_limit, rows=rows)
     more: dict[str, float | None] = {}
+    latency_error = ""
     if "latency_ms_estimate" in case.budget.limits:
         with progress(f"{case.name}: profiling on {board.name}"):
-            cycles = profile(board, data, name=case.model, time_limit_s=case.time_limit).cost.cycles
-        more["latency_ms_estimate"] = 1000 * cycles / (board.clock_hz or 1)
+            counted = profile(board, data, name=case.model, time_limit_s=case.time_limit)
+        estimated = estimate(board, counted.core_cycles, counted.cost.flash_bytes)
+        assert estimated is not None  # or there were no profile
+        more["latency_ms_estimate"], latency_error = estimated.latency_ms, str(estimated.latency_error)
     with on_emulator(case.path(case.model), board, blob, data, rows, case.time_limit) as bench:
         results = infer(bench, "carry", no_exits=False)
     outputs = arrays_of(results, blob, case.path(case.model))
@@ -54,7 +60,7 @@ def run_case(case: Case, board_name: str) -> Ran:
     run = figures_of(asdict(found))
     run = replace(run, figures={**run.figures, **more}, tools={"offramp": __version__, **run.tools})
     right = accuracy(case, outputs[0][1]) if case.accuracy is not None else None
-    return Ran(Record(run, len(rows), crc(outputs), right), outputs)
+    return Ran(Record(run, len(rows), crc(outputs), right), outputs, latency_error)
 
 
 def check_counted(case: Case, board: boards.Board) -> None:

@@ -26,7 +26,7 @@ class Budget:
     flash_bytes: int | None = None  # of the image: model, kernels, runtime, application
     ram_bytes: int | None = None  # arena, state and static data; the stack is apart
     stack_bytes: int | None = None  # the most that was used
-    latency_ms_estimate: float | None = None  # estimated by the cycle model at the board's clock
+    latency_ms_estimate: float | None = None  # estimated, with the errors of docs/estimates.md
 
     @property
     def limits(self) -> dict[str, float]:
