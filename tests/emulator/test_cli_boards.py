@@ -28,6 +28,7 @@ from tests import small_models
 pytestmark = pytest.mark.emulator
 
 ROWS = 7
+STEP_FIELDS = ["op", "name", "kernel", "instructions", "macs"]
 BENCH_FIELDS = [
     "board",
     "model",
@@ -197,9 +198,7 @@ def test_bench_fields(printed: Printed, folder: Path) -> None:
         )
         assert (row["arena_bytes"], row["state_bytes"]) == (blob.arena_bytes, blob.state_bytes)
         assert row["macs"] == sum(step["macs"] for step in row["steps"]) == 8 * 20 + 3 * 8
-        assert [list(step) for step in row["steps"]] == [["op", "kernel", "instructions", "macs"]] * len(
-            blob.steps
-        )
+        assert [list(step) for step in row["steps"]] == [STEP_FIELDS] * len(blob.steps)
         assert list(row["flash_bytes"]) == ["model", "runtime", "kernels", "application"]
         assert len(data) <= row["flash_bytes"]["model"] < len(data) + 16
         counts = [row[key] for key in BENCH_FIELDS if key.startswith("instructions")]

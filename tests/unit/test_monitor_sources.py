@@ -217,6 +217,27 @@ def test_wrong_rates(rate: float) -> None:
         Pace(rate)
 
 
+@pytest.mark.parametrize(
+    ("name", "port", "options", "flag"),
+    [
+        ("synthetic", IMAGE, {"hop": 2}, "--hop"),
+        ("x.npy", IMAGE, {"divide": 255.0}, "--divide"),
+        ("", RGB, {"hop": 2}, "--hop"),
+        ("w.csv", IMU, {"rate_hz": 100}, "--sample-rate"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    tmp_path: Path, name: str, port: Port, options: dict[str, Any], flag: str
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 24), np.int8))
+    (tmp_path / "w.csv").write_text("1,2,3\n" * 20)
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
+    source = name if name == "synthetic" else tmp_path / name
+    assert rows(opened(source, port))
+    with pytest.raises(UserError, match=f"{flag}: --source .* takes none"):
+        opened(source, port, **options)
+
+
 def test_pace_keeps_its_mean_and_makes_no_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("offramp_host.monitor.pace.time.monotonic", lambda: now[0])

@@ -17,6 +17,14 @@ from offramp_host.monitor.model import Array, FrontEnd, Model, integers
 
 KINDS = "x.npy, x.npz, a folder of images, x.wav, x.csv, synthetic[:SEED], camera[:N] or mic"
 _SYNTHETIC_ROWS = 256
+_TAKEN: dict[recorded.Maker, tuple[str, ...]] = {
+    recorded.images: ("divide",),
+    live.camera: ("divide",),
+    recorded.table: ("divide", "hop"),
+    recorded.sound: ("divide", "hop", "rate_hz"),
+    live.microphone: ("divide", "hop", "rate_hz"),
+}
+"""Options that each kind of source has a use for."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,12 @@ class Options:
     rate_hz: int | None = None
     """Of a microphone; of a WAV file what it must have."""
 
+    def refuse_all_but(self, taken: Sequence[str], name: str) -> None:
+        """UserError where an option is given that the source would pass over."""
+        for field, flag in (("divide", "--divide"), ("hop", "--hop"), ("rate_hz", "--sample-rate")):
+            if field not in taken and getattr(self, field) is not None:
+                raise UserError(f"{flag}: --source {name} takes none", "leave it out")
+
 
 def open_source(name: str, model: Model, options: Options) -> Source:
     """UserError where there is no such source, or the model cannot take what it gives."""
@@ -56,8 +70,10 @@ def open_source(name: str, model: Model, options: Options) -> Source:
     kind, _, rest = name.partition(":")
     path = Path(name)
     if kind == "synthetic" and re.fullmatch(r"\d*", rest):
+        options.refuse_all_but((), name)
         return Source(name, lambda: _synthetic(int(rest or 1), inputs))
     if path.suffix.lower() in (".npy", ".npz"):
+        options.refuse_all_but((), name)
         rows = recorded.arrays(path, inputs)
         return Source(path.name, lambda: (Item(f"row {i}", row) for i, row in enumerate(rows)))
     makers: dict[str, recorded.Maker] = {".wav": recorded.sound, ".csv": recorded.table}
@@ -69,12 +85,14 @@ def open_source(name: str, model: Model, options: Options) -> Source:
         what = "no such source" if not path.exists() else "a file of unknown kind"
         raise UserError(f"--source {name}: {what}", f"it is {KINDS}")
     if front_end is not None and found in (recorded.sound, live.microphone):
+        options.refuse_all_but((), f"{name} through a front end")
         return _for_front_end(name, found, front_end, maker is not None)
     if len(inputs) != 1:
         raise UserError(
             f"--source {name}: it gives one input, the model takes {len(inputs)}",
             "record them in an .npz with one array an input",
         )
+    options.refuse_all_but(_TAKEN[found], name)
     pairs = found(name, inputs[0], options.divide, options.hop, options.rate_hz)
     return Source(name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live=maker is not None)
 
