@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,11 @@ from offramp.build import Source, compiler_for, compilers, firmware_sources, obj
 from offramp.errors import UserError
 
 LIBC = {"memcpy", "memset"}
+# Instructions that mask interrupts or write the registers that do, by toolchain.
+MASKS = {
+    "arm": re.compile(r"\tcps(id|ie)?\b|\tmsr\b.*(PRIMASK|BASEPRI|FAULTMASK)", re.IGNORECASE),
+    "riscv": re.compile(r"\tcsr"),
+}
 # The compiler's own: arithmetic and switches that a core has no instruction for, position independence.
 COMPILER = ("__aeabi_", "__ashldi3", "__ashrdi3", "__gnu_thumb1_case_", "_GLOBAL_OFFSET_TABLE_")
 
@@ -70,3 +77,18 @@ def test_no_mutable_globals(elves: dict[str, ELFFile]) -> None:
         and not section.name.startswith(".data.rel.ro")
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("name", [n for n in boards.runnable() if boards.load(n).core.toolchain in MASKS])
+def test_interrupts_are_masked_nowhere(name: str) -> None:
+    """The longest section of the library with interrupts masked has 0 instructions, on every core."""
+    board = boards.load(name)
+    try:
+        found = compiled(board)
+    except UserError as error:
+        pytest.skip(error.message)
+    objdump = re.sub("gcc$", "objdump", compiler_for(board.core).path)
+    command = [objdump, "-d", "--no-show-raw-insn", *(str(path) for path in found)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert text.count("\n") > 10_000
+    assert [line for line in text.splitlines() if MASKS[board.core.toolchain].search(line)] == []
