@@ -17,6 +17,10 @@
 /* An application may define it: SysTick's handler, otherwise a fault. */
 void SysTick_Handler(void) __attribute__((weak, alias("fault")));
 
+#ifdef PORT_SOURCE_IRQ
+void port_source_interrupt(void); /* of a driver in firmware/source/ */
+#endif
+
 static void start(void);
 void fault(void);
 
@@ -26,7 +30,13 @@ union vector {
     uint32_t *stack;
 };
 
-__attribute__((section(".image_entry"), used)) static const union vector vectors[16 + PORT_UART_RX_IRQ + 1] = {
+#if defined PORT_SOURCE_IRQ && PORT_SOURCE_IRQ > PORT_UART_RX_IRQ
+#define LAST_IRQ PORT_SOURCE_IRQ
+#else
+#define LAST_IRQ PORT_UART_RX_IRQ
+#endif
+
+__attribute__((section(".image_entry"), used)) static const union vector vectors[16 + LAST_IRQ + 1] = {
     [0] = {.stack = image_stack_end},
     [1] = {.handler = start},
     [2] = {.handler = fault},
@@ -37,6 +47,9 @@ __attribute__((section(".image_entry"), used)) static const union vector vectors
     [7] = {.handler = fault},
     [15] = {.handler = SysTick_Handler},
     [16 + PORT_UART_RX_IRQ] = {.handler = cortex_m_receive},
+#ifdef PORT_SOURCE_IRQ
+    [16 + PORT_SOURCE_IRQ] = {.handler = port_source_interrupt},
+#endif
 };
 
 __attribute__((used, noreturn)) static void start_in_c(void) {

@@ -65,11 +65,12 @@ def blob_image(
     linked: Path | None = None,
     others: Sequence[Kernel] = (),
     mlperf: bool = False,
+    source: str | None = None,
 ) -> Image:
     """The firmware with the blob's kernels and plans, or with `others` for what later blobs need.
 
-    `linked` is the blob's file if it is to be part of the image; `mlperf` adds MLPerf Tiny's protocol for it. UserError
-    where flash or RAM do not hold it.
+    `linked` is the blob's file if it is to be part of the image; `mlperf` adds MLPerf Tiny's protocol for it, `source`
+    the board's sensor (offramp.build.source). UserError where flash or RAM do not hold it.
     """
     kernels, plans, exits = contents(blob, others)
     image = firmware(
@@ -81,6 +82,7 @@ def blob_image(
         exits=exits,
         front_ends=front_ends_of(blob),
         defines=defines_of(blob, board) if mlperf else (),
+        source=source,
     )
     check_ram(blob, board, image.footprint)
     return image

@@ -11,6 +11,7 @@ from offramp.blob.header import CORES
 from offramp.boards import Board
 from offramp.build.compilers import compiler_for
 from offramp.build.image import Image, build
+from offramp.build.source import source_sources
 from offramp.build.sources import Sources, feature_sources, firmware_sources
 from offramp.kernels import ALL_KERNELS
 from offramp.ops import Kernel
@@ -74,11 +75,14 @@ def firmware(
     sanitize: bool = False,
     app: Sequence[Path] | None = None,
     defines: Sequence[tuple[str, str | int]] = (),
+    source: str | None = None,
 ) -> Image:
     """Builds the firmware with just these kernels and an instance of so many plans; without `exits` it refuses
     blobs that have some. `front_ends`: kinds of them that it holds. `app` replaces the application's files (tests).
-    `defines` are further macros for it."""
+    `defines` are further macros for it, `source` is the sensor that it samples (offramp.build.source)."""
     sources = parts(board, kernels, plans, exits, app, front_ends) + Sources(defines=tuple(defines))
+    if source is not None:
+        sources += source_sources(board, source)
     return build(board, sources, out_elf, blob=blob, sanitize=sanitize)
 
 

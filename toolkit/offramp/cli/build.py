@@ -13,6 +13,7 @@ from offramp.blob.read import Blob
 from offramp.build.blob_image import blob_image, caller_bytes
 from offramp.build.firmware import kernels_on, universal_kernels
 from offramp.build.image import Image
+from offramp.build.source import source_sources
 from offramp.cli.blob_file import blob_for
 from offramp.cli.options import Board, FlashLimit, ModelOrBlob, Optimize, RamLimit, plan_options
 from offramp.cli.output import check_output, note, print_facts, print_table, progress, write_output
@@ -41,6 +42,14 @@ def build(
     mlperf: Annotated[
         bool, typer.Option("--mlperf", help="Add MLPerf Tiny's protocol for this model: docs/mlperf.md.")
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="sensor|synthetic",
+            help="Add the board's own sensor, or a synthetic one, for `offramp record`: docs/source.md.",
+        ),
+    ] = None,
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
@@ -54,6 +63,8 @@ def build(
         )
     check_output(path, file)
     check_output(path.with_suffix(".bin"), file)
+    if source is not None:
+        source_sources(target, source)
     blob, data = blob_for(
         file, target, plan_options(optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     )
@@ -63,7 +74,11 @@ def build(
         with progress(f"building for {target.name}"):
             others = kernels_on(target) if universal_all else universal_kernels(target) if universal else []
             image = blob_image(
-                blob, target, Path(folder) / "image.elf", linked=linked, others=others, mlperf=mlperf
+                *(blob, target, Path(folder) / "image.elf"),
+                linked=linked,
+                others=others,
+                mlperf=mlperf,
+                source=source,
             )
         written = [(path, image.elf)] + ([(path.with_suffix(".bin"), image.bin)] if image.bin else [])
         for there, built in written:
