@@ -34,7 +34,11 @@ enum link_code {
     LINK_FEED = 0x24,
     LINK_POLICY = 0x30,
     LINK_THRESHOLD = 0x31,
-    LINK_EXIT_POLICY = 0x32
+    LINK_EXIT_POLICY = 0x32,
+    LINK_SOURCE = 0x40,
+    LINK_SOURCE_START = 0x41,
+    LINK_SOURCE_READ = 0x42,
+    LINK_SOURCE_STOP = 0x43
 };
 
 enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
@@ -57,7 +61,9 @@ enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
     X(LINK_E_EXIT, -77, "no such exit in the plan", "Ask the board for its stages, or `offramp inspect`.")              \
     X(LINK_E_THRESHOLD, -78, "a threshold outside 0 to 65535", "0 leaves always, 65535 hardly ever.")                  \
     X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")          \
-    X(LINK_E_FRONT_END, -80, "the blob names no front end", "Pack with --front-end, or send inputs as the model takes them.")
+    X(LINK_E_FRONT_END, -80, "the blob names no front end", "Pack with --front-end, or send inputs as the model takes them.")   \
+    X(LINK_E_SOURCE, -81, "the board's sensor does not answer", "Check its wiring and supply.")                        \
+    X(LINK_E_STOPPED, -82, "the board's sensor is not running", "Start it: another model has stopped it.")
 
 enum link_status {
 #define LINK_STATUS_ENUM(name, value, text, remedy) name = value,

@@ -6,6 +6,7 @@
 #include "link.h"
 #include "policy.h"
 #include "port.h"
+#include "source_requests.h"
 
 #include <string.h>
 
@@ -151,6 +152,7 @@ static int check(struct port_memory blob) {
 
 static int try_source(uint8_t source) {
     const struct port_memory blob = blob_of(source);
+    source_drop();
     active.source = MODEL_NONE;
     last_load.source = source;
     port_receive(false); /* what is timed must hold nothing else */

@@ -8,6 +8,7 @@
 #include "link.h"
 #include "port.h"
 #include "requests.h"
+#include "source_requests.h"
 
 #include <string.h>
 
@@ -49,7 +50,12 @@ static void sort_plans(void) {
     if (active.gate != 0) order[n] = (uint8_t)(active.gate - 1);
 }
 
+uint32_t policy_copy_bytes(void) {
+    return copy_bytes;
+}
+
 static void keep_copy(uint32_t bytes) {
+    if (bytes != copy_bytes) source_drop();
     active.region_used += bytes - copy_bytes;
     copy_bytes = bytes;
 }

@@ -38,6 +38,9 @@ static inline int policy_run_plan(uint32_t plan, bool whole) {
     return exits_run(plan, whole);
 }
 
+/* Bytes behind the arena where a cascade keeps its copy of the inputs. */
+uint32_t policy_copy_bytes(void);
+
 /* The request `policy`: u8 model, u8 kind, u8 plan, u8 to, u32 value. */
 size_t policy_request(const uint8_t *payload, size_t n, uint8_t *reply);
 
@@ -46,6 +49,10 @@ size_t policy_request(const uint8_t *payload, size_t n, uint8_t *reply);
 static inline void policy_start(void) {}
 
 static inline uint32_t policy_first(void) {
+    return 0;
+}
+
+static inline uint32_t policy_copy_bytes(void) {
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "models.h"
 #include "policy.h"
 #include "port.h"
+#include "source_requests.h"
 
 #include <string.h>
 
@@ -258,6 +259,12 @@ size_t request_answer(uint8_t code, const uint8_t *payload, size_t n, uint8_t *r
 #if OFR_EXITS
         {LINK_THRESHOLD, 8, threshold_request},
         {LINK_EXIT_POLICY, 28, exit_policy_request},
+#endif
+#ifdef APP_SOURCE
+        {LINK_SOURCE, 0, source_info},
+        {LINK_SOURCE_START, 4, source_start},
+        {LINK_SOURCE_READ, 0, source_read},
+        {LINK_SOURCE_STOP, 0, source_stop},
 #endif
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; ++i) {

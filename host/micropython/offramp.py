@@ -54,6 +54,10 @@ _FEED = const(36)
 _POLICY = const(48)
 _THRESHOLD = const(49)
 _EXIT_POLICY = const(50)
+_SOURCE = const(64)
+_SOURCE_START = const(65)
+_SOURCE_READ = const(66)
+_SOURCE_STOP = const(67)
 _EXPECTED = const(1)
 _LOG = const(2)
 _FAULT = const(3)
@@ -62,13 +66,13 @@ _LINK_E_INDEX = const(-68)
 _CODES = (
     "1=hello,2=info,3=statistics,4=reset,5=release,16=model begin,17=model chunk,18=model commit,19=model"
     " activate,20=model roll back,32=input,33=run,34=output,35=reset state,36=feed,48=policy,49=threshold"
-    ",50=exit policy"
+    ",50=exit policy,64=source,65=source start,66=source read,67=source stop"
 )
 _STATUSES = (
     "ARGUMENT,ALIGN,TRUNCATED,MAGIC,VERSION,CORE,CRC,STRUCTURE,PLAN,TERMINATOR,SEGMENT,TENSOR,MEMORY_KIND"
     ",SHAPE,DTYPE,KERNEL,PACKING,OPERANDS,PARAMS,VALUE,SCRATCH,OVERLAP,ARENA,STATE,UNBOUND,ORDER,EXIT,BUD"
     "GET,COST,CLOCK,FULL,FRONT_END,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,REQUEST,LENGTH,SESSION,NO_MODEL,INDEX,R"
-    "ANGE,SLOT,ORDER,PLANS,FAMILY,BUDGET,CASCADE,MARGIN,EXIT,THRESHOLD,GATE,FRONT_END"
+    "ANGE,SLOT,ORDER,PLANS,FAMILY,BUDGET,CASCADE,MARGIN,EXIT,THRESHOLD,GATE,FRONT_END,SOURCE,STOPPED"
 )
 # end of numbers
 

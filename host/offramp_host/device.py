@@ -28,6 +28,7 @@ from offramp_host.exits import (
 from offramp_host.link import Code
 from offramp_host.port import PortClosedError, open_port
 from offramp_host.session import LineError, RefusedError, Request, Session
+from offramp_host.source import SourceInfo, capture, source_info
 
 __all__ = [
     "BoardInfo",
@@ -42,6 +43,7 @@ __all__ = [
     "Policy",
     "RefusedError",
     "Result",
+    "SourceInfo",
     "StageInfo",
     "Statistics",
     "TensorInfo",
@@ -426,6 +428,15 @@ class Device:
                 "Add exits with `offramp compress --exits auto`.",
             )
         return ExitPolicySet.of(self._session.request(Code.EXIT_POLICY, policy.request(index)))
+
+    def source(self) -> SourceInfo:
+        """The board's own sensor; UserError where the firmware has none."""
+        return source_info(self._session)
+
+    def capture(self, n: int, *, progress: Callable[[int], None] = lambda done: None) -> Array:
+        """The next n samples of the board's own sensor, [n, channels], without a gap, or a UserError that says how many
+        were lost; `progress` gets how many have come."""
+        return capture(self._session, self.source(), n, progress)
 
     def reset_state(self) -> None:
         """Sets the model's state to its initial values."""

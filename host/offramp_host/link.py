@@ -44,6 +44,10 @@ class Code(enum.IntEnum):
     POLICY = 0x30
     THRESHOLD = 0x31
     EXIT_POLICY = 0x32
+    SOURCE = 0x40
+    SOURCE_START = 0x41
+    SOURCE_READ = 0x42
+    SOURCE_STOP = 0x43
 
 
 class Event(enum.IntEnum):

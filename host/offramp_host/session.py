@@ -7,7 +7,7 @@ import re
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 from offramp.errors import UserError
@@ -101,7 +101,9 @@ class Session:
         [reply] = self.exchange([(code, payload)])
         return reply
 
-    def exchange(self, requests: Iterable[Request], window: int | None = None) -> Iterator[bytes]:
+    def exchange(
+        self, requests: Iterable[Request], window: int | None = None
+    ) -> Generator[bytes, None, None]:
         """Payloads of the replies in order, with up to `window` requests outstanding.
 
         After a refusal no further request is sent; RefusedError follows once the others are answered.
