@@ -8,6 +8,7 @@ from pathlib import Path
 
 from offramp import boards
 from offramp.build.firmware import firmware, kernels_on
+from offramp.build.source import drivers_of
 from offramp.features import TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,9 @@ def main() -> int:
         elf = ROOT / "build" / "check" / f"{name}.elf"
         image = firmware(board, elf, kernels=kernels_on(board), front_ends=[t.kind for t in TYPES])
         print(f"{name}: {image.footprint.image_bytes} bytes, {image.compiler}")
+        for source in drivers_of(board):
+            firmware(board, image.elf, kernels=(), source=source)
+            print(f"{name}: with source {source}")
     firmware_folder = ROOT / "firmware"
     folders = [firmware_folder / name for name in ("include", "src", "app", "features", "port")]
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
