@@ -94,6 +94,22 @@ def test_samples_fill_what_the_model_leaves(name: str, tmp_path: Path) -> None:
     assert np.array_equal(samples, synthetic(room * source.block_samples))
 
 
+def test_samples_leave_a_front_end_its_memory(tmp_path: Path) -> None:
+    """Rows that its next window shares with this one outlive samples in all that is left."""
+    raw = np.random.default_rng(6).integers(-3000, 3000, (20, 5), np.int16)
+    with running(graph_of("caller", tmp_path), tmp_path, Options(front_end="imu:unit=0.001,hop=1")) as device:
+        expected = [result.outputs[0] for result in device.feed(raw)]
+        device.reset_state()
+        source = device.source()
+        room = start(device, source.room_samples // source.block_samples)
+        found = [result.outputs[0] for result in device.feed(raw[:10])]
+        time.sleep(2.0)
+        found += [result.outputs[0] for result in device.feed(raw[10:])]
+        assert read_block(device)[:3] == (0, 0, room)
+    assert len(found) == len(expected) > 10 and len(np.unique(expected, axis=0)) > 1
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_another_model_stops_the_sensor(tmp_path: Path) -> None:
     graph = graph_of("caller", tmp_path)
     with running(graph, tmp_path, Options()) as device:
