@@ -71,6 +71,11 @@ extern "C" {
 #define OFR_EXITS 1
 #endif
 
+/* 0: the runtime without ofr_front_end. */
+#ifndef OFR_FRONT_ENDS
+#define OFR_FRONT_ENDS 1
+#endif
+
 #if defined(__GNUC__)
 #define OFR_CHECKED __attribute__((warn_unused_result))
 #else
@@ -235,7 +240,9 @@ const char *ofr_name(const ofr_model *model, uint32_t *bytes);
 
 /* The parameters of the front end that makes input 0 of raw samples (offramp_features.h): `*bytes` of them, inside the
  * blob. NULL and 0 if the blob names none or the model is not loaded. */
+#if OFR_FRONT_ENDS
 const void *ofr_front_end(const ofr_model *model, uint32_t *bytes);
+#endif
 
 /* What the blob says of the plan that a model is an instance of, for whoever picks one; any of it may be absent. */
 typedef struct ofr_plan {

@@ -697,6 +697,7 @@ const char *ofr_name(const ofr_model *model, uint32_t *bytes) {
     return *bytes != 0 ? (const char *)name.at : NULL;
 }
 
+#if OFR_FRONT_ENDS
 const void *ofr_front_end(const ofr_model *model, uint32_t *bytes) {
     ofr_fault unused;
     table root;
@@ -710,6 +711,7 @@ const void *ofr_front_end(const ofr_model *model, uint32_t *bytes) {
     *bytes = block.count;
     return *bytes != 0 ? block.at : NULL;
 }
+#endif
 
 /* Opens again what the load has checked. */
 static ofr_status open_again(const ofr_model *model, table *root, table *plan) {

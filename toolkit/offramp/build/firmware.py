@@ -97,7 +97,8 @@ def parts(
     """All that is compiled for an image but its model."""
     sources = firmware_sources(board, kernel_sets=sets_of(board, kernels), app=app)
     sources += Sources.from_text("kernel_table.c", kernel_table(board, kernels), "runtime")
-    sources += Sources(defines=(("APP_PLANS", plans), ("OFR_EXITS", int(exits))))
+    defines = (("APP_PLANS", plans), ("OFR_EXITS", int(exits)), ("OFR_FRONT_ENDS", int(bool(front_ends))))
+    sources += Sources(defines=defines)
     if front_ends:
         sources += feature_sources(front_ends) + Sources(defines=(("APP_FRONT_ENDS", 1),))
     return with_identity(sources, board)
