@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_BLOBS = 512, LIMIT_S = 5, N_STATUSES = 32, N_HINTS = 8 };
+enum { MAX_BLOBS = 512, LIMIT_S = 5, N_STATUSES = 64, N_HINTS = 8 };
 
 static unsigned long current;
 

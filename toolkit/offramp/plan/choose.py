@@ -137,10 +137,12 @@ def ways(
         raise UserError(
             f"{graph.name}: {op.kind} ({op.name}): {error}", "no kernel takes it: split or shrink the layer"
         ) from error
-    if all(w.cost for w in found):
-        return found
+    return found if all(w.cost for w in found) else [uncosted(found, named)]
+
+
+def uncosted(found: Sequence[Way], named: bool) -> Way:
     portable = [w for w in found if all(kernel.set == "generic" for kernel in w.kernels)]
-    return (found if named else portable or found)[:1]
+    return (found if named else portable or found)[0]
 
 
 def way(graph: Graph, steps: Sequence[Step], board: Board, table: CostTable) -> Way:
