@@ -30,3 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*command, "--no-index", "--wheel-dir", str(folder), str(root)], check=True)
     (found,) = folder.iterdir()
     return found
+
+
+@pytest.fixture(autouse=True)
+def no_width_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terminal programs under test leave theirs in the environment, by which tables and other programs would go."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
