@@ -1,4 +1,7 @@
-/* Checks a blob once, whole, and makes an instance of it; after this nothing in the blob is doubted again. */
+/* Checks a blob once, whole, and makes an instance of it; after this nothing in the blob is doubted again.
+ *
+ * Long, and one file: what is called once is compiled into its caller. One more function that
+ * reads the blob, which no image used, cost each load on Cortex-M4 200 instructions. */
 #include <string.h>
 
 #include "blob.h"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import wave
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp_host.monitor.model import Array, integers, quantized, real
 from offramp_host.rows import by_row, in_rows, read_arrays
+from offramp_host.wav import read_wav
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
 Pairs = Callable[[], Iterator[tuple[str, Array]]]
@@ -95,24 +95,14 @@ def pixels_to_row(pixels: Array, port: Port, divide: float | None) -> Array:
 
 def sound(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
     """Windows of a WAV file's first channel, full scale being 1, as long as the input."""
-    try:
-        with wave.open(name) as file:
-            width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            raw = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        why = getattr(error, "strerror", None) or str(error) or "it ends too early"
-        raise UserError(
-            f"--source {name}: no WAV file that can be read: {why}", "PCM, 8 or 16 bits"
-        ) from error
-    if width not in (1, 2):
-        raise UserError(f"--source {name}: samples of {8 * width} bits, 8 or 16 are read", "convert the file")
+    found = read_wav(name, f"--source {name}", (8, 16))
+    rate = found.rate_hz
     if rate_hz is not None and rate != rate_hz:
         raise UserError(
             f"--source {name}: {rate} samples a second, {rate_hz} are needed",
             f"resample the file to {rate_hz} Hz",
         )
-    whole = np.frombuffer(raw[: len(raw) - len(raw) % (width * channels)], "<i2" if width == 2 else "u1")
-    samples = (whole[::channels] / 32768.0) if width == 2 else (whole[::channels] / 128.0 - 1.0)
+    samples = found.samples / 32768.0 if found.bits == 16 else found.samples / 128.0 - 1.0
     return windows(name, samples[:, None], port, divide, hop, lambda i: f"{i / rate:.3f} s")
 
 

@@ -1,13 +1,26 @@
-"""How `run` is told which plan of a family runs."""
+"""How `run` and `monitor` are told which plan of a family runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from offramp.blob.read import Blob
 from offramp.errors import UserError
 from offramp_host.device import Device, PolicyKind, RefusedError
+
+PolicyText = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        metavar="budget:N|cascade[:MARGIN[:NAME]]|gate|plan:NAME",
+        help="Which plan runs: the dearest within N instructions; the cheapest and, where its answer is unsure, "
+        "the plan NAME, or the next dearer and so on; the one that the blob's gate names; or one.",
+    ),
+]
 
 
 @dataclass(frozen=True)

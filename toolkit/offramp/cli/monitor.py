@@ -10,7 +10,7 @@ import typer
 
 from offramp import boards
 from offramp.blob.read import Blob
-from offramp.cli.choice import Choice
+from offramp.cli.choice import Choice, PolicyText
 from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
 from offramp.cli.options import FlashLimit, FrontEnd, Kernels, Optimize, RamLimit, TimeLimit, plan_options
 from offramp.cli.output import check_output
@@ -77,10 +77,7 @@ def monitor(
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
-    policy: Annotated[
-        str | None,
-        typer.Option("--policy", metavar="budget:N|cascade[:MARGIN[:NAME]]|gate|plan:NAME", help="As `run`."),
-    ] = None,
+    policy: PolicyText = None,
     thresholds: Thresholds = None,
     budget: Budget = None,
     exit_policy: ExitPolicyText = None,

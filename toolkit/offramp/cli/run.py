@@ -16,7 +16,7 @@ from offramp import boards
 from offramp.blob import read
 from offramp.blob.read import Blob
 from offramp.cli.blob_file import blob_for, is_blob, packed
-from offramp.cli.choice import Choice
+from offramp.cli.choice import Choice, PolicyText
 from offramp.cli.leaving import (
     Budget,
     ExitPolicyText,
@@ -83,15 +83,7 @@ def run(
         str | None,
         typer.Option("--plan", metavar="N|NAME", help="Of a blob with several plans, run this one."),
     ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            "--policy",
-            metavar="budget:N|cascade[:MARGIN[:NAME]]|gate|plan:NAME",
-            help="Which plan runs: the dearest within N instructions; the cheapest and, where its answer is unsure, "
-            "the plan NAME, or the next dearer and so on; the one that the blob's gate names; or one.",
-        ),
-    ] = None,
+    policy: PolicyText = None,
     thresholds: Thresholds = None,
     budget: Budget = None,
     exit_policy: ExitPolicyText = None,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from offramp.blob.read import Blob
 from offramp.errors import UserError
 from offramp.features import header_of
+from offramp_host.wav import read_wav
 
 Array = NDArray[Any]
 
@@ -27,19 +26,14 @@ def read_sound(path: Path, blob: Blob) -> Array:
             f"{path}: {blob.name} names no front end that takes samples", "pack it with --front-end"
         )
     head = header_of(blob.front_end)
-    try:
-        with wave.open(str(path)) as file:
-            width, channels, rate_hz = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            data = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        raise UserError(f"{path}: no WAV file that can be read: {error}", "PCM of 16 bits is read") from error
-    if width != 2 or head["element_bytes"] != 2 or rate_hz != head["rate_hz"]:
+    found = read_wav(str(path), str(path), (16,))
+    if head["element_bytes"] != 2 or found.rate_hz != head["rate_hz"]:
         raise UserError(
-            f"{path}: samples of {8 * width} bits at {rate_hz} Hz; the front end takes "
+            f"{path}: samples of 16 bits at {found.rate_hz} Hz; the front end takes "
             f"{8 * head['element_bytes']} bits at {head['rate_hz']} Hz",
             "convert the file",
         )
-    samples = np.frombuffer(data[: len(data) // (2 * channels) * 2 * channels], "<i2")[::channels].copy()
+    samples: Array = found.samples
     if runs_of(samples, blob) < 1:
         raise UserError(
             f"{path}: {len(samples)} samples, the first answer takes {head['first_run']}",
