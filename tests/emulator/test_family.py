@@ -137,13 +137,11 @@ def test_what_a_switch_costs(tmp_path: Path) -> None:
         static.append(image.footprint.static_ram_bytes)
         with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url) as device:
             orders = [(0, 1, 2, 1, 0, 2, 2), (0,)][name != "family"]
-            counts.append([(p, device.run(row, measure=True, plan=p).ticks or 0) for p in orders])
-    in_family = [{t for p, t in counts[0] if p == plan} for plan in range(3)]
-    assert all(len(ticks) == 1 for ticks in in_family), "whichever plan ran before, a run takes the same"
-    costs = [
-        board.emulator.instructions(ticks.pop()) - board.emulator.instructions(own[0][1])
-        for ticks, own in zip(in_family, counts[1:], strict=True)
-    ]
+            ticks = [device.run(row, measure=True, plan=p).ticks or 0 for p in orders]
+            counts.append([(p, board.emulator.instructions(t)) for p, t in zip(orders, ticks, strict=True)])
+    in_family = [{n for p, n in counts[0] if p == plan} for plan in range(3)]
+    assert all(len(found) == 1 for found in in_family), "whichever plan ran before, a run takes the same"
+    costs = [found.pop() - own[0][1] for found, own in zip(in_family, counts[1:], strict=True)]
     print("instructions of a switch:", costs, "static RAM:", static)
     assert all(abs(cost) <= MOST_INSTRUCTIONS_OF_A_SWITCH for cost in costs)
     assert static[0] - max(static[1:]) <= 2 * SIZE_OF_MODEL + 64
