@@ -17,12 +17,12 @@ from offramp import boards
 from offramp.blob import write
 from offramp.blob.read import read
 from offramp.boards import Board
+from offramp.boards.ports import FRAMEWORKS
 from offramp.build import Image, Source, Sources, compiler_for
 from offramp.build.blob_image import blob_image
 from offramp.build.firmware import kernel_table, with_identity
 from offramp.build.image import build, macros
 from offramp.build.sources import (
-    FRAMEWORKS,
     firmware_sources,
     framework_sources,
     port_sources,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from offramp import boards, resources
+from offramp.boards.ports import FRAMEWORKS, PORTS
 from offramp.build.memory_map import memory_ld, usable
-from offramp.build.sources import FRAMEWORKS, PORT_FOLDERS
 from offramp.errors import UserError
 from tools import fit
 
@@ -31,12 +31,12 @@ def test_a_file_says_what_it_is_and_agrees_with_itself(name: str) -> None:
     assert board.name == name
     assert (FOLDER / f"{name}.toml").read_text().startswith("# ")
     assert {board.code, board.data, board.arena, board.model_slot.region} <= set(board.memory)
-    assert board.port_family in PORT_FOLDERS
+    assert board.port_family in PORTS
     assert hash(board) == hash(boards.load(name))
     for a in board.memory:
         for b in board.memory:
             apart = a.address + a.size <= b.address or b.address + b.size <= a.address
-            assert a is b or apart or board.core.toolchain == "host" or board.port_family == "esp32"
+            assert a is b or apart or board.core.toolchain == "host"
     if board.emulator is not None:
         # One tick lasts denominator / numerator instructions of 2^shift ns each.
         tick_ns = 2**board.emulator.icount_shift * board.emulator.numerator / board.emulator.denominator
@@ -62,10 +62,11 @@ def test_an_unknown_name_gets_near_ones(name: str, near: str) -> None:
 
 
 def test_a_real_board_says_how_platformio_knows_it(tmp_path: Path) -> None:
-    table = '[platformio]\nplatform = "p@~1"\nboard = "b"\nframework = "f"\nflags = ["-DX"]\n'
-    path = tmp_path / "mps2_an386.toml"
-    path.write_text((FOLDER / path.name).read_text() + table)
-    assert boards.parse(path).platformio == boards.PlatformIO("p@~1", "b", "f", flags=("-DX",))
+    table = '[platformio]\nplatform = "ststm32@~1"\nboard = "b"\nframework = "stm32cube"\nflags = ["-DX"]\n'
+    path = tmp_path / "nucleo_f446re.toml"
+    path.write_text((FOLDER / path.name).read_text().partition("[platformio]")[0] + table)
+    found = boards.PlatformIO("ststm32@~1", "b", "stm32cube", flags=("-DX",))
+    assert boards.parse(path).platformio == found
 
 
 @pytest.mark.parametrize("name", ["../boards/posix", "", "/etc/passwd"])
@@ -80,16 +81,20 @@ MISTAKES = [
     ("clock_hz = 25_000_000", "", "key clock_hz: found nothing"),
     ("clock_hz = 25_000_000", "clock_hz = true", "key clock_hz: found True"),
     ("stack_bytes = 4096", "stack_bytes = -1", "key stack_bytes: found -1"),
-    ("stack_bytes = 4096", "stack_bytes = 4096\nspeed = 1", "key speed: found a key"),
+    ("stack_bytes = 4096", "stack_bytes = 4096\nspeed = 1", "key speed: found an unknown key"),
     ('code = "flash"', 'code = "rom"', "key use.code: found 'rom'"),
     ('kind = "flash"', 'kind = "disk"', "key memory.flash.kind: found 'disk'"),
-    ("offset = 0,", "offset = 16,", "key use.model_slot.size: found ends 16 bytes past psram"),
+    (
+        "offset = 0,",
+        "offset = 16,",
+        "key use.model_slot.size: found 16777216 bytes, which ends 16 bytes past psram",
+    ),
     ("offset = 0, size = 0x100_0000", "offset = 8, size = 16", "key use.model_slot.offset: found 8"),
     ("PORT_UART_RX_IRQ = 0", 'PORT_UART_RX_IRQ = "0"', "key port.defines.PORT_UART_RX_IRQ: found '0'"),
     ("[5, 32]", "[5]", "key emulator.instructions_per_tick: found"),
     ('kernels = ["generic", "cmsis_nn", "dsp"]', "kernels = [1]", "key kernels: found"),
     ("[emulator]", '[platformio]\nboard = "b"\n\n[emulator]', "key platformio.platform: found nothing"),
-    ("clock_hz = 25", "clock_mhz = 25\nclock_hz = 25", "key clock_mhz: found a key"),
+    ("clock_hz = 25", "clock_mhz = 25\nclock_hz = 25", "key clock_mhz: found an unknown key"),
     ("size = 0x40_0000 }", "size = 0x40_0000, dma = 1 }", "key memory.flash.dma: found 1"),
     ("size = 0x40_0000 }", "size = 0x40_0000, wait_states = -1 }", "key memory.flash.wait_states: found -1"),
     (

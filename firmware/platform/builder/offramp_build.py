@@ -69,7 +69,7 @@ def listing(env, part, data=None, kernels="universal"):
     elif model:
         command += ["--model", os.path.join(env.subst("$PROJECT_DIR"), model)]
     if env.PioPlatform().name != "offramp":
-        command += ["--compiler", *own_compiler(env)]
+        command += ["--compiler", *own_compiler(env), "--cpu", env.BoardConfig().get("build.cpu", "")]
         name_libraries(env)
     return json.loads(ask(command))
 

@@ -110,6 +110,17 @@ def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice)
     return total
 
 
+def check_cpu(board: Board, cpu: str) -> None:
+    """UserError where PlatformIO's manifest gives its board another core: `cortex-m4`, `cortex-m0plus`; "": unsaid."""
+    wanted = next((flag.removeprefix("-mcpu=") for flag in board.core.flags if flag.startswith("-mcpu=")), "")
+    if cpu and wanted and cpu.removesuffix("plus") != wanted and board.platformio is not None:
+        raise UserError(
+            f"{board.name}.toml: key platformio.board: found {board.platformio.board!r}, which PlatformIO knows with "
+            f"a {cpu}, allowed is a board with a {wanted}",
+            "`pio boards` lists names and chips.",
+        )
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -125,6 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--kernels", choices=("model", "universal", "all"), default="universal")
+    parser.add_argument("--cpu", default="", help="the core, as PlatformIO's manifest of the board says it")
     parser.add_argument("--compiler", nargs=2, metavar=("PATH", "VERSION"))
     given = parser.parse_args(arguments)
     try:
@@ -133,8 +145,10 @@ def main(arguments: Sequence[str]) -> int:
             if given.compiler
             else None
         )
+        board = boards.load(given.board)
+        check_cpu(board, given.cpu)
         found = listing(
-            boards.load(given.board),
+            board,
             given.part,
             given.folder,
             model=given.model,

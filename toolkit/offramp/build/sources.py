@@ -10,29 +10,12 @@ from typing import Literal
 
 from offramp import resources
 from offramp.boards import Board
+from offramp.boards.ports import FRAMEWORKS, PORTS
 from offramp.build import cmsis_nn, esp_nn
 from offramp.build.cache import cache_folder, write_atomically
 from offramp.errors import UserError
 
 Category = Literal["model", "runtime", "kernels", "application"]
-
-# The folders of firmware/port/ that make up a family; "." holds what bare-metal families share.
-PORT_FOLDERS: dict[str, tuple[str, ...]] = {
-    "cmsdk": (".", "cortex_m", "cmsdk"),
-    "nrf51": (".", "cortex_m", "nrf51"),
-    "nrf52": (".", "cortex_m", "nrf51", "nrf52"),
-    "rp2040": (".", "cortex_m", "rp2040"),
-    "stm32": (".", "cortex_m", "stm32"),
-    "esp32": (".", "esp32"),
-    "rv32_virt": (".", "rv32_virt"),
-    "posix": ("posix",),
-}
-
-# By framework: the files of a port that remain where it starts the chip. {} is the family.
-FRAMEWORKS: dict[str, tuple[str, ...]] = {
-    "stm32cube": ("framework/*.c", "cortex_m/*.c", "{}/*.c"),
-    "arduino": ("framework/memory.c", "arduino/*.cpp", "{}/flash.c"),
-}
 
 # Kernel sets that stand on a vendor's library.
 LIBRARIES = {"cmsis_nn": cmsis_nn.find, "esp_nn": esp_nn.find}
@@ -132,25 +115,14 @@ def feature_sources(kinds: Sequence[str]) -> Sources:
 def port_sources(board: Board) -> Sources:
     """The port of a board with its addresses as macros."""
     port = resources.root() / "firmware" / "port"
-    if board.port_family not in PORT_FOLDERS:
-        raise UserError(
-            f"{board.name}.toml: key port.family: found {board.port_family!r}, "
-            f"allowed is {' or '.join(PORT_FOLDERS)}",
-            "A new family is a folder in firmware/port/ and a row in PORT_FOLDERS.",
-        )
-    folders = PORT_FOLDERS[board.port_family]
+    folders = PORTS[board.port_family].folders
     files = tuple(file for folder in folders for file in _in_folder(port / folder, "application"))
     return Sources(files, (port,), port_defines(board))
 
 
 def framework_sources(board: Board) -> Sources:
     """The port of a board whose PlatformIO framework starts the chip: C++ among it, for PlatformIO to compile."""
-    if board.platformio is None or board.platformio.framework not in FRAMEWORKS:
-        found = board.platformio.framework if board.platformio else "nothing"
-        raise UserError(
-            f"{board.name}.toml: key platformio.framework: found {found!r}, allowed is {' or '.join(FRAMEWORKS)}",
-            "A new framework is a row in FRAMEWORKS and the files it names.",
-        )
+    assert board.platformio is not None
     port = resources.root() / "firmware" / "port"
     patterns = (p.format(board.port_family) for p in FRAMEWORKS[board.platformio.framework])
     files = tuple(Source(path, "application") for p in patterns for path in sorted(port.glob(p)))
@@ -175,12 +147,7 @@ def port_defines(board: Board) -> tuple[tuple[str, str | int], ...]:
     )
     if board.runs_here:
         return defines
-    flash = next((region for region in board.memory if region.sectors), None)
-    if flash is None:
-        raise UserError(
-            f"{board.name}.toml: no region of [memory] has sectors",
-            "Say them for the flash that holds models.",
-        )
+    flash = next(region for region in board.memory if region.sectors)
     sectors = ",".join(f"{{{size}u,{count}u}}" for size, count in flash.sectors)
     return (
         *defines,
