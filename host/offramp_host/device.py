@@ -354,7 +354,7 @@ class Device:
 
     @property
     def line_errors(self) -> int:
-        """Damaged frames that came from the board, and requests that were sent again."""
+        """Damaged frames that came from the board, and requests that were sent again, hellos aside."""
         return self._session.line_errors
 
     def _describe(self, topic: int, index: int = 0) -> bytes:

@@ -52,6 +52,7 @@ class _Outstanding:
     sequence: int
     code: Code
     frame: bytes
+    began_at: float
     sent_at: float
     sends: int = 1
     reply: bytes | None = None
@@ -65,14 +66,23 @@ class Session:
     ) -> None:
         self.name, self.timeout_s = name, timeout_s
         self._port, self._on_log = port, on_log
-        self.resent = 0
+        self._lost = self._not_counted = 0
+        self._impatient: list[tuple[int, float]] = []
         self._decoder = link.Decoder()
         self._outstanding: deque[_Outstanding] = deque()
         self._round_trip_s = _HELLO_RETRY_S / 4
         self.connect()
 
     def connect(self) -> None:
-        """Starts a session, on a board in whatever state."""
+        """Starts a session, on a board in whatever state: what goes wrong until it stands is no error of the line."""
+        errors = self.line_errors
+        try:
+            self._greet()
+        finally:
+            self._impatient.clear()
+            self._not_counted += self.line_errors - errors
+
+    def _greet(self) -> None:
         self._window, self._receive_bytes = 1, link.BODY_BYTES
         self._outstanding.clear()
         self._next = int.from_bytes(os.urandom(2), "little")
@@ -93,8 +103,9 @@ class Session:
 
     @property
     def line_errors(self) -> int:
-        """Damaged frames that came, and requests that were sent again."""
-        return self._decoder.bad_frames + self.resent
+        """Damaged frames that came, and requests that were sent again because they or their replies were lost, while a
+        session stood."""
+        return self._decoder.bad_frames + self._lost - self._not_counted
 
     def request(self, code: Code, payload: bytes = b"") -> bytes:
         """The payload of the reply; RefusedError if it says an error."""
@@ -141,15 +152,19 @@ class Session:
         return len(self._outstanding) < limit and waiting + bytes_at_most <= self._receive_bytes
 
     def _send(self, code: Code, payload: bytes) -> None:
-        frame = link.encode(Frame(Kind.REQUEST, code, self._next, payload))
-        self._outstanding.append(_Outstanding(self._next, code, frame, time.monotonic()))
+        frame, now = link.encode(Frame(Kind.REQUEST, code, self._next, payload)), time.monotonic()
+        self._outstanding.append(_Outstanding(self._next, code, frame, now, now))
         self._next = (self._next + 1) & 0xFFFF
         self._write(frame)
 
-    def _resend(self, item: _Outstanding) -> None:
+    def _resend(self, item: _Outstanding, impatient: bool = False) -> None:
+        """`impatient`: for no reason but the time that has passed."""
         item.sent_at = time.monotonic()
         item.sends += 1
-        self.resent += 1
+        if impatient:
+            self._impatient.append((item.sequence, item.sent_at))
+        else:
+            self._lost += 1
         self._write(item.frame)
 
     def _await_oldest(self) -> _Outstanding:
@@ -162,7 +177,7 @@ class Session:
                 self._outstanding.clear()
                 raise self._silent(oldest.code, now - started)
             if now - asked > wait_s:
-                self._resend(oldest)
+                self._resend(oldest, impatient=True)
                 asked, wait_s = now, min(2 * wait_s, _MOST_RETRY_S)
             bad = self._decoder.bad_frames
             for frame in self._read(asked + wait_s - now, oldest.code):
@@ -183,6 +198,7 @@ class Session:
 
     def _take_reply(self, frame: Frame) -> None:
         item = next((item for item in self._outstanding if item.sequence == frame.sequence), None)
+        self._judge(frame.sequence, item)
         if item is None or item.code != frame.code or item.reply is not None or len(frame.payload) < 4:
             return
         self._measure(time.monotonic() - item.sent_at, sure=item.sends == 1)
@@ -196,6 +212,18 @@ class Session:
                 break
             if earlier.reply is None:
                 self._resend_if_due(earlier)
+
+    def _judge(self, sequence: int, item: _Outstanding | None) -> None:
+        """A board that was slow answers every copy of a request before it answers what was sent after them: copies
+        without an answer by then, or their answers, were lost."""
+        if item is None or item.reply is not None:
+            again = next((copy for copy in self._impatient if copy[0] == sequence), None)
+            if again is not None:
+                self._impatient.remove(again)
+            return
+        lost = [copy for copy in self._impatient if copy[1] < item.began_at]
+        self._lost += len(lost)
+        del self._impatient[: len(lost)]
 
     def _measure(self, since_last_send_s: float, sure: bool) -> None:
         """Which copy of a request was answered is unknown, but a time since the last can only be too short."""

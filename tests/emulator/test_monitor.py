@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,9 @@ from offramp_host.emulator import Emulator
 from offramp_host.monitor.events import Back, Event, Lost, Message, Reading, State, crc_of
 from offramp_host.monitor.model import model_of
 from offramp_host.monitor.pace import Pace
+from offramp_host.monitor.settings import Settings
 from offramp_host.monitor.source import Options, open_source
-from offramp_host.monitor.stream import Monitor, Settings
+from offramp_host.monitor.stream import Monitor
 from tests import small_models
 from tests.cable import Cable
 from tests.digits_exits import N_FITTED, classifier, digits
@@ -72,6 +74,30 @@ def lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., lis
     return call
 
 
+N_ALEXA = 53
+"""Runs that s.wav gives."""
+
+
+@pytest.fixture(scope="module")
+def sound(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    wake = shared_data / "wakeword"
+    packing = [str(wake / "alexa.tflite"), "--board", BOARD.name, "--front-end", "micro"]
+    assert cli.call(["pack", *packing, "-o", str(folder / "a.ofr")]) == 0
+    with wave.open(str(wake / "alexa_test.wav")) as word, wave.open(str(folder / "s.wav"), "wb") as file:
+        file.setparams(word.getparams())
+        silence = bytes(2 * 8000)
+        file.writeframes(silence + word.readframes(word.getnframes()) + silence)
+    return folder
+
+
+@pytest.fixture
+def alexa(sound: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a wake word a.ofr and its sound s.wav, between half seconds of silence."""
+    monkeypatch.chdir(sound)
+    return sound
+
+
 def expected(folder: Path, model: str = "m.tflite") -> list[str]:
     """CRC-32 of the reference's outputs for each row of x.npy."""
     reference = Reference(load_model(folder / model))
@@ -94,6 +120,7 @@ def test_no_result_is_lost_or_reordered(
     for line in found:
         assert line["class"] == int(line["label"]) and line["confidence"] == line["scores"][0][1]
         assert line["plan"] == line["model"] and line["exit"] is None and line["latency_ms"] > 0
+        assert line["line_errors"] == line["reconnects"] == 0
 
 
 def test_json_ends_with_the_source_and_keeps_a_rate(
@@ -129,13 +156,40 @@ def test_a_recording_replays_to_the_same_bits(
         assert names == [line["exit"] for line in told]
 
 
+@pytest.mark.parametrize("begins_at", [0, 7])
+def test_recorded_sound_replays_to_the_same_bits(
+    lines: Callable[..., list[dict[str, Any]]], alexa: Path, begins_at: int
+) -> None:
+    """From the start, and from within the source: the front end begins anew with a recording. It ends with the pass."""
+    bench = Bench(
+        alexa, ["a.ofr"], "s.wav", count=60, recording=alexa / "r.npz", record_at_once=not begins_at
+    )
+    with bench.emulator as emulator:
+        monitor = Monitor(lambda log: Device(emulator.url, on_log=log), settings=bench.settings)
+        events = asked(monitor, {begins_at - 1: "record"} if begins_at else {})
+    [wrote] = [e.text for e in events if isinstance(e, Message) and e.text.startswith("wrote")]
+    assert "because the sound begins anew" in wrote
+    recorded = np.load(alexa / "r.npz")
+    n = len(recorded["monitor/output0"])
+    assert n == N_ALEXA - begins_at and recorded["monitor/rate_hz"] == 16_000
+    whole = recorded["monitor/output0"]
+    told = [crc_of(reading.outputs) for reading in readings(events)[begins_at : begins_at + n]]
+    assert [crc_of([row]) for row in whole] == told
+    assert cli.call(["run", "a.ofr", "--board", BOARD.name, "--inputs", "r.npz", "-o", "y.npz"]) == 0
+    again = np.load(alexa / "y.npz")
+    assert np.array_equal(again[again.files[0]].reshape(n, -1), whole.reshape(n, -1))
+    assert len(np.unique(whole)) > 2, "else a shift would not show"
+    found = lines("monitor", "a.ofr", "--board", BOARD.name, "-s", "r.npz", "--json")
+    assert [line["outputs_crc32"] for line in found] == told
+
+
 class Bench:
     """A monitor over an emulated board with `models`, and what tests need to disturb it."""
 
     def __init__(self, folder: Path, models: list[str], source: str = "x.npy", **settings: Any) -> None:
         self.folder = folder
-        packed = [pack(folder / model, BOARD) for model in models]
-        self.blobs = [(read(data, name), data) for (_, data), name in zip(packed, models, strict=True)]
+        packed = [packed_of(folder / model) for model in models]
+        self.blobs = [(read(data, name), data) for data, name in zip(packed, models, strict=True)]
         (folder / "linked.ofr").write_bytes(self.blobs[0][1])
         image = blob_image(self.blobs[0][0], BOARD, folder / "m.elf", linked=folder / "linked.ofr")
         self.control = str(folder / "qmp")
@@ -163,6 +217,10 @@ class Bench:
                 print(json.dumps({"execute": command}), file=stream, flush=True)
                 while "return" not in stream.readline():
                     pass
+
+
+def packed_of(file: Path) -> bytes:
+    return file.read_bytes() if file.suffix == ".ofr" else pack(file, BOARD)[1]
 
 
 def readings(events: list[Event]) -> list[Reading]:
@@ -229,19 +287,14 @@ def asked(monitor: Monitor, commands: dict[int, str]) -> list[Event]:
     return events
 
 
-def test_sound_goes_through_the_front_end(
-    lines: Callable[..., list[dict[str, Any]]], folder: Path, shared_data: Path
-) -> None:
+def test_sound_goes_through_the_front_end(lines: Callable[..., list[dict[str, Any]]], alexa: Path) -> None:
     """As `run` on the same file; a second pass begins anew, and so does a board that was reset."""
-    wake = shared_data / "wakeword"
-    packing = [str(wake / "alexa.tflite"), "--board", BOARD.name, "--front-end", "micro"]
-    assert cli.call(["pack", *packing, "-o", "a.ofr"]) == 0
-    sound = str(wake / "alexa_test.wav")
-    assert cli.call(["run", "a.ofr", "--board", BOARD.name, "-i", sound, "-o", "a.npz"]) == 0
-    answers = np.load(folder / "a.npz")
+    assert cli.call(["run", "a.ofr", "--board", BOARD.name, "-i", "s.wav", "-o", "a.npz"]) == 0
+    answers = np.load(alexa / "a.npz")
     right = [crc_of([row]) for row in answers[answers.files[0]]]
+    assert len(right) == N_ALEXA
     n = len(right) + 10
-    found = lines("monitor", "a.ofr", "--board", BOARD.name, "-s", sound, "--json", "--count", str(n))
+    found = lines("monitor", "a.ofr", "--board", BOARD.name, "-s", "s.wav", "--json", "--count", str(n))
     assert [line["outputs_crc32"] for line in found] == right + right[:10]
 
 

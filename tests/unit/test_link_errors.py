@@ -19,6 +19,8 @@ from offramp_host.device import Device
 from offramp_host.link import Code, Frame, Kind
 from offramp_host.session import RefusedError
 
+OK = bytes(4)
+
 
 @contextmanager
 def line_end(serve: Callable[[socket.socket], None]) -> Iterator[str]:
@@ -142,3 +144,56 @@ def test_port_that_does_not_open(
         Device("/dev/ttyACM0")
     assert hint in caught.value.hint
     assert "/dev/ttyACM0" in caught.value.message
+
+
+def board(connection: socket.socket, lost: dict[Code, list[int]], wait_s: float) -> None:
+    """Of each code the line loses these requests, counted from 0; the first of each but hello takes `wait_s`, and
+    copies wait meanwhile, as in a board's buffer."""
+    seen: dict[Code, int] = {}
+
+    def reply(request: Frame) -> bytes | None:
+        code = Code(request.code)
+        n = seen[code] = seen.get(code, -1) + 1
+        if n == 0 and code != Code.HELLO:
+            time.sleep(wait_s)
+        if n in lost.get(code, []):
+            return None
+        return hello_of(1)(request) if code == Code.HELLO else OK
+
+    decoder = link.Decoder()
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(4096):
+            for request in decoder.feed(data):
+                if (payload := reply(request)) is not None:
+                    frame = Frame(Kind.REPLY, request.code, request.sequence, payload)
+                    connection.sendall(link.encode(frame))
+
+
+@pytest.mark.parametrize(
+    ("lost", "wait_s", "errors"),
+    [
+        ({}, 0.0, 0),
+        ({Code.HELLO: [0, 1]}, 0.0, 0),  # it boots
+        ({}, 1.0, 0),  # it computes, while copies of the request wait
+        ({Code.RESET_STATE: [0]}, 0.0, 1),
+        ({Code.RESET_STATE: [0, 1]}, 0.0, 2),
+        ({Code.HELLO: [0], Code.RESET_STATE: [1]}, 0.0, 1),
+    ],
+)
+def test_errors_of_the_line_are_what_was_lost(
+    lost: dict[Code, list[int]], wait_s: float, errors: int
+) -> None:
+    with line_end(lambda c: board(c, lost, wait_s)) as url, Device(url, timeout_s=5) as device:
+        for _ in range(3):
+            device.reset_state()
+        assert device.line_errors == errors
+        device.reconnect()
+        assert device.line_errors == errors
+
+
+def test_a_new_session_counts_from_where_it_stands() -> None:
+    with line_end(lambda c: board(c, {Code.HELLO: [1, 2]}, 0.0)) as url, Device(url, timeout_s=5) as device:
+        device.reset_state()
+        device.reconnect()
+        device.reset_state()
+        assert device.line_errors == 0

@@ -21,6 +21,10 @@ class Sent:
     number: int
     item: Item
     at: float
+    given: tuple[Array, ...]
+    """What the board was sent: the inputs, or of raw samples those that are new to it."""
+    begins: bool = False
+    """Whether raw samples are the first since the board's state began anew."""
 
 
 class Rows:
@@ -67,6 +71,7 @@ class Rows:
             if self.begins:
                 device.reset_state()
             samples = window if self.begins else window[-(self.source.new or 0) :]
+            self.unanswered[0].given, self.unanswered[0].begins = (samples,), self.begins
             yield from device.feed(samples, measure=measure, to_the_end=to_the_end)
             self.begins = False
 
@@ -81,7 +86,7 @@ class Rows:
             if item is None:
                 return
             self.pace.took_one()
-            self.unanswered.append(Sent(self._next, item, time.monotonic()))
+            self.unanswered.append(Sent(self._next, item, time.monotonic(), item.inputs))
             self._next += 1
             n += 1
             yield item.inputs

@@ -12,6 +12,7 @@ import numpy as np
 from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp_host.monitor.model import Array, integers, quantized, real
+from offramp_host.monitor.recording import holds_sound, recorded_sound
 from offramp_host.rows import by_row, in_rows, read_arrays
 from offramp_host.wav import read_wav
 
@@ -94,13 +95,14 @@ def pixels_to_row(pixels: Array, port: Port, divide: float | None) -> Array:
 
 
 def sound(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
-    """Windows of a WAV file's first channel, full scale being 1, as long as the input."""
-    found = read_wav(name, f"--source {name}", (8, 16))
+    """Windows of a WAV file's first channel or of recorded sound, full scale being 1, as long as the input."""
+    path = Path(name)
+    found = recorded_sound(path) if holds_sound(path) else read_wav(name, f"--source {name}", (8, 16))
     rate = found.rate_hz
     if rate_hz is not None and rate != rate_hz:
         raise UserError(
             f"--source {name}: {rate} samples a second, {rate_hz} are needed",
-            f"resample the file to {rate_hz} Hz",
+            f"resample it to {rate_hz} Hz",
         )
     samples = found.samples / 32768.0 if found.bits == 16 else found.samples / 128.0 - 1.0
     return windows(name, samples[:, None], port, divide, hop, lambda i: f"{i / rate:.3f} s")

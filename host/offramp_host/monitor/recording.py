@@ -1,4 +1,4 @@
-"""A recording: inputs and outputs of every row in one .npz, which `run --inputs` takes as it is."""
+"""A recording: inputs and outputs of every row in one .npz, which `run --inputs` and `monitor --source` take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,10 +16,12 @@ import numpy as np
 from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp.ir import DTYPES
-from offramp_host.monitor.events import Reading
 from offramp_host.monitor.model import Array
+from offramp_host.rows import load_arrays
+from offramp_host.wav import Wav
 
 EXIT, PLAN = "monitor/exit", "monitor/plan"
+SAMPLES, RATE = "monitor/samples", "monitor/rate_hz"
 _OUTPUT = "monitor/output"
 
 
@@ -26,31 +29,37 @@ class Recording:
     """Rows wait in unnamed files beside `path`, so that a long recording takes no memory; `close` writes it.
 
     Arrays: each input under its name, `monitor/output0` and on, `monitor/exit` (-1: the end), `monitor/plan`. Of a
-    model with exits output 0 alone, as many values as the longest answer has, filled with 0.
+    model with exits output 0 alone, as many values as the longest answer has, filled with 0. Of sound through a front
+    end, with `sound_hz`, in place of inputs `monitor/samples`, int16 from the board's first state on, and
+    `monitor/rate_hz`.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+    def __init__(
+        self, path: Path, inputs: Sequence[Port], outputs: Sequence[Port], sound_hz: int | None = None
+    ) -> None:
         self.path, self.rows = path, 0
         check_name(path)
-        self._columns: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = [
-            (port.name, np.dtype(DTYPES[port.dtype]), port.shape) for port in inputs
-        ]
+        self._rate_hz = sound_hz
+        given = [Column(port.name, np.dtype(DTYPES[port.dtype]), port.shape) for port in inputs]
+        self._columns = given if sound_hz is None else [Column(SAMPLES, np.dtype(np.int16), None)]
         self._columns += [
-            (f"{_OUTPUT}{i}", np.dtype(DTYPES[port.dtype]), port.shape) for i, port in enumerate(outputs)
+            Column(f"{_OUTPUT}{i}", np.dtype(DTYPES[port.dtype]), port.shape)
+            for i, port in enumerate(outputs)
         ]
-        self._columns += [(EXIT, np.dtype(np.int16), ()), (PLAN, np.dtype(np.uint8), ())]
+        self._columns += [Column(EXIT, np.dtype(np.int16), ()), Column(PLAN, np.dtype(np.uint8), ())]
         try:
             self._files = [_unnamed_file(path.parent) for _ in self._columns]
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def take(self, reading: Reading, exit_: int | None, plan: int) -> None:
-        n_outputs = len(self._columns) - len(reading.inputs) - 2
-        values = [*reading.inputs, *reading.outputs[:n_outputs]]
+    def take(self, given: Sequence[Array], outputs: Sequence[Array], exit_: int | None, plan: int) -> None:
+        """A row: inputs or new samples, and how the run ended."""
+        n_outputs = len(self._columns) - len(given) - 2
+        values = [*given, *outputs[:n_outputs]]
         values += [np.array(-1 if exit_ is None else exit_), np.array(plan)]
         try:
-            for (_, dtype, shape), file, value in zip(self._columns, self._files, values, strict=True):
-                file.write(_filled(value.astype(dtype, copy=False), shape).tobytes())
+            for column, file, value in zip(self._columns, self._files, values, strict=True):
+                file.write(_filled(value.astype(column.dtype, copy=False), column.shape).tobytes())
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self.rows += 1
@@ -71,14 +80,48 @@ class Recording:
 
     def _write(self, path: Path) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for (name, dtype, shape), file in zip(self._columns, self._files, strict=True):
+            for column, file in zip(self._columns, self._files, strict=True):
                 head = io.BytesIO()
-                description = {"descr": dtype.str, "fortran_order": False, "shape": (self.rows, *shape)}
+                shape = (self.rows, *column.shape) if column.shape is not None else (_n(file, column),)
+                description = {"descr": column.dtype.str, "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(head, description)  # type: ignore[no-untyped-call]
                 file.seek(0)
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                with archive.open(f"{column.name}.npy", "w", force_zip64=True) as member:
                     member.write(head.getvalue())
                     shutil.copyfileobj(file, member)
+            if self._rate_hz is not None:
+                with archive.open(f"{RATE}.npy", "w") as member:
+                    np.save(member, np.array(self._rate_hz, np.int32))
+
+
+@dataclass(frozen=True)
+class Column:
+    """`shape` is that of a row; None: any number of elements."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] | None
+
+
+def holds_sound(path: Path) -> bool:
+    """Whether it is a recording of raw samples."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{SAMPLES}.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def recorded_sound(path: Path) -> Wav:
+    """Of a recording that `holds_sound`; UserError where it is not as it was written."""
+    arrays = load_arrays(path)
+    samples, rate = arrays[SAMPLES], arrays.get(RATE, np.array(0))
+    if samples.dtype != np.int16 or samples.ndim != 1 or rate.ndim or rate.dtype.kind != "i" or rate < 1:
+        raise UserError(
+            f"{path}: {SAMPLES} is {samples.dtype} {list(samples.shape)}, {RATE} {rate.tolist()}",
+            "int16 samples of one channel and their rate are needed: record it again",
+        )
+    return Wav(16, int(rate), samples)
 
 
 def check_name(path: Path) -> None:
@@ -90,7 +133,13 @@ def _unnamed_file(folder: Path) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder)
 
 
-def _filled(value: Array, shape: tuple[int, ...]) -> Array:
+def _n(file: IO[bytes], column: Column) -> int:
+    return file.tell() // column.dtype.itemsize
+
+
+def _filled(value: Array, shape: tuple[int, ...] | None) -> Array:
+    if shape is None:
+        return value
     wanted = int(np.prod(shape, dtype=np.int64))
     if value.size == wanted:
         return value.reshape(shape)

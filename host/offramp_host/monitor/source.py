@@ -14,6 +14,7 @@ from offramp.errors import UserError
 from offramp.ir import DTYPES
 from offramp_host.monitor import live, recorded
 from offramp_host.monitor.model import Array, FrontEnd, Model, integers
+from offramp_host.monitor.recording import holds_sound
 
 KINDS = "x.npy, x.npz, a folder of images, x.wav, x.csv, synthetic[:SEED], camera[:N] or mic"
 _SYNTHETIC_ROWS = 256
@@ -72,11 +73,15 @@ def open_source(name: str, model: Model, options: Options) -> Source:
     if kind == "synthetic" and re.fullmatch(r"\d*", rest):
         options.refuse_all_but((), name)
         return Source(name, lambda: _synthetic(int(rest or 1), inputs))
-    if path.suffix.lower() in (".npy", ".npz"):
+    if path.suffix.lower() in (".npy", ".npz") and not holds_sound(path):
         options.refuse_all_but((), name)
         rows = recorded.arrays(path, inputs)
         return Source(path.name, lambda: (Item(f"row {i}", row) for i, row in enumerate(rows)))
-    makers: dict[str, recorded.Maker] = {".wav": recorded.sound, ".csv": recorded.table}
+    makers: dict[str, recorded.Maker] = {
+        ".wav": recorded.sound,
+        ".npz": recorded.sound,
+        ".csv": recorded.table,
+    }
     maker = {"camera": live.camera, "mic": live.microphone}.get(kind)
     found: recorded.Maker | None = (
         maker or makers.get(path.suffix.lower()) or (recorded.images if path.is_dir() else None)

@@ -6,55 +6,21 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-from offramp.boards import Board
 from offramp.errors import UserError
 from offramp_host.device import Device, Result
+from offramp_host.monitor.choices import Choices
 from offramp_host.monitor.events import MOST_SCORES, Event, Lost, Message, Reading, State, Statistics
 from offramp_host.monitor.feeding import Rows, Sent
 from offramp_host.monitor.line import Line, is_loss
-from offramp_host.monitor.model import Model, model_on
-from offramp_host.monitor.pace import Pace
+from offramp_host.monitor.model import Model
 from offramp_host.monitor.recording import Recording
-from offramp_host.monitor.source import Source
+from offramp_host.monitor.settings import Settings
 
 COMMANDS = ("pause", "threshold+", "threshold-", "policy", "model", "record", "quit")
 _PAUSE_S = 0.25
-_THRESHOLD_PART = 8
-_MOST_THRESHOLD = 0xFFFF
-
-
-@dataclass(frozen=True)
-class Way:
-    """What decides which plan runs and how deep; `to_the_end` takes no exit."""
-
-    name: str
-    set_on: Callable[[Device], object]
-    to_the_end: bool = False
-
-
-@dataclass(frozen=True)
-class Settings:
-    models: tuple[Model, ...]
-    """To switch between, the first at first; none: what runs on the board."""
-    source_for: Callable[[Model], Source]
-    ways_for: Callable[[Model], Sequence[Way]]
-    pace: Pace
-    loop: bool = True
-    count: int | None = None
-    """Rows after which it ends."""
-    emulated: Board | None = None
-    """The board, where its ticks are instructions."""
-    recording: Path | None = None
-    """Where the command "record" begins a file; None: a file named for the time, in the current folder."""
-    record_at_once: bool = False
-    statistics_s: float | None = 1.0
-    """How often the board is asked; None: not at all."""
-    reconnect_s: float = 60.0
-    """How long a lost board is waited for."""
 
 
 class Monitor:
@@ -66,11 +32,9 @@ class Monitor:
         self._wake, self._quit = threading.Event(), threading.Event()
         self._log: deque[str] = deque()
         self._paused = False
-        self._which_model = self._which_way = 0
+        self._choices = Choices(settings)
         self._rows = Rows(settings.pace, settings.loop, settings.count)
-        self._thresholds: dict[tuple[int, int], int] = {}
         self._recording: Recording | None = None
-        self._model: Model | None = None
         self._statistics_at = 0.0
         self._line = Line(lambda: open_device(self._log.append), self._set_up, settings.reconnect_s)
         try:
@@ -81,8 +45,7 @@ class Monitor:
 
     @property
     def model(self) -> Model:
-        assert self._model is not None
-        return self._model
+        return self._choices.model
 
     def ask(self, command: str) -> None:
         """One of COMMANDS; what it did comes among the events."""
@@ -133,17 +96,20 @@ class Monitor:
         """Of the rows that are due."""
         # Where other requests follow on a real line, measuring would cost bytes that come meanwhile.
         measure = self._rows.one_by_one or self._settings.emulated is not None
-        to_the_end = self._ways[self._which_way].to_the_end
         results = self._rows.results(
-            self._line.device, self._is_interrupted, measure=measure, to_the_end=to_the_end
+            *(self._line.device, self._is_interrupted),
+            measure=measure,
+            to_the_end=self._choices.way.to_the_end,
         )
         with contextlib.closing(results):
             for result in results:
                 sent = self._rows.unanswered.popleft()
                 self._line.ran()
                 reading = self._reading(sent, result)
+                if sent.begins and self._recording is not None and self._recording.rows:
+                    yield from self._end_recording("the sound begins anew")
                 if self._recording is not None:
-                    self._recording.take(reading, result.exit, result.plan)
+                    self._recording.take(sent.given, result.outputs, result.exit, result.plan)
                 yield reading
                 yield from self._said()
 
@@ -184,33 +150,20 @@ class Monitor:
         if back is None:
             return
         yield back
-        if self._line.device.info().model.state_bytes:
-            yield from self._end_recording("the model's state began anew")
+        if self._line.device.info().model.state_bytes or self._rows.source.new:
+            yield from self._end_recording("the board's state began anew")
         self._settings.pace.rest()
         yield self._state()
 
     def _set_up(self, device: Device) -> None:
-        """Model, way, thresholds and the model's first state."""
-        info = device.info()
-        models = self._settings.models
-        model = models[self._which_model] if models else self._model or model_on(info)
-        if info.model.crc != model.crc or not info.model.source:
-            if model.data is None:
-                has = "another model now" if info.model.source else "no model"
-                raise UserError(f"{device.url}: the board has {has}", "name a model file for it")
-            device.load_model(model.data)
-        ways = list(self._settings.ways_for(model))
-        ways[self._which_way].set_on(device)
-        for (plan, exit_), value in self._thresholds.items():
-            device.set_threshold(exit_, value, plan=plan)
-        device.reset_state()
-        self._model, self._ways, self._rows.begins = model, ways, True
+        self._choices.set_on(device)
+        self._rows.begins = True
 
     def _state(self) -> State:
         info = self._line.device.info()
         stages = next((plan.stages for plan in info.plans if len(plan.stages) > 1), ())
         return State(
-            *(info.board.board, self.model.name, self._rows.source.name, self._ways[self._which_way].name),
+            *(info.board.board, self.model.name, self._rows.source.name, self._choices.way.name),
             thresholds=tuple((s.exit.name, s.exit.threshold) for s in stages if s.exit is not None),
             is_paused=self._paused,
             recording=str(self._recording.path) if self._recording is not None else None,
@@ -248,64 +201,46 @@ class Monitor:
 
     def _move_thresholds(self, sign: int) -> Iterator[Event]:
         device = self._line.device
-        exits = [
-            (i, j, stage.exit.threshold)
-            for i, plan in enumerate(device.info().plans)
-            for j, stage in enumerate(plan.stages)
-            if stage.exit is not None
-        ]
-        if not exits:
+        if all(len(plan.stages) < 2 for plan in device.info().plans):
             yield Message("monitor", f"{self.model.name} has no exits, there are no thresholds to move")
             return
         yield from self._end_recording("thresholds change")
-        for plan, exit_, value in exits:
-            moved = value + sign * max(value // _THRESHOLD_PART, 1)
-            self._thresholds[plan, exit_] = min(max(moved, 0), _MOST_THRESHOLD)
-            device.set_threshold(exit_, self._thresholds[plan, exit_], plan=plan)
+        self._choices.move_thresholds(device, sign)
 
     def _next_way(self) -> Iterator[Event]:
-        if len(self._ways) < 2:
+        if self._choices.n_ways < 2:
             yield Message("monitor", f"{self.model.name} has one plan and no exits, no policy to choose")
             return
         yield from self._end_recording("the policy changes")
-        way = (self._which_way + 1) % len(self._ways)
-        self._ways[way].set_on(self._line.device)
-        self._which_way = way
+        self._choices.next_way(self._line.device)
 
     def _next_model(self) -> Iterator[Event]:
-        models = self._settings.models
-        if len(models) < 2:
+        if len(self._settings.models) < 2:
             yield Message("monitor", "one model was given, there is none to switch to")
             return
-        before = self._which_model, self._which_way, dict(self._thresholds)
         yield from self._end_recording("the model changes")
-        source = self._rows.source
-        self._which_model = (self._which_model + 1) % len(models)
-        self._which_way = 0
-        self._thresholds.clear()
+        place, source = self._choices.place, self._rows.source
         try:
-            self._rows.take_source(self._settings.source_for(models[self._which_model]))
+            self._rows.take_source(self._settings.source_for(self._choices.next_model()))
             self._set_up(self._line.device)
         except UserError as error:
             if is_loss(error):
                 raise
-            self._which_model, self._which_way, self._thresholds = before
+            self._choices.go_back(place)
             self._rows.take_source(source)
             self._set_up(self._line.device)
             raise
 
     def _begin_recording(self) -> Iterator[Event]:
-        if self._rows.source.new:
-            raise UserError(
-                "the inputs are made on the board, there is nothing to record",
-                "`run --inputs x.wav` takes the sound",
-            )
         path = self._settings.recording or Path(time.strftime("monitor-%Y%m%d-%H%M%S.npz"))
-        model = self.model
+        model, front_end = self.model, self.model.front_end
         answers = [port for plan in model.plans for port in plan.exits]
         largest = max([model.outputs[0], *answers], key=lambda port: port.bytes)
-        self._recording = Recording(path, model.inputs, [largest] if answers else model.outputs)
+        outputs = [largest] if answers else model.outputs
+        sound_hz = front_end.rate_hz if front_end is not None and self._rows.source.new else None
+        self._recording = Recording(path, model.inputs, outputs, sound_hz)
         self._line.device.reset_state()
+        self._rows.begins = True
         yield Message("monitor", f"recording to {path}")
 
     def _end_recording(self, why: str) -> Iterator[Event]:

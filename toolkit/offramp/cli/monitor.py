@@ -23,8 +23,9 @@ from offramp_host.monitor.model import Model, model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import check_name
 from offramp_host.monitor.server import PORT, Page
+from offramp_host.monitor.settings import Settings
 from offramp_host.monitor.source import KINDS, Options, Source, open_source
-from offramp_host.monitor.stream import Monitor, Settings
+from offramp_host.monitor.stream import Monitor
 
 Files = Annotated[
     list[Path] | None,

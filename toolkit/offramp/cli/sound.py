@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from offramp.blob.read import Blob
 from offramp.errors import UserError
 from offramp.features import header_of
+from offramp_host.monitor.recording import holds_sound, recorded_sound
 from offramp_host.wav import read_wav
 
 Array = NDArray[Any]
 
 
 def is_sound(path: Path) -> bool:
-    return path.suffix.lower() == ".wav"
+    """A WAV file, or a recording that `offramp monitor` made of sound."""
+    return path.suffix.lower() == ".wav" or holds_sound(path)
 
 
 def read_sound(path: Path, blob: Blob) -> Array:
@@ -26,18 +28,18 @@ def read_sound(path: Path, blob: Blob) -> Array:
             f"{path}: {blob.name} names no front end that takes samples", "pack it with --front-end"
         )
     head = header_of(blob.front_end)
-    found = read_wav(str(path), str(path), (16,))
+    found = recorded_sound(path) if holds_sound(path) else read_wav(str(path), str(path), (16,))
     if head["element_bytes"] != 2 or found.rate_hz != head["rate_hz"]:
         raise UserError(
             f"{path}: samples of 16 bits at {found.rate_hz} Hz; the front end takes "
             f"{8 * head['element_bytes']} bits at {head['rate_hz']} Hz",
-            "convert the file",
+            "convert it",
         )
     samples: Array = found.samples
     if runs_of(samples, blob) < 1:
         raise UserError(
             f"{path}: {len(samples)} samples, the first answer takes {head['first_run']}",
-            "give a longer file",
+            "give a longer one",
         )
     return samples
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from offramp.cli.choice import Choice
 from offramp.cli.leaving import Leaving
 from offramp.errors import UserError
 from offramp.ir import DTYPES
-from offramp_host.device import Device, ExitPolicy
-from offramp_host.monitor.stream import Way
+from offramp_host.device import Device, ExitPolicy, PolicyKind
+from offramp_host.monitor.settings import Way
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Given:
         return self.choice.plan_index(blob, file) if self.choice is not None else 0
 
     def set_on(self, device: Device, blob: Blob, file: Path) -> None:
+        as_loaded(device, blob)
         if self.choice is not None:
             self.choice.set_on(device, blob, file)
         index = self.plan(blob, file)
@@ -67,29 +67,43 @@ def ways_of(model: tuple[Blob, Path] | None, given: Given) -> list[Way]:
     return [asked, *(way for way in found if way.name != asked.name)]
 
 
+def as_loaded(device: Device, blob: Blob) -> None:
+    """Whatever way was on before: plan 0, exits by confidence from the blob's own thresholds on."""
+    if len(blob.plans) > 1:
+        device.set_policy("plan", 0)
+    for i, plan in enumerate(blob.plans):
+        for j, exit_ in enumerate(plan.exits):
+            device.set_threshold(j, exit_.threshold, plan=i)
+        if plan.exits:
+            device.set_exit_policy(ExitPolicy(), plan=i)
+
+
 def _plans(blob: Blob) -> list[Way]:
     if len(blob.plans) < 2:
         return [] if blob.plans[0].exits else [Way("one plan", lambda device: None)]
-
-    def one(index: int) -> Callable[[Device], object]:
-        return lambda device: device.set_policy("plan", index)
-
-    named = [Way(f"plan {p.name}", one(i)) for i, p in enumerate(blob.plans) if i != blob.gate - 1]
+    named = [
+        _policy(blob, f"plan {p.name}", "plan", i) for i, p in enumerate(blob.plans) if i != blob.gate - 1
+    ]
     if blob.margin:
-        named.append(Way("cascade", lambda device: device.set_policy("cascade")))
+        named.append(_policy(blob, "cascade", "cascade"))
     if blob.gate:
-        named.append(Way("gate", lambda device: device.set_policy("gate")))
+        named.append(_policy(blob, "gate", "gate"))
     return named
 
 
+def _policy(blob: Blob, name: str, kind: PolicyKind, plan: int | None = None) -> Way:
+    def set_on(device: Device) -> None:
+        as_loaded(device, blob)
+        device.set_policy(kind, plan)
+
+    return Way(name, set_on)
+
+
 def _exits(blob: Blob) -> list[Way]:
-    with_exits = [i for i, plan in enumerate(blob.plans) if plan.exits]
-    if not with_exits:
+    if not any(plan.exits for plan in blob.plans):
         return []
-
-    def by_confidence(device: Device) -> None:
-        for i in with_exits:
-            device.set_exit_policy(ExitPolicy(), plan=i)
-
-    found = [Way("no exits", by_confidence, to_the_end=True)]
-    return [Way("exits by confidence", by_confidence), *found] if len(blob.plans) == 1 else found
+    if len(blob.plans) > 1:
+        first = f"plan {blob.plans[0].name}, no exits"
+        return [Way(first, lambda device: as_loaded(device, blob), to_the_end=True)]
+    by_confidence = Way("exits by confidence", lambda device: as_loaded(device, blob))
+    return [by_confidence, replace(by_confidence, name="no exits", to_the_end=True)]
