@@ -33,6 +33,7 @@ from offramp_host.monitor.stream import Monitor
 from tests import small_models
 from tests.cable import Cable
 from tests.digits_exits import N_FITTED, classifier, digits
+from tests.families import family
 
 pytestmark = pytest.mark.emulator
 
@@ -43,13 +44,15 @@ MONITOR = ["monitor", "m.tflite", "--board", BOARD.name, "--source", "x.npy", "-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with models m, m2 (other widths), d (with exits) and rows for them."""
+    """A folder with models m, m2 (other widths), d (with exits), f (three plans) and rows for them."""
     folder = tmp_path_factory.mktemp("monitor")
     (folder / "m.tflite").write_bytes(small_models.classifier())
     (folder / "m2.tflite").write_bytes(small_models.classifier(hidden=12))
     (folder / "d.ofg").write_bytes(ofg.dump(classifier()))
     rows = np.random.default_rng(3).integers(-24, 18, (ROWS, 4, 5, 1)).astype(np.int8)
     np.save(folder / "x.npy", rows)
+    (folder / "f.ofg").write_bytes(ofg.dump(family()))
+    np.save(folder / "f.npy", np.random.default_rng(3).integers(-128, 128, (ROWS, 12, 12, 1)).astype(np.int8))
     np.save(folder / "d.npy", digits()[0][N_FITTED : N_FITTED + ROWS])
     return folder
 
@@ -264,6 +267,38 @@ def test_board_reset_under_way(folder: Path) -> None:
     assert_each_row_once(events, expected(folder), 100)
     [back] = [event for event in events if isinstance(event, Back)]
     assert back.restarted
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "commands"),
+    [
+        ("f.ofg", "f.npy", {10: "policy"}),
+        ("d.ofg", "d.npy", {10: "threshold+", 20: "threshold+"}),
+        ("d.ofg", "d.npy", {10: "threshold+", 20: "policy"}),
+    ],
+)
+def test_a_reset_board_comes_back_to_what_was_chosen(
+    folder: Path, model: str, rows: str, commands: dict[int, str]
+) -> None:
+    bench = Bench(folder, [model], rows, count=100)
+    with bench.emulator as emulator:
+        monitor = Monitor(lambda log: Device(emulator.url, timeout_s=5, on_log=log), settings=bench.settings)
+        events: list[Event] = []
+        for event in monitor.events():
+            events.append(event)
+            if isinstance(event, Reading) and event.row in commands:
+                monitor.ask(commands[event.row])
+            if isinstance(event, Reading) and event.row == 59:
+                bench.reset_board()
+    [back] = [event for event in events if isinstance(event, Back)]
+    assert back.restarted
+    *_, before, after = states(events)
+    assert after == before != states(events)[0]
+    found = [
+        (reading.item, reading.plan, reading.exit, crc_of(reading.outputs)) for reading in readings(events)
+    ]
+    assert len(found) == 100
+    assert found[80:] == found[80 - ROWS : 100 - ROWS], "rows 40 to 59 came before the reset, as chosen"
 
 
 def test_board_that_stays_away_is_given_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
