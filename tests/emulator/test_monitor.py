@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import wave
 import zlib
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from offramp import boards, cli, ofg
 from offramp.blob import read
@@ -30,7 +32,8 @@ from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.settings import Settings
 from offramp_host.monitor.source import Options, open_source
 from offramp_host.monitor.stream import Monitor
-from tests import small_models
+from offramp_host.wav import read_wav
+from tests import live_stand_ins, small_models
 from tests.cable import Cable
 from tests.digits_exits import N_FITTED, classifier, digits
 from tests.families import family
@@ -73,6 +76,19 @@ def lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., lis
         out, err = capsys.readouterr()
         assert code == 0, err
         return [json.loads(line) for line in out.splitlines()]
+
+    return call
+
+
+@pytest.fixture
+def failed(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], Any]:
+    """The status of a command line, its records, and its last lines on stderr."""
+
+    def call(arguments: list[str]) -> tuple[int, list[dict[str, Any]], list[str]]:
+        capsys.readouterr()
+        code = cli.call(arguments)
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err.splitlines()
 
     return call
 
@@ -331,6 +347,40 @@ def test_sound_goes_through_the_front_end(lines: Callable[..., list[dict[str, An
     n = len(right) + 10
     found = lines("monitor", "a.ofr", "--board", BOARD.name, "-s", "s.wav", "--json", "--count", str(n))
     assert [line["outputs_crc32"] for line in found] == right + right[:10]
+
+
+def test_a_microphone_is_as_its_sound(
+    lines: Callable[..., list[dict[str, Any]]],
+    failed: Callable[[list[str]], Any],
+    alexa: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until it is unplugged, which is told behind the last answer; what was recorded till then replays."""
+    heard = read_wav("s.wav", "s.wav", (16,)).samples
+    command = ["monitor", "a.ofr", "--board", BOARD.name, "--json"]
+    right = [line["outputs_crc32"] for line in lines(*command, "--source", "s.wav")]
+    monkeypatch.setitem(sys.modules, "sounddevice", live_stand_ins.sounddevice(heard))
+    code, told, said = failed([*command, "--source", "mic", "--record", "mic.npz"])
+    assert code == 1 and [line["outputs_crc32"] for line in told] == right
+    assert "the microphone stopped" in said[-2] and said[-1].startswith("hint")
+    again = lines(*command, "--source", "mic.npz")
+    assert [line["outputs_crc32"] for line in again] == right
+
+
+def test_a_camera_is_as_its_pictures(
+    lines: Callable[..., list[dict[str, Any]]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.random.default_rng(4).integers(0, 256, (6, 8, 8)).astype(np.uint8)
+    (folder / "frames").mkdir()
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / "frames" / f"{i}.png")
+    command = ["monitor", "d.ofg", "--board", BOARD.name, "--json"]
+    right = [line["outputs_crc32"] for line in lines(*command, "--source", "frames")]
+    colored = [np.repeat(frame[:, :, None], 3, axis=2) for frame in frames]
+    monkeypatch.setitem(sys.modules, "cv2", live_stand_ins.cv2(colored))
+    told = lines(*command, "--source", "camera", "--count", "5")
+    assert [line["outputs_crc32"] for line in told] == right[:5]
+    assert [line["item"] for line in told] == [f"frame {i}" for i in range(5)]
 
 
 def states(events: list[Event]) -> list[State]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-import types
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,39 +174,6 @@ def test_wrong_sample_rate(tmp_path: Path) -> None:
     path = write_wave(tmp_path, np.zeros(200))
     with pytest.raises(UserError, match="8000 samples a second, 16000 are needed"):
         opened(path, WAVE, rate_hz=16_000)
-
-
-def test_microphone_and_camera_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in (("cv2", "camera"), ("sounddevice", "mic")):
-        monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(UserError, match="not installed") as caught:
-            opened(name, IMAGE)
-        assert "pip install" in caught.value.hint
-
-
-def test_microphone_gives_overlapping_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = np.arange(1000, dtype=np.float32) / 32768
-
-    class Stream:
-        at = 0
-
-        def __init__(self, **_: Any) -> None: ...
-        def __enter__(self) -> Stream:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-        def read(self, n: int) -> tuple[np.ndarray, bool]:
-            self.at += n
-            return heard[self.at - n : self.at, None], False
-
-    fake = types.SimpleNamespace(InputStream=Stream, PortAudioError=OSError)
-    monkeypatch.setitem(sys.modules, "sounddevice", fake)
-    source = opened("mic", WAVE, hop=40)
-    assert source.is_live
-    passing = source.rows()
-    found = [next(passing).inputs[0] for _ in range(3)]
-    assert [int(row[0, -1]) for row in found] == [119, 159, 199]
-    assert np.array_equal(found[1][0], np.arange(60, 160))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e9])

@@ -35,9 +35,7 @@ def camera(name: str, port: Port, divide: float | None, hop: int | None, rate_hz
             while True:
                 there, frame = taken.read()
                 if not there:
-                    raise UserError(
-                        f"--source {name}: the camera gives no picture", "is it in use elsewhere?"
-                    )
+                    raise _no_picture(name, number, i)
                 image = pillow.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
                 grey = image.convert("L" if channels == 1 else "RGB")
                 yield f"frame {i}", pixels_to_row(np.asarray(resized(grey, width, height)), port, divide)
@@ -46,6 +44,18 @@ def camera(name: str, port: Port, divide: float | None, hop: int | None, rate_hz
             taken.release()
 
     return rows
+
+
+def _no_picture(name: str, number: str, frames: int) -> UserError:
+    if frames:
+        return UserError(
+            f"--source {name}: the camera gives no more pictures; it gave {frames}",
+            "is it still plugged in? Then start again",
+        )
+    return UserError(
+        f"--source {name}: camera {number} gives no picture",
+        "is it plugged in, and not in use elsewhere? camera:1 is the second",
+    )
 
 
 def microphone(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
@@ -65,15 +75,27 @@ def microphone(name: str, port: Port, divide: float | None, hop: int | None, rat
         try:
             with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:
                 while True:
-                    new = stream.read(min(hop or n, n))[0][:, 0]
+                    new, is_late = stream.read(n if heard < n else min(hop or n, n))
                     heard += len(new)
-                    window = np.concatenate([window, new])[-n:]
-                    if heard >= n:
-                        row = quantized(window / (divide or 1.0), port).reshape(port.shape)
-                        yield f"{heard / rate:.3f} s", row
+                    window = np.concatenate([window, new[:, 0]])[-n:]
+                    row = quantized(window / (divide or 1.0), port).reshape(port.shape)
+                    yield f"{heard / rate:.3f} s{', samples lost' if is_late else ''}", row
         except sounddevice.PortAudioError as error:
-            raise UserError(
-                f"--source {name}: {error}", "is a microphone there, and not in use elsewhere?"
-            ) from error
+            raise _no_sound(name, rate, heard, str(error)) from error
 
     return rows
+
+
+def _no_sound(name: str, rate: int, heard: int, why: str) -> UserError:
+    if heard:
+        return UserError(
+            f"--source {name}: the microphone stopped after {heard / rate:.1f} s: {why}",
+            "is it still plugged in? Then start again",
+        )
+    if "sample rate" in why:
+        return UserError(
+            f"--source {name}: the microphone does not take {rate} samples a second: {why}",
+            f"choose another device that takes {rate} Hz as the system's default, or --sample-rate where the model "
+            "has no front end",
+        )
+    return UserError(f"--source {name}: {why}", "is a microphone there, and not in use elsewhere?")
