@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp.ir import DTYPES
+from offramp.ir.saturation import saturation
 
 Array = NDArray[Any]
 
@@ -90,6 +91,8 @@ def in_rows(array: Array, port: Port, what: str) -> Array:
         hint = f"input {port.name} takes {wanted}"
         if array.dtype.kind == "f":
             hint += f": q = round(x / {port.scale:.9g}) + {port.zero_point}, clipped to {wanted}"
+            found = saturation(array[np.isfinite(array)], port.scale, port.zero_point, port.dtype)
+            hint += f"; {found}" if found is not None else ""
         raise UserError(f"{what} is {array.dtype}, {wanted} is needed", hint)
     inner = port.shape[1:] if port.shape[:1] == (1,) else port.shape
     if array.ndim == 0:

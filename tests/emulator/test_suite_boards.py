@@ -153,12 +153,19 @@ def test_budgets_accuracy_and_expected_outputs(project: Path, said: Any) -> None
             "labels have shape [3, 7], [2]",
             "a row",
         ),
+        (
+            'inputs = "good.npy"\naccuracy = 0.5\nlabels = "y.npy"',
+            "m.tflite",
+            "y.npy: y: label 3 of row 1, allowed are 0 to 2: 1 of 2",
+            "from 0 on",
+        ),
         ('inputs = "good.npy"', "m.tflite", "2 rows ran, the baseline is of 20", "--update"),
     ],
 )
 def test_bad_input(project: Path, said: Any, more: str, model: str, message: str, hint: str) -> None:
     np.save(project / "x.npy", np.zeros((3, 7), np.int8))
     np.save(project / "good.npy", np.zeros((2, 20), np.int8))
+    np.save(project / "y.npy", np.array([2, 3]))
     (project / "offramp.toml").write_text(TEST.replace("m.tflite", model) + more + "\n")
     code, _, errors = said("test")
     assert code == 1 and len(errors) == 2

@@ -127,9 +127,35 @@ def test_integers_without_divisor(folder: Path, refused: Refused) -> None:
 
 def test_labels_out_of_range(folder: Path, refused: Refused) -> None:
     data = rows()
-    data["y"][3] = 9
+    data["y"][3] = 4
     np.savez("odd.npz", **data)
-    refused(["compress", "m.ofg", "--data", "odd.npz", "-o", "o.ofg"], "9", "4 classes")
+    named = ("odd.npz: y: label 4 of row 3", "0 to 3: 1 of 120")
+    refused(["compress", "m.ofg", "--data", "odd.npz", "-o", "o.ofg"], *named)
+
+
+@pytest.mark.parametrize("part", ["y", "y_test"])
+def test_labels_out_of_range_of_an_integer_model(folder: Path, refused: Refused, part: str) -> None:
+    """In whatever part they are, and whatever is made of the model: before any work."""
+    assert cli.call(["compress", "m.ofg", "--data", "data.npz", "-o", "i.ofg"]) == 0
+    data = {name: array.copy() for name, array in rows().items()}
+    data[part][5] = CLASSES
+    np.savez("odd.npz", **data)
+    for more in ([], ["--exits", "auto"]):
+        arguments = ["compress", "i.ofg", "--data", "odd.npz", "-o", "o.ofg", *more]
+        refused(arguments, f"odd.npz: {part}: label 4 of row 5", "0 to 3", hint="from 0 on")
+
+
+def test_rows_in_other_units_than_an_integer_model_takes(
+    folder: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.call(["compress", "m.ofg", "--data", "data.npz", "-o", "i.ofg"]) == 0
+    data = rows()
+    np.savez("pixels.npz", x=np.clip(data["x"], 0, 1) * 255, y=data["y"])
+    named = ("pixels.npz: x: ", "% of the values saturate: the input takes", "they are 0 to 255")
+    refused(["compress", "i.ofg", "--data", "pixels.npz", "-o", "o.ofg"], *named, hint="x / 255")
+    np.savez("wide.npz", x=2 * data["x"], y=data["y"])
+    assert cli.call(["compress", "i.ofg", "--data", "wide.npz", "-o", "o.ofg"]) == 0
+    assert re.search(r"warning: .*wide.npz: x: \d+ % of the values saturate", capsys.readouterr().err)
 
 
 def test_unknown_key(folder: Path, refused: Refused) -> None:

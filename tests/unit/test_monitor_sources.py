@@ -53,6 +53,19 @@ def test_integers_pass_and_real_numbers_are_quantized(tmp_path: Path) -> None:
     assert [item.name for item in found.rows()] == ["row 0", "row 1"]
 
 
+def test_real_numbers_in_other_units_are_refused(tmp_path: Path) -> None:
+    pixels = np.linspace(0, 255, 96, dtype=np.float32).reshape(4, 4, 6, 1)
+    np.save(tmp_path / "x.npy", pixels)
+    with pytest.raises(UserError, match=r"input image: 99 % of the values saturate: the input takes 0 to 1,"):
+        opened(tmp_path / "x.npy", IMAGE)
+    np.save(tmp_path / "x.npy", pixels / 200)
+    assert "22 % of the values saturate" in opened(tmp_path / "x.npy", IMAGE).warning
+    (tmp_path / "x.csv").write_text("\n".join("900,-900,900" for _ in range(8)))
+    with pytest.raises(UserError, match="100 % of the values saturate"):
+        opened(tmp_path / "x.csv", IMU)
+    assert opened(tmp_path / "x.csv", IMU, divide=90.0)
+
+
 def test_two_inputs_come_from_named_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", imu=np.ones((3, 8, 3), np.int8), image=np.zeros((3, 24), np.int8))
     found = list(open_source(str(tmp_path / "x.npz"), taking(IMAGE, IMU), Options()).rows())

@@ -141,11 +141,11 @@ GOOD = np.zeros((10, 4), np.float32)
         ({"x": np.where(np.arange(10)[:, None] == 3, np.nan, GOOD)}, None, "row 3 holds NaN"),
         ({"x": GOOD, "y": np.zeros(9, int)}, None, r"y is int64 \[9\]"),
         ({"x": GOOD, "y": np.zeros(10)}, None, "y is float64"),
-        ({"x": GOOD, "y": np.full(10, -1)}, None, "label is -1"),
+        ({"x": GOOD, "y": np.full(10, -1)}, None, "label -1 of row 0"),
         (
             {"x": GOOD, "y": np.full(10, 2), "labels": np.array(["a", "b"])},
             None,
-            "label is 2, allowed are 0 to 1",
+            "label 2 of row 0, allowed are 0 to 1: 10 of 10",
         ),
         ({"x": GOOD, "y": np.full(10, 40)}, None, "rows for 41 classes"),
         ({"x": np.zeros(10)}, None, r"shape \[10\]"),

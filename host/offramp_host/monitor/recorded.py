@@ -11,6 +11,7 @@ import numpy as np
 
 from offramp.blob.read import Port
 from offramp.errors import UserError
+from offramp.ir.saturation import check_saturation
 from offramp_host.monitor.model import Array, integers, quantized, real
 from offramp_host.monitor.recording import holds_sound, recorded_sound
 from offramp_host.rows import by_row, in_rows, read_arrays
@@ -23,14 +24,19 @@ Maker = Callable[[str, Port, float | None, int | None, int | None], Pairs]
 """From a source's name, the input, and the options divide, hop, rate_hz."""
 
 
-def arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[Array, ...]]:
-    """Rows of a .npy or .npz; real numbers are quantized as the inputs say."""
+def arrays(path: Path, inputs: Sequence[Port]) -> tuple[list[tuple[Array, ...]], str]:
+    """Rows of a .npy or .npz; real numbers are quantized as the inputs say. And a warning if many are clipped."""
     found = read_arrays(path, inputs)
-    shaped = []
+    shaped, warnings = [], []
     for (name, array), port in zip(found, inputs, strict=True):
+        if array.dtype.kind == "f":
+            clipped = check_saturation(
+                array[np.isfinite(array)], port.scale, port.zero_point, port.dtype, f"{path}: {name}"
+            )
+            warnings += [f"{path}: {name}: {clipped}"] if clipped is not None else []
         whole = quantized(array, port) if array.dtype.kind == "f" else array
         shaped.append(in_rows(whole, port, f"{path}: {name}"))
-    return by_row(path, shaped, inputs)
+    return by_row(path, shaped, inputs), "; ".join(warnings)
 
 
 def images(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
@@ -138,11 +144,12 @@ def windows(
         raise UserError(
             f"--source {name}: {len(values)} samples, input {port.name} takes {n}", "give a longer recording"
         )
+    real_values = values / (divide or 1.0)
+    check_saturation(real_values, port.scale, port.zero_point, port.dtype, f"--source {name}")
 
     def rows() -> Iterator[tuple[str, Array]]:
         for start in range(0, len(values) - n + 1, hop or n):
-            row = values[start : start + n] / (divide or 1.0)
-            yield called(start), quantized(row, port).reshape(port.shape)
+            yield called(start), quantized(real_values[start : start + n], port).reshape(port.shape)
 
     return rows
 

@@ -45,6 +45,8 @@ class Source:
     is_live: bool = False
     new: int | None = None
     """Rows are windows of raw samples for the front end on the board, each with so many that the last had not."""
+    warning: str = ""
+    """What a person should know of the rows; "": nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def open_source(name: str, model: Model, options: Options) -> Source:
         return Source(name, lambda: _synthetic(int(rest or 1), inputs))
     if path.suffix.lower() in (".npy", ".npz") and not holds_sound(path):
         options.refuse_all_but((), name)
-        rows = recorded.arrays(path, inputs)
-        return Source(path.name, lambda: (Item(f"row {i}", row) for i, row in enumerate(rows)))
+        rows, warning = recorded.arrays(path, inputs)
+        items = [Item(f"row {i}", row) for i, row in enumerate(rows)]
+        return Source(path.name, lambda: iter(items), warning=warning)
     makers: dict[str, recorded.Maker] = {
         ".wav": recorded.sound,
         ".npz": recorded.sound,

@@ -209,6 +209,8 @@ def make(recipe: Recipe, names: Sequence[str], path: Path, targets: Sequence[Boa
         if targets:
             shop.data.judged.labelled("a model card")
         made = {name: shop.make(name) for name in names}
+    for warning in shop.data.warnings if recipe.data is not None else ():
+        note(f"warning: {warning}")
     judged = {} if targets else {name: judge(shop, work.result) for name, work in made.items()}
     for name, work in made.items():
         file = path if path.suffix == ".ofg" else folder_of(path) / f"{name}.ofg"

@@ -13,7 +13,7 @@ from offramp.blob.read import Blob
 from offramp.cli.choice import Choice, PolicyText
 from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
 from offramp.cli.options import FlashLimit, FrontEnd, Kernels, Optimize, RamLimit, TimeLimit, plan_options
-from offramp.cli.output import check_output
+from offramp.cli.output import check_output, note
 from offramp.cli.place import attached, emulated
 from offramp.cli.showing import check_screen, print_line, serve, show_screen, stream
 from offramp.cli.ways import Given, ways_of
@@ -116,7 +116,8 @@ def monitor(
 
     def refuse(file: Path, blob: Blob) -> None:
         given.check(blob, file)
-        source_for(model_of(blob, b""))
+        if warning := source_for(model_of(blob, b"")).warning:
+            note(f"warning: {warning}")
 
     target = boards.must_run_here(boards.load(board)) if board is not None else None
     place_ = (

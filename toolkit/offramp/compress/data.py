@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from offramp.compress.rounding import real_values
 from offramp.errors import UserError
 from offramp.ir import DTYPES, Tensor
+from offramp.ir.saturation import check_saturation
 
 Array = NDArray[Any]
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -47,6 +48,7 @@ class Data:
     validation: Rows
     test: Rows | None
     labels: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def judged(self) -> Rows:
@@ -64,14 +66,20 @@ class Source:
     seed: int = 1  # of that drawing
 
 
-def load_data(source: Source, folder: Path, own: Tensor | None = None) -> Data:
+def load_data(source: Source, folder: Path, own: Tensor | None = None, classes: int | None = None) -> Data:
     """Reads a source; relative paths count from `folder`. UserError where it is missing, odd or unlabelled halfway.
 
-    Integers of the type of `own`, an integer model's input, stand for real numbers as they do there.
+    Integers of the type of `own`, an integer model's input, stand for real numbers as they do there, and real numbers
+    far outside of its range are refused; so is a label that is none of a number of classes.
     """
     parts = read(source.path, folder)
     train = rows_of(parts, "", source, own)
     test = rows_of(parts, "_test", source, own) if "x_test" in parts else None
+    labels = tuple(str(name) for name in parts["labels"]) if "labels" in parts else ()
+    for rows, suffix in ((train, ""), (test, "_test")):
+        if rows is not None and rows.y is not None:
+            check_labels(rows.y, classes or len(labels) or None, f"{source.path}: y{suffix}")
+    check_enough(train, source.path)
     order = np.random.default_rng(source.seed).permutation(len(train))
     held = source.validation or len(train) // 10
     if held >= len(train):
@@ -79,9 +87,8 @@ def load_data(source: Source, folder: Path, own: Tensor | None = None) -> Data:
             f"{source.path}: validation takes {held} of {len(train)} rows, none are left to train",
             f"at most {len(train) // 2} are sensible",
         )
-    labels = tuple(str(name) for name in parts["labels"]) if "labels" in parts else ()
-    check_labels(train, labels, source.path)
-    return Data(train.take(np.sort(order[held:])), train.take(np.sort(order[:held])), test, labels)
+    warning = warning_of(train, source, own)
+    return Data(train.take(np.sort(order[held:])), train.take(np.sort(order[:held])), test, labels, warning)
 
 
 def read(name: str, folder: Path) -> dict[str, Array]:
@@ -214,16 +221,28 @@ def real_rows(x: Array, what: str, source: Source, own: Tensor | None) -> Array:
     )
 
 
-def check_labels(rows: Rows, labels: tuple[str, ...], path: str) -> None:
-    if rows.y is None:
-        return
-    if rows.y.min() < 0 or (labels and rows.y.max() >= len(labels)):
-        wrong = rows.y.min() if rows.y.min() < 0 else rows.y.max()
+def warning_of(rows: Rows, source: Source, own: Tensor | None) -> tuple[str, ...]:
+    """Whether an integer model's input cannot hold some of the values; UserError where they are in other units."""
+    if own is None or own.quantization is None:
+        return ()
+    scale, zero_point = own.quantization.scale, own.quantization.zero_point
+    found = check_saturation(rows.x, scale, zero_point, own.dtype, f"{source.path}: x")
+    return (f"{source.path}: x: {found}",) if found is not None else ()
+
+
+def check_labels(y: Array, classes: int | None, what: str) -> None:
+    """UserError at the first label that is no class; where their number is unknown, that is below 0."""
+    wrong = np.flatnonzero((y < 0) | (y >= classes) if classes is not None else y < 0)
+    if len(wrong):
         raise UserError(
-            f"{path}: a label is {wrong}, allowed are 0 to {len(labels) - 1 if labels else 'classes - 1'}",
-            "number the classes from 0 on",
+            f"{what}: label {y[wrong[0]]} of row {wrong[0]}, allowed are 0 to "
+            f"{classes - 1 if classes else 'classes - 1'}: {len(wrong)} of {len(y)} labels lie outside",
+            "number the classes from 0 on, in the order of the model's outputs",
         )
-    if len(rows) < len(np.unique(rows.y)) or len(rows) <= rows.y.max():
+
+
+def check_enough(rows: Rows, path: str) -> None:
+    if rows.y is not None and (len(rows) < len(np.unique(rows.y)) or len(rows) <= rows.y.max()):
         raise UserError(
             f"{path}: {len(rows)} rows for {rows.y.max() + 1} classes", "a few hundred rows a class are usual"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from offramp.compress.accuracy import Accuracy, accuracy
+from offramp.compress.accuracy import Accuracy, accuracy, class_count
 from offramp.compress.cascade import cascaded, cheapest
 from offramp.compress.data import Data, load_data
 from offramp.compress.dequantize import dequantize
@@ -98,7 +98,9 @@ class Workshop:
                 f"{self.recipe.name}: no data for calibration",
                 "a few hundred rows like those the board will see: --data FILE.npz, or [data] in the recipe",
             )
-        return load_data(self.recipe.data, self.recipe.folder, self.own_input())
+        count = class_count(self.file(self.recipe.model))
+        classes = count if count > 1 else None  # one output is a value, not a class
+        return load_data(self.recipe.data, self.recipe.folder, self.own_input(), classes)
 
     def own_input(self) -> Tensor | None:
         """The only input of the recipe's model where that takes integers, which data may hold as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from offramp.cli.output import progress
 from offramp.cli.run import arrays_of, infer, on_emulator
 from offramp.cli.suite.baseline import Record
 from offramp.cli.suite.settings import Case
+from offramp.compress.data import check_labels
 from offramp.errors import UserError
 from offramp.estimate import estimate
 from offramp.ir import DTYPES
@@ -41,6 +43,9 @@ def run_case(case: Case, board_name: str) -> Ran:
     check_counted(case, board)
     blob, data = blob_for(case.path(case.model), board, case.options)
     rows = read_rows(case.path(case.inputs), blob.inputs) if case.inputs else random_rows(blob)
+    labels = None
+    if case.accuracy is not None:
+        labels = labels_of(case, len(rows), math.prod(blob.outputs[0].shape))
     with progress(f"{case.name}: measuring on {board.name}"):
         found = measure(board, data, name=case.model, time_limit_s=case.time_limit, rows=rows)
     more: dict[str, float | None] = {}
@@ -59,7 +64,7 @@ def run_case(case: Case, board_name: str) -> Ran:
         more["mean_instructions"] = round(sum(counts) / len(counts))
     run = figures_of(asdict(found))
     run = replace(run, figures={**run.figures, **more}, tools={"offramp": __version__, **run.tools})
-    right = accuracy(case, outputs[0][1]) if case.accuracy is not None else None
+    right = accuracy(outputs[0][1], labels) if labels is not None else None
     return Ran(Record(run, len(rows), crc(outputs), right), outputs, latency_error)
 
 
@@ -85,15 +90,24 @@ def crc(outputs: Sequence[tuple[str, Array]]) -> str:
     return f"{value:08x}"
 
 
-def accuracy(case: Case, scores: Array) -> float:
+def accuracy(scores: Array, labels: Array) -> float:
     """The share of rows whose largest output is the label's."""
-    labels = read_labels(case)
-    if labels.shape != (len(scores),):
-        raise UserError(
-            f"{case.labels or case.inputs}: labels have shape {list(labels.shape)}, [{len(scores)}] is needed",
-            "one class number a row",
-        )
     return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
+
+
+def labels_of(case: Case, rows: int, classes: int) -> Array:
+    """One class a row; UserError where they are missing or odd."""
+    labels, what = read_labels(case), case.labels or case.inputs
+    if labels.shape != (rows,):
+        raise UserError(
+            f"{what}: labels have shape {list(labels.shape)}, [{rows}] is needed", "one class number a row"
+        )
+    if labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{what}: labels are {labels.dtype}, whole numbers are needed", "one class number a row"
+        )
+    check_labels(labels, classes, f"{what}: y")
+    return labels
 
 
 def read_labels(case: Case) -> Array:
