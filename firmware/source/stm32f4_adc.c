@@ -1,7 +1,7 @@
-/* STM32F4's ADC1 on PA0, started by TIM2, an analogue microphone around half the supply behind it. Not run: nobody has
- * tried it on a board.
+/* The ADC1 of STM32F4 and F7 on PA0, started by TIM2, an analogue microphone around half the supply behind it. Not run:
+ * nobody has tried it on a board.
  *
- * RM0390: 6.3 RCC, 7.4 GPIO, 13 ADC, 17 TIM2. The timer counts PORT_CLOCK_HZ: no bus is divided. */
+ * F4: RM0390, 6.3 RCC, 7.4 GPIO, 13 ADC, 17 TIM2. F7: RM0385, which differs in the number of the trigger. The timer counts PORT_CLOCK_HZ: no bus is divided. */
 #include "source.h"
 
 #define RCC_AHB1ENR REGISTER(0x40023830u)
@@ -24,7 +24,12 @@
 #define CONVERTED_INTERRUPT (1u << 5)
 #define OVERRUN_INTERRUPT (1u << 26)
 #define ON 1u
-#define RISING_TIM2_TRGO (1u << 28 | 6u << 24)
+#if PORT_STM32_F7
+#define TIM2_TRGO 11u
+#else
+#define TIM2_TRGO 6u
+#endif
+#define RISING_TIM2_TRGO (1u << 28 | TIM2_TRGO << 24)
 
 static ofr_samples *samples;
 

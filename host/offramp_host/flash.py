@@ -16,10 +16,12 @@ from offramp.boards import Board
 from offramp.build.cache import write_atomically
 from offramp.build.firmware import kernels_named, takes_exits
 from offramp.build.listing import KernelChoice
+from offramp.build.mlperf import benchmark_of
 from offramp.errors import UserError
 from offramp_host import platformio
 from offramp_host.device import BoardInfo, Device, Info
 from offramp_host.flash_messages import PLUG_IN, explain
+from offramp_host.mlperf import Identity, TextDevice
 
 Told = Callable[[str], None]
 APPEARS_S = 10.0
@@ -45,17 +47,22 @@ def write_firmware(
     port: str | None,
     *,
     kernels: KernelChoice = "universal",
+    mlperf: bool = False,
+    source: str | None = None,
     offline: bool = False,
     told: Told = lambda line: None,
 ) -> None:
     """Builds the firmware with these kernels, `model` and its own linked in, and writes it; UserError if that fails.
 
-    `port` is where PlatformIO writes: None leaves it to its own search, or to the board's debug probe.
+    `port` is where PlatformIO writes: None leaves it to its own search, or to the board's debug probe. `mlperf` and
+    `source` are those of `offramp build`.
     """
     linked = platformio.workspace() / "model" / f"{board.name}.ofr"
     variables = {
         "OFFRAMP_MODEL": "",
         "OFFRAMP_KERNELS": kernels,
+        "OFFRAMP_MLPERF": "1" if mlperf else "",
+        "OFFRAMP_SOURCE": source or "",
         "PLATFORMIO_WORKSPACE_DIR": str(platformio.workspace()),
     }
     if model is not None:
@@ -133,6 +140,18 @@ def check(device: Device, board: Board, model: Model | None, *, fresh: bool) -> 
             "flash again; it writes everything anew",
         )
     return info
+
+
+def check_mlperf(url: str, blob: Blob, timeout_s: float) -> Identity:
+    """What a board says over MLPerf Tiny's protocol; UserError unless it runs the blob's benchmark."""
+    with TextDevice(url, timeout_s=timeout_s) as device:
+        found = device.identify()
+    if found.model != (wanted := benchmark_of(blob).name):
+        raise UserError(
+            f"{url}: the board speaks MLPerf Tiny's protocol for {found.model}, not for {wanted}",
+            "flash again",
+        )
+    return found
 
 
 def check_identity(info: Info, board: Board, url: str) -> None:

@@ -33,6 +33,7 @@ from offramp_host.device import SLOT, Device
 from offramp_host.link import Code
 from offramp_host.platformio import Done
 from tests import small_models
+from tests.synthetic import synthetic
 
 pytestmark = pytest.mark.emulator
 
@@ -127,6 +128,68 @@ def test_flash_writes_checks_and_mends(tmp_path: Path, port: str, capsys: pytest
     assert answers(port, other, tmp_path / "other.tflite")
     call("flash", blob, "--board", "mps2_an386", "--port", port)
     assert answers(port, blob, tmp_path / "m.tflite")
+
+
+def test_flash_with_the_protocol_of_mlperf_tiny(
+    tmp_path: Path, port: str, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The image of `offramp build --mlperf`, which `offramp mlperf` then drives."""
+    model, data = (
+        shared_data / "mlperf_tiny" / name for name in ("kws_ref_model.tflite", "kws01_first500.npz")
+    )
+    target = boards.load("mps2_an386")
+    blob = tmp_path / "kws.ofr"
+    blob.write_bytes(pack(model, target)[1])
+    call("flash", blob, "--board", target.name, "--port", port, "--mlperf")
+    said = capsys.readouterr().err
+    assert f"it speaks MLPerf Tiny's protocol for kws01: offramp mlperf --port {port}" in said
+    others = universal_kernels(target)
+    image = blob_image(
+        *(read(blob.read_bytes(), blob), target, tmp_path / "ours.elf"),
+        linked=blob,
+        others=others,
+        mlperf=True,
+    )
+    assert sections(platformio.program(target.name)) == sections(image.elf)
+    call("mlperf", "--port", port, "--data", data, "--limit", "3", "-o", tmp_path / "results", "--json")
+    summary = json.loads(capsys.readouterr().out)
+    rows = np.load(data)["x"][:3]
+    right = Reference(load_model(model))
+    answers = [right.run([row.reshape(1, 49, 10, 1)])[0].argmax() for row in rows]
+    assert (summary["benchmark"], summary["inputs"]) == ("kws01", 3)
+    assert [np.argmax(answer["results"]) for answer in summary["answers"]] == answers
+
+
+@pytest.mark.soak
+def test_flash_with_a_sensor(tmp_path: Path, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which speaks no protocol of MLPerf Tiny's."""
+    blob = packed(tmp_path, "mps2_an386")
+    call("flash", blob, "--board", "mps2_an386", "--port", port, "--source", "synthetic")
+    with Device(port, timeout_s=TIMEOUT_S) as device:
+        assert device.source().name == "synthetic"
+        assert np.array_equal(device.capture(600)[:, 0], synthetic(600))
+    data = tmp_path / "none.npy"
+    assert cli.call(["mlperf", "--port", port, "--data", str(data), "-o", str(tmp_path / "none")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mlperf"], "is for none of MLPerf Tiny's benchmarks: 20 int8"),
+        (["--mlperf", "--firmware"], "--mlperf is for firmware with its model"),
+        (["--mlperf", "--model-only"], "--mlperf is for firmware with its model"),
+        (["--source", "sensor"], "mps2_an386 has no source 'sensor'; it has synthetic"),
+        (["--source", "synthetic", "--model-only"], "--source is for firmware"),
+    ],
+)
+def test_what_cannot_be_flashed_is_said_before_anything_is_built(
+    tmp_path: Path, port: str, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    blob = packed(tmp_path, "mps2_an386", kernels="generic")
+    assert cli.call(["flash", str(blob), "--board", "mps2_an386", "--port", port, *options]) == 1
+    out, err = capsys.readouterr()
+    said = [line for line in err.splitlines() if line.startswith(("error", "hint"))]
+    assert out == "" and len(said) == 2 and message in said[0]
 
 
 def test_a_board_that_is_another_is_refused(

@@ -83,7 +83,13 @@ MISTAKES = [
     ("mps2_an386", "PORT_UART_RX_IRQ", "PORT_UART_IRQ_RX", "PORT_UART_IRQ_RX: found", "PORT_UART_RX_IRQ?"),
     ("mps2_an386", "PORT_TIMER =", "PORT_PLIC =", "PORT_PLIC: found an unknown key", "PORT_TIMER"),
     ("pico", "PORT_UART_RX_IRQ = 20", "", "port.defines.PORT_UART_RX_IRQ: found nothing", "a whole number"),
-    ("esp32dev", "[port.defines]", "[port.defines]\nPORT_UART = 1", "PORT_UART: found an", "none in this"),
+    (
+        "esp32dev",
+        "[port.defines]",
+        "[port.defines]\nPORT_UART = 1",
+        "PORT_UART: found an",
+        "one of PORT_I2S_CLOCK_PIN",
+    ),
     (
         "mps2_an386",
         "PORT_TIMER = 0x4000_0000",

@@ -68,6 +68,8 @@ def listing(env, part, data=None, kernels="universal"):
         command += ["--data", data]
     elif model:
         command += ["--model", os.path.join(env.subst("$PROJECT_DIR"), model)]
+    command += ["--mlperf"] if option(env, "mlperf") == "1" else []
+    command += ["--source", option(env, "source")] if option(env, "source") else []
     if env.PioPlatform().name != "offramp":
         command += ["--compiler", *own_compiler(env), "--cpu", env.BoardConfig().get("build.cpu", "")]
         name_libraries(env)

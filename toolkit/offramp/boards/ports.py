@@ -33,6 +33,7 @@ class Port:
 UART = ("PORT_UART", "PORT_UART_RX_IRQ")
 PINS = ("PORT_UART_TX_PIN", "PORT_UART_RX_PIN")
 PDM = ("PORT_PDM_CLOCK_PIN", "PORT_PDM_DATA_PIN", "PORT_PDM_POWER_PIN")
+I2S = ("PORT_I2S_CLOCK_PIN", "PORT_I2S_SELECT_PIN", "PORT_I2S_DATA_PIN")
 CORTEX_M = ("cortex-m0", "cortex-m3", "cortex-m4f", "cortex-m7", "cortex-m33", "cortex-m55")
 STM32 = {
     "PORT_STM32_F4": "cortex-m4f",
@@ -63,7 +64,7 @@ PORTS: Mapping[str, Port] = MappingProxyType(
             series=STM32,
             platform="ststm32",
         ),
-        "esp32": Port((".", "esp32"), ("xtensa-lx6", *ESP32.values()), platform="espressif32"),
+        "esp32": Port((".", "esp32"), ("xtensa-lx6", *ESP32.values()), knows=I2S, platform="espressif32"),
         "rv32_virt": Port((".", "rv32_virt"), ("rv32imc",), (*UART, "PORT_PLIC", "PORT_FINISHER")),
         "posix": Port(("posix",), ("native",)),
     }

@@ -20,6 +20,8 @@ from offramp.build.blob_image import check_board, contents, front_ends_of
 from offramp.build.compilers import Compiler, compiler_for, link_flags, target_flags
 from offramp.build.firmware import MOST_PLANS, kernels_on, parts, takes_exits, universal_kernels
 from offramp.build.image import blob_source, flags, write_scripts
+from offramp.build.mlperf import defines as defines_of
+from offramp.build.source import source_sources
 from offramp.build.sources import Source, Sources, framework_sources, port_sources, with_framework
 from offramp.errors import UserError
 from offramp.ops import Kernel
@@ -37,15 +39,20 @@ def listing(
     model: Path | None = None,
     data: Path | None = None,
     kernels: KernelChoice = "universal",
+    mlperf: bool = False,
+    source: str | None = None,
     compiler: Compiler | None = None,
 ) -> dict[str, Any]:
     """`folder` gets the linker's scripts. `model` is a blob; `data` is linked in its place whatever it holds (tests).
 
+    `mlperf` and `source` are what `offramp build` takes under these names, for the whole firmware.
     `compiler` is another build's own; by default it is the one that `offramp build` takes.
     """
     foreign = compiler is not None
     compiler = compiler or compiler_for(board.core)
     total = sources(board, part, model, kernels)
+    if part == "firmware":
+        total += further(board, model, mlperf, source)
     if part != "port" and (linked := data or model) is not None:
         total += blob_source(linked)
     host = board.core.toolchain == "host"
@@ -110,6 +117,19 @@ def sources(board: Board, part: Part, model: Path | None, kernels: KernelChoice)
     return total
 
 
+def further(board: Board, model: Path | None, mlperf: bool, source: str | None) -> Sources:
+    """MLPerf Tiny's protocol for the model, and the board's sensor."""
+    found = Sources()
+    framework = board.platformio is not None
+    if mlperf:
+        if model is None:
+            raise UserError("MLPerf Tiny's protocol is for a model, and none is linked in", "name one")
+        found += Sources(defines=defines_of(read(_bytes(model), model), board, framework))
+    if source:
+        found += source_sources(board, source, framework=framework)
+    return found
+
+
 def check_cpu(board: Board, cpu: str) -> None:
     """UserError where PlatformIO's manifest gives its board another core: `cortex-m4`, `cortex-m0plus`; "": unsaid."""
     wanted = next((flag.removeprefix("-mcpu=") for flag in board.core.flags if flag.startswith("-mcpu=")), "")
@@ -136,6 +156,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--kernels", choices=("model", "universal", "all"), default="universal")
+    parser.add_argument("--mlperf", action="store_true")
+    parser.add_argument("--source")
     parser.add_argument("--cpu", default="", help="the core, as PlatformIO's manifest of the board says it")
     parser.add_argument("--compiler", nargs=2, metavar=("PATH", "VERSION"))
     given = parser.parse_args(arguments)
@@ -154,6 +176,8 @@ def main(arguments: Sequence[str]) -> int:
             model=given.model,
             data=given.data,
             kernels=given.kernels,
+            mlperf=given.mlperf,
+            source=given.source,
             compiler=compiler,
         )
     except UserError as error:

@@ -63,10 +63,10 @@ def _sizes(ports: tuple[Port, ...]) -> str:
     return " and ".join(f"{math.prod(port.shape)} {DTYPES[port.dtype].__name__}" for port in ports)
 
 
-def defines(blob: Blob, board: Board) -> tuple[tuple[str, str | int], ...]:
-    """The macros that put the protocol into an image (firmware/app/mlperf.c)."""
+def defines(blob: Blob, board: Board, framework: bool = False) -> tuple[tuple[str, str | int], ...]:
+    """The macros that put the protocol into an image (firmware/app/mlperf.c), be it one that a framework starts."""
     benchmark, plan = benchmark_of(blob), blob.plans[0]
-    us = us_per_tick(board)
+    us = us_per_tick(board, framework)
     return (
         ("APP_MLPERF_MODEL", f'"{benchmark.name}"'),
         ("APP_MLPERF_WIRE", _WIRES.index(benchmark.wire)),
@@ -96,11 +96,15 @@ def scale_parts(port: Port) -> tuple[int, int]:
     return int(fraction * 2**24), 24 - exponent
 
 
-def us_per_tick(board: Board) -> Fraction:
+def us_per_tick(board: Board, framework: bool = False) -> Fraction:
     """Microseconds that a tick stands for; 0 where the board has no counter.
 
-    On an emulated board an estimate: an instruction is taken for one cycle of the board's clock.
+    On an emulated board an estimate: an instruction is taken for one cycle of the board's clock. Where Arduino starts a
+    core without a counter of cycles, ticks are microseconds (port/arduino/arduino.cpp).
     """
+    known = board.platformio if framework else None
+    if known is not None and known.framework == "arduino" and board.core.name == "cortex-m0":
+        return Fraction(1)
     if board.emulator is not None:
         cycles = Fraction(board.emulator.numerator, board.emulator.denominator)
     else:

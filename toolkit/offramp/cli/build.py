@@ -15,7 +15,16 @@ from offramp.build.firmware import kernels_on, universal_kernels
 from offramp.build.image import Image
 from offramp.build.source import source_sources
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Board, FlashLimit, ModelOrBlob, Optimize, RamLimit, plan_options
+from offramp.cli.options import (
+    Board,
+    FlashLimit,
+    Mlperf,
+    ModelOrBlob,
+    Optimize,
+    RamLimit,
+    SourceName,
+    plan_options,
+)
 from offramp.cli.output import check_output, note, print_facts, print_table, progress, write_output
 from offramp.errors import UserError
 
@@ -39,17 +48,8 @@ def build(
             help="Link every kernel of the board's core, those for compressed weights too, and the code of exits.",
         ),
     ] = False,
-    mlperf: Annotated[
-        bool, typer.Option("--mlperf", help="Add MLPerf Tiny's protocol for this model: docs/mlperf.md.")
-    ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source",
-            metavar="sensor|synthetic",
-            help="Add the board's own sensor, or a synthetic one, for `offramp record`: docs/source.md.",
-        ),
-    ] = None,
+    mlperf: Mlperf = False,
+    source: SourceName = None,
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,

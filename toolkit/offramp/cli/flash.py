@@ -9,8 +9,10 @@ import typer
 from offramp import boards
 from offramp.build.blob_image import memory_bytes
 from offramp.build.memory_map import arena_region, usable
+from offramp.build.mlperf import defines as mlperf_defines
+from offramp.build.source import source_sources
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import Board, ModelOrBlob, Optimize, plan_options
+from offramp.cli.options import Board, Mlperf, ModelOrBlob, Optimize, SourceName, plan_options
 from offramp.cli.output import note, print_facts, progress
 from offramp.errors import UserError
 from offramp_host import flash as steps
@@ -42,14 +44,27 @@ def flash(
     offline: Annotated[
         bool, typer.Option("--offline", help="Fetch no package; say at once if one is missing.")
     ] = False,
+    mlperf: Mlperf = False,
+    source: SourceName = None,
     optimize: Optimize = "balanced",
 ) -> None:
     """Build firmware with a model and write it to a board; check what the board then holds."""
     if firmware and model_only:
         raise UserError("--firmware and --model-only are given", "give one of them, or neither to write both")
+    if mlperf and (firmware or model_only):
+        raise UserError(
+            "--mlperf is for firmware with its model",
+            "leave out --firmware and --model-only: both are written",
+        )
+    if source is not None and model_only:
+        raise UserError("--source is for firmware, and --model-only writes none", "give one of them")
     target = boards.load(board)
+    if source is not None:
+        source_sources(target, source, framework=target.platformio is not None)
     blob, data = blob_for(file, target, plan_options(optimize=optimize))
     model = Model(str(file), blob, data)
+    if mlperf:
+        mlperf_defines(blob, target)  # refuses what is for none of its benchmarks
     check_room(target, model, firmware or model_only)
     at = steps.link_port(target, port) if not dry_run or port or target.platformio is None else None
     print_facts(f"{blob.name} on {target.name}", plan(target, model, at, firmware, model_only))
@@ -62,6 +77,8 @@ def flash(
             steps.write_firmware(
                 *(target, None if firmware else model, port or own(target)),
                 kernels=steps.kernels_for(blob) if firmware else "universal",
+                mlperf=mlperf,
+                source=source,
                 offline=offline,
             )
     with steps.connect(at, TIMEOUT_S) as device:
@@ -71,6 +88,9 @@ def flash(
         info = steps.check(device, target, None if firmware else model, fresh=not model_only)
     holds = f", model {info.model.name}, CRC {info.model.crc:08x}" if info.model.source else ", no model"
     note(f"{target.name} at {at} runs offramp {info.board.firmware_version}{holds}")
+    if mlperf:
+        identity = steps.check_mlperf(at, blob, TIMEOUT_S)
+        note(f"it speaks MLPerf Tiny's protocol for {identity.model}: offramp mlperf --port {at}")
 
 
 def own(board: boards.Board) -> str | None:

@@ -13,6 +13,17 @@ from offramp.features import CHOICES
 from offramp.kernels import SETS
 from offramp.plan import OPTIMIZE, Options
 
+Mlperf = Annotated[
+    bool, typer.Option("--mlperf", help="Add MLPerf Tiny's protocol for this model: docs/mlperf.md.")
+]
+SourceName = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="sensor|synthetic",
+        help="Add the board's own sensor, or a synthetic one, for `offramp record`: docs/source.md.",
+    ),
+]
 Board = Annotated[
     str,
     typer.Option(
