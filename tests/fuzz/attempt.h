@@ -30,11 +30,13 @@ static ofr_status attempt_plan(const uint8_t *blob, uint32_t n, unsigned plan, u
         memset(caller, 0x33, CALLER_INPUT_BYTES);
         m.arena = allocate(m.arena_bytes);
         m.state = allocate(m.state_bytes);
+        m.features = allocate(FEATURES_BYTES);
         m.caller_end = caller + CALLER_INPUT_BYTES;
         status = exercise(blob, n, plan, &ofr_linked_kernels, &need, &m, hash);
         free(caller);
         free(m.arena);
         free(m.state);
+        free(m.features);
     }
     return status;
 }

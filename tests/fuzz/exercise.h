@@ -5,13 +5,16 @@
 #include <string.h>
 
 #include "offramp.h"
+#include "offramp_features.h"
 
 enum { CALLER_INPUT_BYTES = 8192, ARENA_LIMIT = 65536, STATE_LIMIT = 16384 };
+enum { FEATURES_BYTES = 8192, RAW_BYTES = 2048, PIECE_BYTES = 150 };
 enum { MOST_PLANS = 4 }; /* of a blob, that are tried one after the other, each by itself */
 
-/* Memory for one attempt. `caller_end` is where inputs in the caller's memory end, whatever their size. */
+/* Memory for one attempt. `caller_end` is where inputs in the caller's memory end, whatever their size; `features` is
+ * FEATURES_BYTES for a front end and the input that it makes. */
 typedef struct memory {
-    uint8_t *arena, *state;
+    uint8_t *arena, *state, *features;
     const uint8_t *caller_end;
     uint32_t arena_bytes, state_bytes;
 } memory;
@@ -28,11 +31,16 @@ static inline uint32_t hash_bytes(uint32_t hash, const uint8_t *bytes, uint32_t 
     return hash;
 }
 
+/* Whether it may be written. */
+static inline bool is_in_arena(ofr_buffer input, const memory *m) {
+    return input.data != NULL && (uintptr_t)input.data - (uintptr_t)m->arena <= m->arena_bytes;
+}
+
 /* Inputs of the same bytes everywhere. Those of the caller's that are too large stay unbound. */
 static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, const memory *m) {
     for (unsigned i = 0; i < need->n_inputs; i++) {
         const ofr_buffer input = ofr_input(model, i);
-        if (input.data != NULL && (uintptr_t)input.data - (uintptr_t)m->arena <= m->arena_bytes) {
+        if (is_in_arena(input, m)) {
             for (uint32_t at = 0; at < input.bytes; at++) {
                 ((uint8_t *)input.data)[at] = (uint8_t)(37u * at + i);
             }
@@ -44,6 +52,55 @@ static inline ofr_status feed(ofr_model *model, const ofr_requirements *need, co
         }
     }
     return OFR_OK;
+}
+
+/* RAW_BYTES in pieces of any length, so that some end within an element; whether they made an input of `bytes`. */
+static inline bool feed_pieces(ofr_features *front_end, uint8_t *made, uint32_t bytes, uint32_t *hash) {
+    uint8_t raw[PIECE_BYTES];
+    bool due, any = false;
+    for (uint32_t at = 0, taken; at < RAW_BYTES; at += taken != 0 ? taken : 1) {
+        const uint32_t n = 1 + at * 7 % PIECE_BYTES;
+        uint8_t *piece = raw + PIECE_BYTES - n;
+        for (uint32_t i = 0; i < n; i++) {
+            piece[i] = (uint8_t)(((at + i) * 2654435761u) >> 24);
+        }
+        taken = ofr_features_feed(front_end, piece, n, made, &due);
+        *hash = hash_bytes(*hash, (const uint8_t *)&taken, sizeof taken);
+        if (due) {
+            *hash = hash_bytes(*hash, made, bytes);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Input 0 of raw bytes, where the blob names a front end. What that keeps and the input that it makes lie at the start
+ * and at the end of `features`, in every second run the other way round. */
+static inline ofr_status feed_raw(ofr_model *model, const memory *m, int run, uint32_t *hash) {
+    uint32_t bytes;
+    ofr_features_need need;
+    ofr_features front_end;
+    const void *params = ofr_front_end(model, &bytes);
+    const ofr_buffer input = ofr_input(model, 0);
+    if (params == NULL) {
+        return OFR_OK;
+    }
+    ofr_status status = ofr_features_peek(params, bytes, &ofr_linked_features, &need);
+    if (status != OFR_OK || need.input_bytes != input.bytes || input.dtype != OFR_S8) {
+        return status != OFR_OK ? status : OFR_E_FRONT_END;
+    }
+    if (need.memory_bytes > FEATURES_BYTES / 2 || need.input_bytes > FEATURES_BYTES / 2) {
+        return OFR_E_STATE;
+    }
+    uint8_t *end = m->features + FEATURES_BYTES;
+    uint8_t *kept = run == 0 ? m->features : end - need.memory_bytes;
+    uint8_t *made = run == 0 ? end - need.input_bytes : m->features;
+    memset(m->features, 0x77, FEATURES_BYTES);
+    status = ofr_features_open(&front_end, params, bytes, &ofr_linked_features, kept, need.memory_bytes);
+    if (status == OFR_OK && feed_pieces(&front_end, made, need.input_bytes, hash) && is_in_arena(input, m)) {
+        memcpy(input.data, made, need.input_bytes);
+    }
+    return status;
 }
 
 /* Of what can be read where the run stands: all outputs, or an exit's answer. */
@@ -88,6 +145,9 @@ static inline ofr_status exercise(const void *blob, uint32_t blob_bytes, unsigne
         ofr_load(&model, blob, blob_bytes, plan, kernels, m->arena, m->arena_bytes, m->state, m->state_bytes, NULL);
     for (int run = 0; run < 2 && status >= 0; run++) {
         status = feed(&model, need, m);
+        if (status == OFR_OK) {
+            status = feed_raw(&model, m, run, hash);
+        }
         if (status == OFR_OK) {
             status = run == 0 ? ofr_run(&model) : run_through(&model, need, hash);
         }

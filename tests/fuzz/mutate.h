@@ -55,6 +55,18 @@ static unsigned pick_plan(uint32_t *state, bytes blob) {
     return below(state, need.n_plans < 8 ? need.n_plans : 8);
 }
 
+/* The parameters of a blob's front end: mostly its sizes and other numbers, then its tables. */
+static void add_front_end(places *found, const ofr_model *m) {
+    uint32_t n;
+    const uint8_t *block = ofr_front_end(m, &n);
+    for (int weight = 0; weight < 8 && block != NULL; weight++) {
+        add_place(found, block, weight < 4 ? 12 : n < 56 ? n : 56);
+    }
+    if (block != NULL) {
+        add_place(found, block, n);
+    }
+}
+
 /* What an attempt to load a plan of `blob` has found, valid or not: the model's fields are private, but this is a test.
  */
 static places find_places(bytes blob, unsigned plan) {
@@ -85,6 +97,7 @@ static places find_places(bytes blob, unsigned plan) {
     add_place(&found, (const uint8_t *)m.outputs - 4, 4 + 2u * m.n_outputs);
     add_place(&found, m.initial, m.n_initial * INITIAL_BYTES);
     add_place(&found, (const uint8_t *)m.dims, 4 * m.n_dims);
+    add_front_end(&found, &m);
     for (uint32_t i = 0; i < m.n_steps && status == OFR_OK; i++) {
         const uint8_t *step = m.steps + i * STEP_BYTES;
         const uint8_t *params = m.memory[OFR_FB_MEMORY_CONSTANT] + u32_at(step + 8);

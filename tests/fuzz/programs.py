@@ -13,20 +13,24 @@ from offramp import boards, resources
 from offramp.boards import Board
 from offramp.build import Source, Sources, build
 from offramp.build.firmware import kernel_table
+from offramp.build.sources import feature_sources
+from offramp.features import TYPES
 from offramp.ops import Kernel
 
 POSIX = boards.load("posix")
+FRONT_ENDS = [front_end.kind for front_end in TYPES]
 FUZZER_FLAGS = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 
 
 def runtime_sources(kernels: Sequence[Kernel], packed_for: Board = POSIX) -> Sources:
-    """Runtime and portable kernels, with a table that takes blobs for that board."""
+    """Runtime, front ends and portable kernels, with a table that takes blobs for that board."""
     firmware = resources.root() / "firmware"
     runtime = Sources(
         tuple(Source(path, "runtime") for path in sorted((firmware / "src").glob("*.c")))
         + tuple(Source(path, "kernels") for path in sorted((firmware / "kernels" / "generic").glob("*.c"))),
         (firmware / "include", firmware / "src", firmware / "kernels"),
     )
+    runtime += feature_sources(FRONT_ENDS)
     return runtime + Sources.from_text("kernel_table.c", kernel_table(packed_for, kernels), "runtime")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from offramp.blob import write
 from offramp.boards import Board
+from offramp.features import Axis, Image, Imu, Mfcc, Micro, Quantizer, Stream
 from offramp.frontends import load_model
 from offramp.ir import CONFIDENCES, Graph
 from offramp.kernels import dsp
@@ -101,6 +102,38 @@ def exits_net() -> Graph:
     pooled = net.op("mean", [x], Mean((1, 2), False))
     graph = net.graph([first], [net.dense(pooled, 7)])
     return with_exits(graph, [op.outputs[0] for op in graph.ops if op.kind == "conv_2d"], CONFIDENCES)
+
+
+# Small front ends of every kind, with rows that are used once and several times: what mutants hit is small too.
+SHORT = Micro(rate_hz=2000, window=60, step=60, channels=5, lower_hz=100, upper_hz=900, log_shift=3)
+SHORT_MFCC = Mfcc(Quantizer(0.00002, -20), 8000, 50, 33, 7, 4, lower_hz=100, upper_hz=4000)
+AXES = (Axis(Quantizer(1 / 300, 3), 0), Axis(Quantizer(0.9, -100), -5000))
+PIXELS = tuple(range(-128, 128))
+STREAMS = {
+    "micro": Stream(SHORT, 6, 2),
+    "micro_once": Stream(SHORT, 4, 4),
+    "mfcc": Stream(SHORT_MFCC, 5, 3),
+    "mfcc_once": Stream(SHORT_MFCC, 3, 3),
+    "image": Stream(Image("gray8", 13, 11, (2, 1, 9, 8), 6, 7, 1, PIXELS), 7, 7),
+    "image_565": Stream(Image("rgb565", 9, 7, (0, 0, 9, 7), 12, 9, 3, PIXELS), 9, 9),
+    "image_rows": Stream(Image("rgb888", 8, 8, (1, 1, 5, 6), 5, 6, 1, PIXELS), 6, 1),
+    "imu": Stream(Imu(AXES), 9, 4),
+    "imu_once": Stream(Imu(AXES, average=7), 6, 6),
+}
+
+
+def behind(stream: Stream) -> Graph:
+    """A small net that takes what a front end makes."""
+    net = random_nets.Net(3)
+    x = net.input(1, stream.window_rows, stream.front_end.row_bytes, 1)
+    pooled = net.op("mean", [net.conv(x, 3, 3, padding="same")], Mean((1, 2), False))
+    return net.graph([x], [net.dense(pooled, 4)])
+
+
+def of_front_ends(board: Board, kernels: str) -> Iterator[tuple[str, Plan]]:
+    for name, stream in STREAMS.items():
+        packed = make_plan(behind(stream), board, Options(kernels=kernels))
+        yield name, dataclasses.replace(packed, front_end=stream.block())
 
 
 def of_every_storage(board: Board, folder: Path) -> Iterator[tuple[str, Plan]]:
@@ -219,6 +252,7 @@ def all_seeds(board: Board, kernels: str, folder: Path, shared: Path | None) -> 
     seeds["family"] = make_plan(family(("medium", "small")), board, Options(kernels))
     seeds["widths"] = make_plan(slim_family((1.0, 0.5), SMALL), board, Options(kernels))
     seeds["exits"] = make_plan(exits_net(), board, Options(kernels))
+    seeds |= of_front_ends(board, kernels)
     seeds["streaming"] = plan(streaming_net(), board, folder, Options(kernels))
     for name in SHARED if shared is not None else ():
         assert shared is not None

@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent
 LONGEST_MS = 1000.0
 # A conversation with one blob at a time cannot lead to these.
 OTHER = {"OFR_E_ARGUMENT", "OFR_E_ALIGN", "OFR_E_CRC", "OFR_E_UNBOUND", "OFR_E_ORDER"}
+OTHER |= {"OFR_E_BUDGET", "OFR_E_COST", "OFR_E_CLOCK", "OFR_E_FULL"}  # of policies and queues
 # Takes the place of a kernel and believes whatever it is told.
 TRUSTING = """
 #include "kernel.h"

@@ -29,7 +29,7 @@
 
 enum { WINDOW = 65536, STACK_BYTES = 2048, CODE_BYTES = 262144, LIMIT_PERIODS = 20, VECTORS = 48 };
 enum { SVC = 11, SYSTICK = 15 };
-enum { REGION_CODE, REGION_STACK, REGION_CELL, REGION_CALLER, REGION_BLOB, REGION_ARENA, REGION_STATE };
+enum { REGION_CODE, REGION_STACK, REGION_CELL, REGION_CALLER, REGION_BLOB, REGION_ARENA, REGION_STATE, REGION_FEATURES };
 
 #ifdef __ARM_ARCH_8M_MAIN__
 #define EXECUTE (3u << 1)
@@ -60,6 +60,7 @@ static _Alignas(1024) union {
 static _Alignas(STACK_BYTES) uint32_t below_stack[2 * STACK_BYTES / 4];
 static uint32_t *const guarded_stack = below_stack + STACK_BYTES / 4;
 static _Alignas(CALLER_INPUT_BYTES) uint8_t caller[CALLER_INPUT_BYTES + 16];
+static _Alignas(FEATURES_BYTES) uint8_t features[FEATURES_BYTES + 16];
 static _Alignas(256) uint32_t vectors[VECTORS];
 static uint32_t windows[3]; /* blob, arena, state: an edge with WINDOW bytes on either side */
 static volatile uint32_t periods_left;
@@ -193,6 +194,8 @@ static void start_guard(void) {
     set_region_of(REGION_STACK, guarded_stack, STACK_BYTES, WRITE);
     set_region_of(REGION_CELL, &cell, sizeof cell, WRITE);
     set_region_of(REGION_CALLER, caller, CALLER_INPUT_BYTES, READ);
+    set_region_of(REGION_FEATURES, features, FEATURES_BYTES, WRITE);
+    cell.memory.features = features;
     memset(caller, 0x33, sizeof caller);
     cell.memory.caller_end = caller + CALLER_INPUT_BYTES;
     const uint32_t first = ((uint32_t)(uintptr_t)port_arena().base + 2 * WINDOW - 1) & ~(WINDOW - 1u);
@@ -266,6 +269,8 @@ static void offend_nobody(void) {
     overwrite(m->arena + m->arena_bytes - 1);
     overwrite(m->state);
     overwrite(m->state + m->state_bytes - 1);
+    overwrite(m->features);
+    overwrite(m->features + FEATURES_BYTES - 1);
     touch(m->caller_end - CALLER_INPUT_BYTES);
     touch(m->caller_end - 1);
 }
@@ -299,6 +304,12 @@ static void write_input(void) {
 }
 static void read_past_input(void) {
     touch(caller + CALLER_INPUT_BYTES);
+}
+static void write_past_features(void) {
+    overwrite(cell.memory.features + FEATURES_BYTES);
+}
+static void write_before_features(void) {
+    overwrite(cell.memory.features - 1);
 }
 static void read_variable(void) {
     touch((const volatile uint8_t *)&periods_left);
@@ -340,6 +351,8 @@ static const struct control controls[] = {
     {"write_before_state", write_before_state, 1},
     {"write_input", write_input, 0},
     {"read_past_input", read_past_input, 0},
+    {"write_past_features", write_past_features, 0},
+    {"write_before_features", write_before_features, 0},
     {"read_variable", read_variable, 0},
     {"write_code", write_code, 0},
     {"read_slot", read_slot, 0},
