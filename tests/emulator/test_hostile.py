@@ -47,7 +47,9 @@ class Bench:
         unused = {k.name for k in self.kernels} - {k.name for k in seeds.kernels_of(plans)}
         assert unused <= OTHER_CORES
         portable = [k for k in self.kernels if k.set == "generic"]
-        self.image = firmware(board, folder / "hostile.elf", kernels=self.kernels, app=[APP], front_ends=programs.FRONT_ENDS)
+        self.image = firmware(
+            board, folder / "hostile.elf", kernels=self.kernels, app=[APP], front_ends=programs.FRONT_ENDS
+        )
         self.mutants = programs.host_program(
             FUZZ / "mutants.c", portable, folder / "mutants", packed_for=board
         )

@@ -97,6 +97,10 @@ static places find_places(bytes blob, unsigned plan) {
     add_place(&found, (const uint8_t *)m.outputs - 4, 4 + 2u * m.n_outputs);
     add_place(&found, m.initial, m.n_initial * INITIAL_BYTES);
     add_place(&found, (const uint8_t *)m.dims, 4 * m.n_dims);
+    for (int weight = 0; weight < 4 && m.n_exits != 0; weight++) {
+        add_place(&found, m.exits, m.n_exits * (uint32_t)sizeof(ofr_fb_exit));
+        add_place(&found, m.segments, (m.n_exits + 1u) * (uint32_t)sizeof(ofr_fb_segment));
+    }
     add_front_end(&found, &m);
     for (uint32_t i = 0; i < m.n_steps && status == OFR_OK; i++) {
         const uint8_t *step = m.steps + i * STEP_BYTES;
