@@ -46,6 +46,6 @@ def check(
     for what, unit, found, allowed in figures:
         if found > allowed:
             raise UserError(
-                f"{name}: {what} took {found:,} {unit}, the blob's certificate allows {allowed:,}",
+                f"{name}: {what} took {found:,} {unit}, the blob's certificate allows {allowed:,} {unit}",
                 "the certificate is not what was proved: pack the model again with --certify",
             )

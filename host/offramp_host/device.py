@@ -320,7 +320,10 @@ class Device:
                 f"{self.url}: the model has no exits, there is nothing for an exit policy to decide",
                 "Add exits with `offramp compress --exits auto`.",
             )
-        return ExitPolicySet.of(self._session.request(Code.EXIT_POLICY, policy.request(index)))
+        try:
+            return ExitPolicySet.of(self._session.request(Code.EXIT_POLICY, policy.request(index)))
+        except RefusedError as error:
+            raise error.counted_in(policy.unit) from None
 
     def source(self) -> SourceInfo:
         """The board's own sensor; UserError where the firmware has none."""

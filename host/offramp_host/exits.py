@@ -83,7 +83,8 @@ class ExitPolicy:
         limit = self.energy_limit or self.energy
         if self.energy and (self.window == 0 or limit < self.energy):
             raise UserError(
-                f"exit policy: energy {self.energy} for a window of {self.window} runs, carried to {limit}",
+                f"exit policy: energy of {self.energy} {self.unit} for a window of {self.window} runs, carried to "
+                f"{limit} {self.unit}",
                 "Energy needs a window of at least 1 run, and a limit that is not below it.",
             )
         return _POLICY.pack(

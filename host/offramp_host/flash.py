@@ -94,7 +94,7 @@ def write_model(device: Device, board: Board, model: Model, progress: Callable[[
     if len(model.data) > info.board.slot_bytes:
         raise UserError(
             f"{model.name}: the blob takes {len(model.data)} bytes, the model slot of {board.name} takes "
-            f"{info.board.slot_bytes}",
+            f"{info.board.slot_bytes} bytes",
             "flash it with the firmware (without --model-only), or choose a smaller model",
         )
     device.load_model(model.data, progress=progress)

@@ -51,13 +51,13 @@ TABLE = (
         "full flash",
         r"[Tt]he (?:program|data) size \((?P<bytes>\d+) bytes\) is greater than maximum allowed "
         r"\((?P<room>\d+) bytes\)",
-        "the image does not fit {board}: {bytes} bytes, {room} are there",
+        "the image does not fit {board}: {bytes} bytes, {room} bytes are there",
         "choose a smaller model, compress it further, or a board with more memory; nothing was written",
     ),
     Known(
         "full flash",
         r"\(length (?P<bytes>\d+)\) at offset (?P<at>0x[0-9a-f]+)\s+will not fit in (?P<room>\d+) bytes of flash",
-        "the image does not fit the flash of this {board}: {bytes} bytes at {at}, the flash has {room}",
+        "the image does not fit the flash of this {board}: {bytes} bytes at {at}, the flash has {room} bytes",
         "choose a smaller model, or a board with more flash; nothing was written",
     ),
     Known(

@@ -75,11 +75,12 @@ def _of_file(path: Path, row: dict[str, str | None], benchmark: Benchmark, where
     stride = _number(row["stride"], where) if row["stride"] else size
     if row["bytes_to_send"] and _number(row["bytes_to_send"], where) != size:
         raise UserError(
-            f"{where}: {row['bytes_to_send']} bytes to send, {benchmark.name} takes {size}", "correct it"
+            f"{where}: {row['bytes_to_send']} bytes to send, {benchmark.name} takes {size} bytes",
+            "correct it",
         )
     if stride < 1 or len(content) < size or (not row["stride"] and len(content) != size):
         raise UserError(
-            f"{path}: {len(content)} bytes at a stride of {stride}, {benchmark.name} takes {size}",
+            f"{path}: {len(content)} bytes at a stride of {stride} bytes, {benchmark.name} takes {size} bytes",
             "take the inputs of this benchmark",
         )
     starts = range(0, len(content) - size + 1, stride)

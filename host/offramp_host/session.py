@@ -30,10 +30,19 @@ class LineError(UserError):
     """The line is closed, or the board silent: nothing more will come without a new session."""
 
 
+# Of the numbers that a refusal states, by its status; others are indices, ids and parameters.
+UNITS = {
+    **dict.fromkeys(("OFR_E_TRUNCATED", "OFR_E_SCRATCH", "OFR_E_ARENA", "OFR_E_STATE"), "bytes"),
+    **dict.fromkeys(("LINK_E_LENGTH", "LINK_E_RANGE", "LINK_E_SLOT", "LINK_E_ORDER"), "bytes"),
+    "LINK_E_BUDGET": "instructions",
+}
+
+
 class RefusedError(UserError):
     """The board answered a request with an error status."""
 
-    def __init__(self, name: str, code: Code, payload: bytes) -> None:
+    def __init__(self, name: str, code: Code, payload: bytes, unit: str = "") -> None:
+        self._of = name, code, payload
         value, _, found, allowed, step, tensor = _REFUSAL.unpack(
             payload[: _REFUSAL.size].ljust(_REFUSAL.size, b"\0")
         )
@@ -41,10 +50,16 @@ class RefusedError(UserError):
         self.step, self.tensor, self.found, self.allowed = step, tensor, found, allowed
         where = f" at step {step}" if step >= 0 else ""
         where += f", tensor {tensor}" if tensor >= 0 else ""
-        numbers = f" (found {found}, allowed {allowed})" if found or allowed else ""
+        unit = unit or UNITS.get(self.status.name, "")
+        found_, allowed_ = (f"{n} {unit}".rstrip() for n in (found, allowed))
+        numbers = f" (found {found_}, allowed {allowed_})" if found or allowed else ""
         asked = code.name.lower().replace("_", " ")
         self.why = f"{self.status.name}, {self.status.text}{where}{numbers}"
         super().__init__(f"{name} refuses '{asked}': {self.why}", self.status.remedy)
+
+    def counted_in(self, unit: str) -> RefusedError:
+        """The same where the numbers are a budget's, in the unit that it was given in."""
+        return RefusedError(*self._of, unit) if self.status.name == "OFR_E_BUDGET" else self
 
 
 @dataclass

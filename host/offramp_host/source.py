@@ -98,7 +98,7 @@ def _gap(name: str, info: SourceInfo, number: int, expected: int) -> UserError:
     room_s = info.room_samples / info.rate_hz
     return UserError(
         f"{name}: {number - expected} samples were lost after {expected}: the line is slower than "
-        f"{info.rate_hz} samples a second, and the board keeps {info.room_samples}",
+        f"{info.rate_hz} samples a second, and the board keeps {info.room_samples} samples",
         f"record {room_s:.1f} s at once at most, or take a faster line",
     )
 

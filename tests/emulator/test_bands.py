@@ -119,7 +119,7 @@ def test_vww_in_32_kilobytes(shared_data: Path, tmp_path: Path) -> None:
 def test_a_limit_that_cannot_be_met_names_the_least(shared_data: Path) -> None:
     board = boards.load("mps2_an386")
     graph = optimize(load_model(shared_data / "mlperf_tiny/vww_96_int8.tflite"))[0]
-    with pytest.raises(UserError, match="--ram-limit allows 20000") as caught:
+    with pytest.raises(UserError, match="--ram-limit allows 20000 bytes") as caught:
         make_plan(graph, board, Options(ram_limit=20000))
     least = int(caught.value.message.split("take ")[1].split()[0])
     assert 20000 < least <= LIMIT and f"--ram-limit {least}" in str(caught.value.hint)

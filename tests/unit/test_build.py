@@ -82,7 +82,7 @@ def test_builds_at_the_same_time_agree(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_does_not_fit_is_told_by_how_much(text: str, blob: int, region: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         image(AN386, text, tmp_path, bytes(blob))
-    found = re.search(r"region (\w+) \(\w+\) wants (\d+) bytes, (\d+) are there", caught.value.message)
+    found = re.search(r"region (\w+) \(\w+\) wants (\d+) bytes, (\d+) bytes are there", caught.value.message)
     assert found is not None and found[1] == region
     assert 0x400000 < int(found[2]) < 0x404000 and int(found[3]) == 0x400000
     assert not (tmp_path / "out.elf").exists()

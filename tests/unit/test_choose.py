@@ -241,7 +241,7 @@ def test_limits_steer_and_refuse() -> None:
     assert len(small_blob) < len(blob)
     _, limited = pack(NET, AN386, Options(optimize="speed", flash_limit=len(blob) - 1))
     assert len(limited) < len(blob)
-    with pytest.raises(UserError, match=r"takes \d{5} bytes, --flash-limit allows 100, ") as refused:
+    with pytest.raises(UserError, match=r"takes \d{5} bytes, --flash-limit allows 100 bytes, ") as refused:
         pack(NET, AN386, Options(flash_limit=100))
     assert int(refused.value.message.split()[4]) <= len(small_blob)
     low = pack(NET, AN386, Options(optimize="ram"))[0].arena_bytes
@@ -254,7 +254,7 @@ def test_limits_steer_and_refuse() -> None:
 @pytest.mark.parametrize("below", [1, 1000])
 def test_a_ram_limit_is_refused_with_one_that_holds(below: int) -> None:
     low = pack(NET, AN386, Options(optimize="ram"))[0].arena_bytes
-    message = rf"^g: arena and state take \d+ bytes at least, --ram-limit allows {low - below}$"
+    message = rf"^g: arena and state take \d+ bytes at least, --ram-limit allows {low - below} bytes$"
     with pytest.raises(UserError) as refused:
         pack(NET, AN386, Options(ram_limit=low - below))
     assert re.search(message, refused.value.message)

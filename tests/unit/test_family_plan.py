@@ -108,12 +108,12 @@ def test_limits_hold_for_the_family() -> None:
     free, data = pack(family(), AN386, Options(optimize="speed"))
     _, smaller = pack(family(), AN386, Options(optimize="speed", flash_limit=len(data) - 500))
     assert len(smaller) <= len(data) - 500
-    with pytest.raises(UserError, match="--flash-limit allows 3000"):
+    with pytest.raises(UserError, match="--flash-limit allows 3000 bytes"):
         pack(family(), AN386, Options(flash_limit=3000))
     limit = free.arena_bytes - 16
     under = pack(family(), AN386, Options(optimize="speed", ram_limit=limit))[0]
     assert max(p.arena_bytes for p in under.every) <= limit
-    with pytest.raises(UserError, match="--ram-limit allows 200"):
+    with pytest.raises(UserError, match="--ram-limit allows 200 bytes"):
         pack(family(), AN386, Options(ram_limit=200))
 
 

@@ -155,7 +155,7 @@ def test_tables_in_windows(tmp_path: Path) -> None:
         ("cut.wav", b"RIFF", WAVE, "no WAV file that can be read: it ends too early"),
         ("none.wav", None, WAVE, "No such file"),
         ("bad.csv", b"1,2,3\n4,five,6\n", IMU, "a line holds no numbers"),
-        ("short.csv", b"1,2,3\n" * 7, IMU, "7 samples, input imu takes 8"),
+        ("short.csv", b"1,2,3\n" * 7, IMU, "7 samples, input imu takes 8 samples"),
         ("narrow.csv", b"1,2\n" * 20, IMU, r"2 columns, input imu \[1, 8, 3, 1\] takes 3"),
         ("gaps.csv", b"1,2,nan\n" * 20, IMU, "no gaps"),
         ("empty", "folder", IMAGE, "no images in this folder"),
@@ -185,7 +185,7 @@ def test_images_need_an_input_for_images_and_files_that_are_some(tmp_path: Path)
 
 def test_wrong_sample_rate(tmp_path: Path) -> None:
     path = write_wave(tmp_path, np.zeros(200))
-    with pytest.raises(UserError, match="8000 samples a second, 16000 are needed"):
+    with pytest.raises(UserError, match="8000 Hz, 16000 Hz are needed"):
         opened(path, WAVE, rate_hz=16_000)
 
 

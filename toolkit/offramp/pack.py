@@ -116,13 +116,14 @@ def check_flash(name: str, blob_bytes: int, board: Board, options: Options) -> N
     limit = options.flash_limit
     if limit is not None and limit < blob_bytes <= there:
         raise UserError(
-            f"{name}: the blob takes {blob_bytes} bytes, --flash-limit allows {limit}, {blob_bytes - limit} too few",
+            f"{name}: the blob takes {blob_bytes} bytes, --flash-limit allows {limit} bytes, "
+            f"{blob_bytes - limit} too few",
             "raise --flash-limit, or compress the model further",
         )
     if blob_bytes > there:
         raise UserError(
             f"{name} does not fit {board.name}: the blob takes {blob_bytes} bytes, region {region.name} has "
-            f"{usable(board, region)} for the image and the model slot in {slot.region.name} {slot.size}, "
+            f"{usable(board, region)} bytes for the image and the model slot in {slot.region.name} {slot.size} bytes, "
             f"{blob_bytes - there} too few",
             "choose a board with more flash (`offramp boards`) or a smaller model",
         )

@@ -107,7 +107,7 @@ def sound(name: str, port: Port, divide: float | None, hop: int | None, rate_hz:
     rate = found.rate_hz
     if rate_hz is not None and rate != rate_hz:
         raise UserError(
-            f"--source {name}: {rate} samples a second, {rate_hz} are needed",
+            f"--source {name}: {rate} Hz, {rate_hz} Hz are needed",
             f"resample it to {rate_hz} Hz",
         )
     samples = found.samples / 32768.0 if found.bits == 16 else found.samples / 128.0 - 1.0
@@ -142,7 +142,8 @@ def windows(
     n = int(np.prod(port.shape)) // values.shape[1]
     if len(values) < n:
         raise UserError(
-            f"--source {name}: {len(values)} samples, input {port.name} takes {n}", "give a longer recording"
+            f"--source {name}: {len(values)} samples, input {port.name} takes {n} samples",
+            "give a longer recording",
         )
     real_values = values / (divide or 1.0)
     check_saturation(real_values, port.scale, port.zero_point, port.dtype, f"--source {name}")

@@ -172,7 +172,9 @@ def read(data: bytes, path: str | Path) -> Blob:
         )
     wanted = header.LAYOUT.size + h.flatbuffer_bytes + h.trailer_bytes
     if len(data) != wanted:
-        raise UserError(f"{path}: {len(data)} bytes, its header says {wanted}", "transfer or pack it again")
+        raise UserError(
+            f"{path}: {len(data)} bytes, its header says {wanted} bytes", "transfer or pack it again"
+        )
     if header.crc_of(data, h.flatbuffer_bytes) != h.crc:
         raise UserError(f"{path}: checksum differs, the file is damaged", "transfer or pack it again")
     try:

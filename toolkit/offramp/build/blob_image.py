@@ -41,7 +41,7 @@ def check_slot(n_bytes: int, board: Board, name: str) -> None:
     """UserError unless a blob of `n_bytes`, called `name`, fits the model slot."""
     if n_bytes > board.model_slot.size:
         raise UserError(
-            f"{name}: the blob takes {n_bytes} bytes, {board.name} takes {board.model_slot.size}",
+            f"{name}: the blob takes {n_bytes} bytes, {board.name} takes {board.model_slot.size} bytes",
             "choose a board with more memory (`offramp boards`)",
         )
 
@@ -117,7 +117,7 @@ def check_ram(blob: Blob, board: Board, sizes: Footprint) -> None:
     if wanted > there:
         raise UserError(
             f"{blob.name} does not fit {board.name}: arena and state need {wanted} bytes, "
-            f"region {board.arena.name} has {there} beside the firmware's own data, {wanted - there} too few",
+            f"region {board.arena.name} has {there} bytes beside the firmware's own data, {wanted - there} too few",
             "choose a board with more RAM (`offramp boards`) or a smaller model; "
             "`offramp inspect` shows what lies in the arena at which step",
         )

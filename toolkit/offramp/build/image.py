@@ -160,6 +160,6 @@ def _too_big(board: Board, stderr: str) -> UserError | None:
     there = memory_map.usable(board, region)
     return UserError(
         f"the image does not fit {board.name}: region {region.name} ({region.kind}) wants "
-        f"{there + int(found[2])} bytes, {there} are there",
+        f"{there + int(found[2])} bytes, {there} bytes are there",
         "Choose a smaller model, compress it further, or a board with more memory.",
     )

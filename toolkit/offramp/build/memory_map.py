@@ -36,7 +36,9 @@ def arena_region(board: Board) -> Region:
         return region
     if board.data != region:
         return replace(region, size=size)
-    less = f"less {board.stack_bytes} for the stack, {FIRMWARE_DATA_BYTES} for the firmware's data"
+    less = (
+        f"less {board.stack_bytes} bytes for the stack, {FIRMWARE_DATA_BYTES} bytes for the firmware's data"
+    )
     return replace(
         region, name=f"{region.name} ({less})", size=size - board.stack_bytes - FIRMWARE_DATA_BYTES
     )

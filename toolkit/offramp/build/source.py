@@ -65,8 +65,8 @@ def source_sources(board: Board, name: str, rate_hz: int = RATE_HZ, *, framework
         raise _no_driver(board, name, found, framework)
     if not 1 <= rate_hz <= board.clock_hz // 100:
         raise UserError(
-            f"a source of {rate_hz} samples a second; {board.name} takes 1 to {board.clock_hz // 100}",
-            f"{RATE_HZ} is usual for sound, 50 to 400 for motion",
+            f"a source of {rate_hz} samples a second; {board.name} takes 1 to {board.clock_hz // 100} samples a second",
+            f"{RATE_HZ} Hz is usual for sound, 50 to 400 Hz for motion",
         )
     driver, folder = found[name], resources.root() / "firmware" / "source"
     defines: list[tuple[str, str | int]] = [

@@ -72,7 +72,8 @@ class Choice:
             try:
                 device.set_policy(self.kind, value, blob.plan_index(self.to, file) if self.to else None)
             except RefusedError as error:
-                raise UserError(f"--policy {self.text}: {error.why}", error.hint) from error
+                why = error.counted_in("instructions").why
+                raise UserError(f"--policy {self.text}: {why}", error.hint) from error
         elif self.kind != "plan":
             raise UserError(
                 f"{file} holds one plan, there is nothing for --policy {self.kind} to choose from",

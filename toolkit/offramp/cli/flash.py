@@ -132,13 +132,13 @@ def check_room(board: boards.Board, model: Model, in_slot: bool) -> None:
     if (wanted := memory_bytes(model.blob)) > arena.size:
         raise UserError(
             f"{model.name} does not fit {board.name}: arena and state need {wanted} bytes, "
-            f"region {arena.name} has {arena.size}",
+            f"region {arena.name} has {arena.size} bytes",
             "choose a board with more RAM (`offramp boards`) or a smaller model",
         )
     room = board.model_slot.size if in_slot else usable(board, board.code)
     if len(model.data) > room:
         raise UserError(
             f"{model.name} does not fit {board.name}: the blob takes {len(model.data)} bytes, "
-            f"{'the model slot' if in_slot else f'region {board.code.name}'} has {room}",
+            f"{'the model slot' if in_slot else f'region {board.code.name}'} has {room} bytes",
             "choose a smaller model, or a board with more memory (`offramp boards`)",
         )

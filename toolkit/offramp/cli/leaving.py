@@ -121,7 +121,8 @@ class Leaving:
         except RefusedError as error:
             if error.status.name not in ASKED_TOO_MUCH or self.policy == ExitPolicy():
                 raise
-            raise UserError(f"{self.option_of(error)}: {error.why}", error.hint) from error
+            why = error.counted_in(self.policy.unit).why
+            raise UserError(f"{self.option_of(error)}: {why}", error.hint) from error
 
     def option_of(self, error: RefusedError) -> str:
         """The one with the number that was found; both where that does not tell."""

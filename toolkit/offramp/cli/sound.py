@@ -38,7 +38,7 @@ def read_sound(path: Path, blob: Blob) -> Array:
     samples: Array = found.samples
     if runs_of(samples, blob) < 1:
         raise UserError(
-            f"{path}: {len(samples)} samples, the first answer takes {head['first_run']}",
+            f"{path}: {len(samples)} samples, the first answer takes {head['first_run']} samples",
             "give a longer one",
         )
     return samples

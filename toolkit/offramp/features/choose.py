@@ -28,7 +28,8 @@ class Wanted:
     def number(self, key: str, default: int, low: int, high: int) -> int:
         text = self.values.pop(key, str(default))
         if not text.isdecimal() or not low <= int(text) <= high:
-            raise UserError(f"--front-end {self.text}: {key} is {text}", f"{low} to {high} is allowed")
+            unit = {"ms": " ms", "hz": " Hz"}.get(key.rpartition("_")[2], "")
+            raise UserError(f"--front-end {self.text}: {key} is {text}", f"{low} to {high}{unit} is allowed")
         return int(text)
 
     def reals(self, key: str, default: float, count: int) -> list[float]:
@@ -157,7 +158,7 @@ def stream_for(text: str, tensor: Tensor, has_state: bool) -> Stream:
     size = math.prod(tensor.shape)
     if size % front_end.row_bytes:
         raise UserError(
-            f"--front-end {text}: its rows have {front_end.row_bytes} values, input {tensor.name} has {size}",
+            f"--front-end {text}: its rows have {front_end.row_bytes} values, input {tensor.name} has {size} values",
             "the input must be whole rows",
         )
     rows = size // front_end.row_bytes

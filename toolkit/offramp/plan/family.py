@@ -184,6 +184,6 @@ def check_fit(family: Plan, board: Board, options: Options) -> None:
     if arena + states > most:
         raise UserError(
             f"{family.name} does not fit {board.name}: the largest arena has {arena} bytes, the states of "
-            f"{len(family.every)} plans {states}; {most} are allowed, {arena + states - most} too few",
+            f"{len(family.every)} plans {states} bytes; {most} bytes are allowed, {arena + states - most} too few",
             "choose a board with more RAM (`offramp boards`) or fewer members",
         )

@@ -28,7 +28,8 @@ def within(limit: int, planner: Planner, plan: Callable[[Graph], Planner]) -> Pl
             other = banded((low + most) // 2, planner, plan)
             low, most = (low, other.arena_bytes) if other else ((low + most) // 2, most)
         raise UserError(
-            f"{planner.graph.name}: arena and state take {most + state} bytes at least, --ram-limit allows {limit}",
+            f"{planner.graph.name}: arena and state take {most + state} bytes at least, "
+            f"--ram-limit allows {limit} bytes",
             f"try --ram-limit {most + state}, or a smaller model",
         )
     return found if found is planner else found.refined()

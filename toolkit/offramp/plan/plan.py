@@ -582,11 +582,11 @@ class Planner:
         if wanted <= region.size:
             return
         _, step = peak(buffers)
-        tensors = ", ".join(f"{b.name} ({b.bytes})" for b in alive(buffers, step))
+        tensors = ", ".join(f"{b.name} ({b.bytes} bytes)" for b in alive(buffers, step))
         op = self.steps[min(step, len(self.steps) - 1)][0]
         at_peak = f"alive at the peak, step {step} ({op.kind} {op.name}): {tensors}"
         raise UserError(
             f"{self.graph.name} does not fit {self.board.name}: arena and state need {wanted} bytes, region "
-            f"{region.name} has {region.size}, {wanted - region.size} too few; {at_peak}",
+            f"{region.name} has {region.size} bytes, {wanted - region.size} too few; {at_peak}",
             "choose a board with more RAM (`offramp boards`) or a smaller model",
         )
