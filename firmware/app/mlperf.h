@@ -3,9 +3,12 @@
 #ifndef OFFRAMP_MLPERF_H
 #define OFFRAMP_MLPERF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef APP_MLPERF_MODEL
+
+#define MLPERF_TAKES_TEXT true
 
 /* Takes a byte of text, and does what a command says that it ends. */
 void mlperf_take(uint8_t byte);
@@ -14,6 +17,8 @@ void mlperf_take(uint8_t byte);
 void mlperf_forget(void);
 
 #else
+
+#define MLPERF_TAKES_TEXT false
 
 static inline void mlperf_take(uint8_t byte) {
     (void)byte;

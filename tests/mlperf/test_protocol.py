@@ -139,6 +139,15 @@ def test_transcript(emulator: Emulator, line: Line, merged: bool) -> None:
         assert untimed(line.ask(b"\r\n" + command)) == answer, command
 
 
+@pytest.mark.parametrize("noise", [b"\0", b"\0\0\0", b"db 00\0", b"\xff\xff\0", b"\0\1\0", b"\0\2\1\0"])
+def test_a_stray_zero_costs_no_command(emulator: Emulator, line: Line, noise: bytes) -> None:
+    """As breaks of a line put them there: a runner sends a command once, and gives up on a board that is silent."""
+    host, board = sides(on_board(TRANSCRIPT.read_text(), emulator.board.name))
+    for command, answer in zip(host.split(b"%")[:-1], board, strict=True):
+        if command:  # a % alone behind a zero waits for another byte
+            assert untimed(line.ask(noise + command)) == answer, command
+
+
 def frames(line: Line, *requests: tuple[Code, bytes]) -> list[Frame]:
     """The replies of a session of its own."""
     decoder, found = link.Decoder(), list[Frame]()
