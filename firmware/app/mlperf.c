@@ -6,6 +6,7 @@
 #include "bytes.h"
 #include "identity.h"
 #include "mlperf_numbers.h"
+#include "mlperf_text.h"
 #include "models.h"
 #include "policy.h"
 #include "port.h"
@@ -18,7 +19,6 @@
 #define WIRE_F32 2
 
 #define LINE_BYTES 80u
-#define LONGEST_NUMBER 9u
 #define USUAL_WARMUPS 10u /* where `infer` names none */
 #define PRINTED_A_LINE 8u
 
@@ -44,30 +44,6 @@ static uint32_t wanted, taken; /* bytes that `db load` announced, and that have 
 static int64_t results[RESULTS]; /* thousandths */
 static bool has_results;
 
-static void say(const char *text) {
-    size_t n = 0;
-    while (text[n] != 0)
-        ++n;
-    port_write((const uint8_t *)text, n);
-}
-
-static void say_number(uint64_t value) {
-    char digits[21];
-    size_t at = sizeof digits - 1;
-    digits[at] = 0;
-    do {
-        digits[--at] = (char)('0' + value % 10u);
-        value /= 10u;
-    } while (value != 0);
-    say(digits + at);
-}
-
-static void say_with(const char *before, uint64_t value, const char *after) {
-    say(before);
-    say_number(value);
-    say(after);
-}
-
 /* Microseconds since the start. Right across one wrap of the counter, so it is to be read once in as long. */
 static uint64_t now_us(void) {
     static uint32_t last, remainder;
@@ -78,40 +54,6 @@ static uint64_t now_us(void) {
     remainder = (uint32_t)(passed % APP_MLPERF_US_DIVISOR);
     last = ticks;
     return us;
-}
-
-/* The next word of the line; NULL behind the last. */
-static const char *word(void) {
-    while (*rest == ' ')
-        ++rest;
-    if (*rest == 0) return NULL;
-    const char *found = rest;
-    while (*rest != 0 && *rest != ' ')
-        ++rest;
-    if (*rest == ' ') *rest++ = 0;
-    return found;
-}
-
-static bool is(const char *found, const char *wanted_word) {
-    while (*found != 0 && *found == *wanted_word)
-        ++found, ++wanted_word;
-    return *found == *wanted_word;
-}
-
-/* A decimal number; false where a word is none or has more than LONGEST_NUMBER digits. */
-static bool read_number(const char *digits, uint32_t *value) {
-    uint32_t n = 0;
-    *value = 0;
-    for (; digits[n] >= '0' && digits[n] <= '9' && n <= LONGEST_NUMBER; ++n)
-        *value = *value * 10u + (uint32_t)(digits[n] - '0');
-    return n > 0 && n <= LONGEST_NUMBER && digits[n] == 0;
-}
-
-static int hex_digit(char digit) {
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-    return -1;
 }
 
 static void load(const char *count) {
@@ -155,11 +97,11 @@ static void take_hex(const char *digits) {
 }
 
 static void do_db(void) {
-    const char *what = word();
+    const char *what = word(&rest);
     if (what == NULL)
         say("e-[Command 'db' requires a subcommand]\r\n");
     else if (is(what, "load"))
-        load(word());
+        load(word(&rest));
     else if (is(what, "print"))
         print_loaded();
     else
@@ -251,7 +193,7 @@ static void infer(uint32_t n, uint32_t warmups) {
 
 static void do_infer(void) {
     uint32_t n = 1, warmups = USUAL_WARMUPS;
-    const char *first = word(), *second = word();
+    const char *first = word(&rest), *second = word(&rest);
     if ((first != NULL && !read_number(first, &n)) || n == 0)
         say("e-[Inference iterations must be 1 to 999999999]\r\n");
     else if (second != NULL && !read_number(second, &warmups))
@@ -300,7 +242,7 @@ static void do_command(void) {
         {"name", do_name}, {"profile", do_profile}, {"timestamp", do_timestamp}, {"db", do_db},
         {"infer", do_infer}, {"results", say_results}, {"help", do_help},
     };
-    const char *name = word();
+    const char *name = word(&rest);
     if (name == NULL) return;
     for (size_t i = 0; i < sizeof commands / sizeof *commands; ++i) {
         if (!is(name, commands[i].name)) continue;
