@@ -124,7 +124,7 @@ def test_what_is_fetched_too_late_is_refused_with_numbers(tmp_path: Path) -> Non
     with running(graph_of("caller", tmp_path), tmp_path, Options()) as device:
         room = device.source().room_samples
         with pytest.raises(UserError, match=r"\d+ samples were lost after \d+") as refused:
-            device.capture(4 * room, progress=lambda done: time.sleep(1.0 if done == 120 else 0.0))
+            device.capture(4 * room, progress=lambda done: time.sleep(3.0 if done == 120 else 0.0))
         assert f"keeps {room}" in refused.value.message and "record 0." in refused.value.hint
         assert np.array_equal(device.capture(1000)[:, 0], synthetic(1000))
 
