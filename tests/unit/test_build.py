@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,9 +55,7 @@ def test_a_changed_header_is_seen_and_equal_input_is_not_compiled_again(
     assert image(AN386, text, tmp_path).elf.read_bytes() != first
     (tmp_path / "answer.h").write_text("#define ANSWER 0x11111111\n")
     monkeypatch.setattr(objects, "_compile", None)
-    start = time.monotonic()
     assert image(AN386, text, tmp_path).elf.read_bytes() == first
-    assert time.monotonic() - start < 1
 
 
 def test_builds_at_the_same_time_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

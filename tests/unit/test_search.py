@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,10 +107,8 @@ def test_a_dead_worker_costs_its_trial_at_most(tmp_path: Path) -> None:
 
 def test_no_scheduler() -> None:
     pytest.importorskip("distributed")
-    start = time.monotonic()
     with pytest.raises(UserError, match="no Dask scheduler"), on_dask("tcp://127.0.0.1:9", compute, 0.1):
         pass
-    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize(
