@@ -90,12 +90,12 @@ def test_profile_of_a_plan(told: Told) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--plan", "3"), "no plan is called 3"),
-        (("--plan", "huge"), "no plan is called huge"),
+        (("--plan", "3"), "no plan is called '3'"),
+        (("--plan", "huge"), "no plan is called 'huge'"),
         (("--policy", "budget:100"), "LINK_E_BUDGET"),
         (("--policy", "budget"), "--policy budget: it is budget:N"),
         (("--policy", "cascade:-1"), "--policy cascade:-1: it is"),
-        (("--policy", "cascade:14:huge"), "no plan is called huge"),
+        (("--policy", "cascade:14:huge"), "no plan is called 'huge'"),
         (("--policy", "cascade:14:"), "--policy cascade:14:: it is"),
         (("--policy", "plan:"), "--policy plan:: it is"),
         (("--policy", "fastest"), "--policy fastest: it is"),

@@ -150,11 +150,18 @@ class Blob:
             return int(wanted)
         if names.count(wanted) == 1:
             return names.index(wanted)
-        listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
         raise UserError(
-            f"{path}: {names.count(wanted) or 'no'} plan{'s are' if wanted in names else ' is'} called {wanted}",
-            f"name one of them by its number: {listed}",
+            f"{path}: {names.count(wanted) or 'no'} plan{'s are' if wanted in names else ' is'} called {wanted!r}",
+            self.choices,
         )
+
+    @property
+    def choices(self) -> str:
+        """The plans that give answers and the policies that choose among them, for a person."""
+        gate = self.gate - 1
+        plans = ", ".join(f"{i} {plan.name}" for i, plan in enumerate(self.plans) if i != gate)
+        policies = f"budget:N, cascade[:MARGIN[:NAME]]{', gate' if self.gate else ''}"
+        return f"plans, by number or name: {plans}" + (f"; policies: {policies}" if self.plans[1:] else "")
 
 
 def read(data: bytes, path: str | Path) -> Blob:

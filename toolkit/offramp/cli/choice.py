@@ -61,16 +61,16 @@ class Choice:
 
     def plan_index(self, blob: Blob, file: Path) -> int:
         """The plan whose exits options speak of: the one that is named, else the first."""
-        return blob.plan_index(self.value, file) if self.kind == "plan" else 0
+        return answering(blob, self.value, file) if self.kind == "plan" else 0
 
     def set_on(self, device: Device, blob: Blob, file: Path) -> None:
         if self.kind == "plan":
-            value: int | None = blob.plan_index(self.value, file)
+            value: int | None = answering(blob, self.value, file)
         else:
             value = int(self.value) if self.value else None
         if len(blob.plans) > 1:
             try:
-                device.set_policy(self.kind, value, blob.plan_index(self.to, file) if self.to else None)
+                device.set_policy(self.kind, value, answering(blob, self.to, file) if self.to else None)
             except RefusedError as error:
                 why = error.counted_in("instructions").why
                 raise UserError(f"--policy {self.text}: {why}", error.hint) from error
@@ -79,3 +79,14 @@ class Choice:
                 f"{file} holds one plan, there is nothing for --policy {self.kind} to choose from",
                 "`offramp inspect` lists the plans of a blob; a family is packed from a graph with members",
             )
+
+
+def answering(blob: Blob, wanted: str, file: Path) -> int:
+    """A plan by number or name; UserError where there is none, or it is the gate, whose output is no answer."""
+    index = blob.plan_index(wanted, file)
+    if index == blob.gate - 1:
+        raise UserError(
+            f"{file}: plan {wanted} is the gate: it scores the other plans and gives no answer of its own",
+            f"--policy gate runs it and the plan that it names; {blob.choices}",
+        )
+    return index

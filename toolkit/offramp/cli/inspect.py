@@ -126,8 +126,19 @@ def of_graph(path: Path) -> dict[str, Any]:
         "inputs": [of_tensor(graph.tensors[i]) for i in graph.inputs],
         "outputs": [of_tensor(graph.tensors[i]) for i in graph.outputs],
         "steps": steps,
+        "members": [of_member(m) for m in (graph, *graph.members)] if graph.members else [],
         "labels": list(graph.labels),
         "metadata": graph.metadata,
+    }
+
+
+def of_member(graph: Graph) -> dict[str, Any]:
+    """A graph of a family by itself; weights that members share count for each."""
+    return {
+        "name": graph.name,
+        "macs": sum(of_op(graph, op)["macs"] for op in graph.ops),
+        "params_bytes": sum(t.bytes for t in graph.tensors if t.data is not None),
+        "accuracy": graph.metadata.get("accuracy"),
     }
 
 
@@ -171,6 +182,12 @@ def show(found: dict[str, Any]) -> None:
     print_facts(f"{found['file']}: {found['model']}", facts)
     packed = "arena" in found
     show_plans(found.get("plans", []))
+    if found.get("members"):
+        members = [(i, *member.values()) for i, member in enumerate(found["members"])]
+        columns = ("", "member", "MACs", "bytes", "accuracy")
+        print_table(
+            "\nfamily, parameters that members share in each; what follows is of the first", columns, members
+        )
     for which in ("inputs", "outputs"):
         memory = packed and which == "inputs"
         rows = [
