@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--plan", NAMES[-1]), f"plan {NAMES[-1]} is the gate"),
         (("--plan", str(len(NAMES) - 1)), f"plan {len(NAMES) - 1} is the gate"),
         (("--policy", f"plan:{NAMES[-1]}"), f"plan {NAMES[-1]} is the gate"),
-        (("--plan", "gate"), "no plan is called 'gate'"),
+        (("--plan", "slim_gate"), "no plan is called 'slim_gate'"),
         (("--plan", "99"), "no plan is called '99'"),
         (("--plan", ""), "no plan is called ''"),
     ],
@@ -59,7 +59,7 @@ def test_inspect_lists_the_members_of_a_graph(folder: Path, capsys: pytest.Captu
         assert member["params_bytes"] == sum(t.data.nbytes for t in graph.tensors if t.data is not None)
         assert member["accuracy"] == graph.metadata.get("accuracy")
     assert cli.call(["inspect", "f.ofg"]) == 0
-    table = capsys.readouterr().out.partition("\nfamily, ")[2].partition("\n\n")[0]
+    table = capsys.readouterr().out.partition("\nmembers, ")[2].partition("\n\n")[0]
     assert all(
         name in table and f"{member['macs']:,}" in table for name, member in zip(NAMES, members, strict=True)
     )

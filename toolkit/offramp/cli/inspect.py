@@ -182,12 +182,7 @@ def show(found: dict[str, Any]) -> None:
     print_facts(f"{found['file']}: {found['model']}", facts)
     packed = "arena" in found
     show_plans(found.get("plans", []))
-    if found.get("members"):
-        members = [(i, *member.values()) for i, member in enumerate(found["members"])]
-        columns = ("", "member", "MACs", "bytes", "accuracy")
-        print_table(
-            "\nfamily, parameters that members share in each; what follows is of the first", columns, members
-        )
+    show_members(found.get("members", []))
     for which in ("inputs", "outputs"):
         memory = packed and which == "inputs"
         rows = [
@@ -245,6 +240,14 @@ def show_plans(plans: Sequence[dict[str, Any]]) -> None:
     if len(plans) > 1:
         rows = [(i, *(plan[key] for key in keys)) for i, plan in enumerate(plans)]
         print_table("\nplans; what follows is of the first", columns, rows)
+
+
+def show_members(members: Sequence[dict[str, Any]]) -> None:
+    """Of a family that is a graph still."""
+    columns = ("", "member", "MACs", "bytes", "accuracy")
+    if members:
+        rows = [(i, *member.values()) for i, member in enumerate(members)]
+        print_table("\nmembers, shared weights counted in each; what follows is of the first", columns, rows)
 
 
 def show_arena(extents: Sequence[dict[str, Any]], n_steps: int) -> None:

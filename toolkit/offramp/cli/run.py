@@ -95,7 +95,7 @@ def run(
     """Run a model on rows of inputs; state is reset before the first."""
     if plan is not None and policy is not None:
         raise UserError("--plan and --policy are given", "give one of them: a policy decides which plan runs")
-    chosen = Choice.of(f"plan:{plan}" if plan is not None else policy)
+    chosen = Choice("plan", plan) if plan is not None else Choice.of(policy)
     leaving = Leaving.of(thresholds, budget, exit_policy, no_exits)
     if board is not None and port is not None:
         raise UserError(

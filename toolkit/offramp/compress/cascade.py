@@ -37,16 +37,16 @@ def cascaded(family: Graph, validation: Rows, lost_points: float) -> tuple[Graph
     UserError where the family has no members, or no margin keeps that.
     """
     x, y = validation.labelled("a cascade")
-    found = least_margin(scores_of(cheapest(family), x), scores_of(family, x), y, lost_points)
-    if isinstance(found, Cascade):
-        metadata = {**family.metadata, CASCADE_MARGIN: str(found.margin)}
-        return replace(family, metadata=metadata), found
-    cheap, dear = found
-    raise UserError(
-        f"{family.name}: no margin keeps the loss within {lost_points} points: {cheapest(family).name} "
-        f"{cheap:.2%}, {family.name} {dear:.2%}",
-        "allow more lost_points, or train the cheapest further",
-    )
+    cheap, dear = scores_of(cheapest(family), x), scores_of(family, x)
+    found = least_margin(cheap, dear, y, lost_points)
+    if found is None:
+        shares = [float((scores.argmax(axis=1) == y).mean()) for scores in (cheap, dear)]
+        raise UserError(
+            f"{family.name}: no margin keeps the loss within {lost_points} points: {cheapest(family).name} "
+            f"{shares[0]:.2%}, {family.name} {shares[1]:.2%}",
+            "allow more lost_points, or train the cheapest further",
+        )
+    return replace(family, metadata={**family.metadata, CASCADE_MARGIN: str(found.margin)}), found
 
 
 def cheapest(family: Graph) -> Graph:
@@ -68,8 +68,8 @@ def cheapest(family: Graph) -> Graph:
     return found
 
 
-def least_margin(cheap: Array, dear: Array, y: Array, lost_points: float) -> Cascade | tuple[float, float]:
-    """From scores [n, classes], in integers, and labels [n]; where there is none, the two accuracies."""
+def least_margin(cheap: Array, dear: Array, y: Array, lost_points: float) -> Cascade | None:
+    """From scores [n, classes], in integers, and labels [n]; None: no margin loses so little."""
     unsure = margins(cheap)
     right_cheap, right_dear = cheap.argmax(axis=1) == y, dear.argmax(axis=1) == y
     of_cheap, of_dear = float(right_cheap.mean()), float(right_dear.mean())
@@ -78,7 +78,7 @@ def least_margin(cheap: Array, dear: Array, y: Array, lost_points: float) -> Cas
         accuracy = float(np.where(again, right_dear, right_cheap).mean())
         if accuracy >= of_dear - lost_points / 100:
             return Cascade(margin, accuracy, float(again.mean()), of_dear, of_cheap)
-    return of_cheap, of_dear
+    return None
 
 
 def margins(scores: Array) -> Array:

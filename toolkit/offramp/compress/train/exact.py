@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.functions import Value, channels_first, channels_last
 from offramp.ir import DTYPES, Op, Tensor
 from offramp.ops import OPS
@@ -41,7 +42,8 @@ def through(real: Value, exact: Value, low: float, high: float) -> Value:
 
 def along_channels(values: Any, rank: int) -> Value:
     """A value a channel, or one for all, as it is broadcast to tensors of the module: axis 1 of 4, else the last."""
-    return torch.as_tensor(values).reshape((1, -1, 1, 1) if rank == 4 else (1,) * (rank - 1) + (-1,))
+    found = tensor_of(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
+    return found.reshape((1, -1, 1, 1) if rank == 4 else (1,) * (rank - 1) + (-1,))
 
 
 def requantized(acc: Value, bias: Value, r: Requantization, limit: int) -> Value:
@@ -83,7 +85,7 @@ def by_table(op: Op, x: Tensor, out: Tensor, values: Value) -> Value:
     every = np.arange(-128, 128, dtype=np.int8)
     q = [replace(t, shape=(256,)) for t in (x, out)]
     (table,) = OPS[op.kind].reference(op.attributes, [q[0]], [q[1]], [every])
-    return torch.from_numpy(table.astype(np.float32))[(values + 128).long()]
+    return tensor_of(table.astype(np.float32))[(values + 128).long()]
 
 
 def by_reference(
@@ -97,7 +99,7 @@ def by_reference(
     given = [in_numpy(t, v) for t, v in zip(inputs, values, strict=True)]
     tensors = [t if v is None or t is None else of_rows(t, n) for t, v in zip(inputs, values, strict=True)]
     found = OPS[op.kind].reference(wide.attributes, tensors, shaped, given)
-    return [channels_first(torch.from_numpy(value.astype(np.float32))) for value in found]
+    return [channels_first(tensor_of(value.astype(np.float32))) for value in found]
 
 
 def of_rows(t: Tensor, n: int) -> Tensor:

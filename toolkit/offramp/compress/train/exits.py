@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.fit import deterministic
 from offramp.compress.train.functions import Value
 from offramp.compress.train.module import to_module
@@ -51,7 +52,7 @@ def fit_heads(
     zero, unit = (float(targets.mean()), float(targets.std()) + 1e-12) if is_error else (0.0, 1.0)
     with deterministic(1):
         z, goal, w, out = (
-            torch.from_numpy(np.asarray(a, np.float32))
+            tensor_of(np.asarray(a, np.float32))
             for a in ((x - mean) / deviation, (targets - zero) / unit, weights, held)
         )
         w = w / w.sum(dim=1, keepdim=True)
@@ -137,5 +138,5 @@ def features_of(graph: Graph, x: Array, rows: int = 256) -> list[Array]:
     """Outputs [n, ...] of a float graph by PyTorch, which is faster than the reference by far."""
     module = to_module(graph).eval()
     with torch.no_grad(), deterministic(1):
-        parts = [module(torch.from_numpy(x[i : i + rows])) for i in range(0, len(x), rows)]
+        parts = [module(tensor_of(x[i : i + rows])) for i in range(0, len(x), rows)]
     return [torch.cat(found).numpy() for found in zip(*parts, strict=True)]

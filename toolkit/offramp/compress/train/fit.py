@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.augment import augmentation
 from offramp.compress.train.functions import Value
 from offramp.compress.train.module import logits_of
@@ -84,7 +85,7 @@ def loop(
     module: Any, x: Array, y: Array, t: Training, loss: Loss, after_step: Any, progress: Any
 ) -> Iterator[tuple[float, float]]:
     """Yields (mean loss, seconds since the start) after each epoch."""
-    rows, labels, batch = torch.from_numpy(x), torch.from_numpy(y), min(t.batch, len(x))
+    rows, labels, batch = tensor_of(x), tensor_of(y), min(t.batch, len(x))
     a_round, generator, start = len(x) // batch, torch.Generator().manual_seed(t.seed), time.monotonic()
     steps = t.steps or max(1, round(t.epochs * a_round))
     optimizer, augment, losses = optimizer_of(module, t), augmentation(t.augment, x.ndim), list[float]()
@@ -146,7 +147,7 @@ def predict(module: Any, x: Array, batch: int = 500) -> Array:
     """Scores float32 [n, classes] of rows x, in evaluation mode."""
     module.eval()
     with torch.no_grad():
-        return np.concatenate([module.logits(part).numpy() for part in torch.from_numpy(x).split(batch)])
+        return np.concatenate([module.logits(part).numpy() for part in tensor_of(x).split(batch)])
 
 
 def accuracy(module: Any, x: Array, y: Array) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from offramp.compress.train.arrays import tensor_of
 from offramp.ops import resize
 from offramp.ops.gemm import Window, pad_before, window_outputs
 from offramp.ops.pool_2d import Pool
@@ -135,14 +136,14 @@ def strided_slice(a: Any, x: Value) -> Value:
 
 
 def resize_nearest(a: Any, x: Value) -> Value:
-    rows = torch.from_numpy(resize.nearest(x.shape[2], a.height, a))
-    cols = torch.from_numpy(resize.nearest(x.shape[3], a.width, a))
+    rows = tensor_of(resize.nearest(x.shape[2], a.height, a))
+    cols = tensor_of(resize.nearest(x.shape[3], a.width, a))
     return x.index_select(2, rows).index_select(3, cols)
 
 
 def resize_bilinear(a: Any, x: Value) -> Value:
     for axis, out in ((2, a.height), (3, a.width)):
-        *sides, weight = (torch.from_numpy(v) for v in neighbours(x.shape[axis], out, a))
+        *sides, weight = (tensor_of(v) for v in neighbours(x.shape[axis], out, a))
         lower, upper = (x.index_select(axis, side) for side in sides)
         weight = weight.reshape(-1, *[1] * (3 - axis))
         x = lower * (1 - weight) + upper * weight

@@ -19,6 +19,7 @@ from offramp.compress.accuracy import accuracy, input_rows
 from offramp.compress.data import Rows
 from offramp.compress.gating import named
 from offramp.compress.quantize import quantize
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.fit import deterministic
 from offramp.compress.train.functions import Value
 from offramp.compress.train.layer import WEIGHTED
@@ -150,7 +151,7 @@ def label_share(graph: Graph, rows: Rows) -> Array:
 def trained(features: Array, price: Array, seed: int) -> Sequence[tuple[Array, Array]]:
     """Weights and bias of two dense layers: the least mean of price [n, widths], weighted with their softmax."""
     torch.manual_seed(seed)
-    x, costs = torch.from_numpy(features), torch.from_numpy(price.astype(np.float32))
+    x, costs = tensor_of(features), tensor_of(price.astype(np.float32))
     mean, spread = x.mean(0), x.std(0) + 1e-3
     head = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, price.shape[1]))
     optimizer = torch.optim.AdamW(head.parameters(), RATE, weight_decay=DECAY)

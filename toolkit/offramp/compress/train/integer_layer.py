@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from offramp.compress.quantize import LARGEST_BIAS
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.exact import (
     FLOAT32_EXACT,
     along_channels,
@@ -45,7 +46,7 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
         if self.bias is not None:  # the integers' bias may have been corrected
             unit = float(self.x.quant.scale) * np.array(self.weights.quant.scales, np.float64)
             with torch.no_grad():
-                real.core.bias.copy_(torch.from_numpy(constant(self.bias).reshape(-1) * unit))
+                real.core.bias.copy_(tensor_of(constant(self.bias).reshape(-1) * unit))
 
     def begin(self, integers: Array) -> None:
         """Moves the real weights as little as makes them these integers."""
@@ -57,7 +58,7 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
         weight, real = self.real.core.weight, self.rows().detach().double().numpy()
         moved = np.where(np.abs(real / step - wanted) > INSIDE, np.clip(real / step, low, high) * step, real)
         with torch.no_grad():
-            weight.copy_(native_order(torch.from_numpy(moved), weight))
+            weight.copy_(native_order(tensor_of(moved), weight))
 
     def rows(self) -> Value:
         """The real weights as [channels, taps in the graph's order]."""
@@ -79,10 +80,10 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
     def integers(self, grid: Grid) -> Value:
         """The weights on the grid, float64 [channels, taps]; gradients go straight to the real ones."""
         if self.bits == 1:
-            mean = torch.from_numpy(grid.scales)[:, None].double() * self.x.quant.scale
+            mean = tensor_of(grid.scales)[:, None].double() * self.x.quant.scale
             return signs(self.rows().double() / mean, WEIGHT_REACH).double()
-        factors = 1.0 if grid.factors is None else torch.from_numpy(grid.factors).double()
-        ratio = self.rows().double() / torch.from_numpy(grid.scales)[:, None] / factors
+        factors = 1.0 if grid.factors is None else tensor_of(grid.factors).double()
+        ratio = self.rows().double() / tensor_of(grid.scales)[:, None] / factors
         return through(ratio, torch.round(ratio).clamp(grid.low, grid.high), grid.low, grid.high) * factors
 
     def tensors(self, grid: Grid, integers: Value) -> tuple[Tensor, Tensor | None]:
@@ -113,9 +114,7 @@ class IntegerLayer(nn.Module):  # type: ignore[misc]
             real = real + along_channels(self.real.core.bias, acc.dim()) / self.out.quant.scale
         if self.x.dtype == "s8":
             of_bias = (
-                torch.from_numpy(constant(bias).reshape(-1).astype(np.int64))
-                if bias
-                else torch.zeros(1).long()
+                tensor_of(constant(bias).reshape(-1).astype(np.int64)) if bias else torch.zeros(1).long()
             )
             found = requantized(acc.detach(), of_bias, r, limit + int(of_bias.abs().max()))
         else:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from offramp.compress.options import BINARY, DYNAMIC, LAYERS
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.functions import Value, activated, channels_first, channels_last, pads_of
 from offramp.ir import Op, Tensor
 from offramp.ops.op import Array, constant
@@ -80,7 +81,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         self.pads = NO_PADS
         self.norm: Any = None
         map_shape = ((1, 1) if self.keeps_rank else x.shape[1:3]) + x.shape[3:] if over_map else None
-        values = torch.from_numpy(native(op.kind, constant(weights), map_shape).astype(np.float32))
+        values = tensor_of(native(op.kind, constant(weights), map_shape).astype(np.float32))
         if values.dim() == 2:
             self.core = nn.Linear(values.shape[1], values.shape[0], bias is not None)
         else:
@@ -88,7 +89,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         with torch.no_grad():
             self.core.weight.copy_(values)
             if bias is not None:
-                self.core.bias.copy_(torch.from_numpy(constant(bias).reshape(-1)))
+                self.core.bias.copy_(tensor_of(constant(bias).reshape(-1)))
         if norm and op.kind not in DENSE:
             self.add_norm()
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.functions import FUNCTIONS, Value, channels_first, channels_last
 from offramp.compress.train.layer import DENSE, WEIGHTED, Layer
 from offramp.errors import UserError
@@ -65,7 +66,7 @@ def settle(module: GraphModule, x: Array) -> GraphModule:
     For training on from trained weights, which batches would otherwise normalize anew.
     """
     with torch.no_grad():
-        values = module.eval().values(torch.from_numpy(x))
+        values = module.eval().values(tensor_of(x))
         for i, layer in module.layers.items():
             if layer.norm is not None:
                 layer.settle(layer.outputs(values[module.source[int(i)]]))
@@ -144,7 +145,7 @@ def broadcast_constants(graph: Graph) -> dict[int, Value]:
         for i in op.inputs if op.kind not in WEIGHTED else ():
             t = graph.tensors[i]
             if t.data is not None:
-                value = torch.from_numpy(np.array(t.data, np.float32))
+                value = tensor_of(np.array(t.data, np.float32))
                 found[i] = channels_first(value.reshape((1,) * (max(ranks) - len(t.shape)) + t.shape))
     return found
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from offramp.compress.options import BINARY
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.fit import (
     History,
     Loss,
@@ -113,14 +114,14 @@ def check(share: float, of: str, importance: str, x: Array | None) -> None:
 
 def measure(module: GraphModule, x: Array, y: Array, seed: int) -> None:
     """Leaves in each parameter's gradient the root of its mean square over batches of rows."""
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(x))[: BATCHES * BATCH])
+    order = tensor_of(np.random.default_rng(seed).permutation(len(x))[: BATCHES * BATCH])
     trained = [p for p in module.parameters() if p.requires_grad]
     squares = [torch.zeros_like(p) for p in trained]
     module.eval()
     with deterministic(torch.get_num_threads()):
         for rows in order.split(BATCH):
             module.zero_grad()
-            cross_entropy()(module, torch.from_numpy(x)[rows], torch.from_numpy(y)[rows]).backward()
+            cross_entropy()(module, tensor_of(x)[rows], tensor_of(y)[rows]).backward()
             for total, p in zip(squares, trained, strict=True):
                 total += p.grad.square() if p.grad is not None else 0
     for total, p in zip(squares, trained, strict=True):

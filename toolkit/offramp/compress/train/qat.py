@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from offramp.compress.options import BINARY, QuantizeOptions, layer_bits
+from offramp.compress.train.arrays import tensor_of
 from offramp.compress.train.exact import (
     by_reference,
     by_table,
@@ -136,7 +137,7 @@ class IntegerModule(nn.Module):  # type: ignore[misc]
         """Integer rows [n, ...] -> the graph's outputs as the reference gives them."""
         self.eval()
         with torch.no_grad():
-            values = self.values(*(channels_first(torch.from_numpy(x.astype(np.float32))) for x in inputs))
+            values = self.values(*(channels_first(tensor_of(x.astype(np.float32))) for x in inputs))
         return [channels_last(values[i]).numpy().astype(np.int16) for i in self.graph.outputs]
 
     def values(self, *inputs: Value, until: int | None = None) -> dict[int, Value]:
@@ -221,7 +222,7 @@ def sum_of(sign: int) -> Callable[..., Value]:
 
         def scaled(t: Tensor, value: Value, scaling: tuple[int, int]) -> Value:
             centred = np.arange(-128, 128) - t.quant.zero_point
-            table = torch.from_numpy(multiply_by_quantized_multiplier(centred << add.LEFT_SHIFT, *scaling))
+            table = tensor_of(multiply_by_quantized_multiplier(centred << add.LEFT_SHIFT, *scaling))
             return table[(value.detach() + 128).long()]
 
         left, right = map(scaled, given, operands, scalings)
