@@ -182,6 +182,10 @@ def test_a_baseline_of_another_board(project: Path, said: Any) -> None:
     assert ElementTree.fromstring((project / "r.xml").read_bytes()).get("errors") == "1"
     (project / "offramp.toml").write_text(TEST.replace("mps2_an386", "nucleo_f446re"))
     assert said("test", "--update")[0] == 1, "no emulator"
+    for name, message in (("nucleo_f446re", "is not emulated"), ("mps2_an38", "no board is called")):
+        (project / "offramp.toml").write_text(TEST.replace("mps2_an386", name))
+        code, _, errors = said("test")
+        assert code == 1 and message in errors[0] and "--update" not in errors[1], "no baseline would mend it"
     assert stored.read_bytes() == before
 
 
@@ -192,6 +196,12 @@ def test_a_host_counts_nothing(project: Path, said: Any) -> None:
     (project / "offramp.toml").write_text(text + "[test.small.budget]\ninstructions = 9\n")
     code, _, errors = said("test")
     assert code == 1 and "posix does not count it" in errors[0]
+
+
+def test_a_budget_for_what_the_model_has_not(project: Path, said: Any) -> None:
+    (project / "offramp.toml").write_text(TEST + "[test.small.budget]\nmean_instructions = 5\n")
+    code, _, errors = said("test")
+    assert code == 1 and "m.tflite has no exits" in errors[0] and "budget for instructions" in errors[1]
 
 
 def test_compare_measures_two_models(project: Path, said: Any) -> None:

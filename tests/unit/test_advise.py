@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,7 +73,33 @@ def test_limits_of_bytes_and_of_what_cannot_be_known() -> None:
     assert advise(NET, boards.load("esp32dev"), Limits(latency_ms=1e6)).verdict == "unknown"
     assert advise(NET, boards.load("pico"), Limits(energy_uj=1e9)).verdict == "unknown"
     assert advise(NET, boards.load("nano33ble"), Limits(latency_ms=1e6)).verdict == "perhaps"  # a lower bound
-    assert advise(NET, BOARD, Limits(), Duty(0.5)).verdict == "no"
+
+
+@pytest.mark.parametrize("board", ["nano33ble", "pico", BOARD.name])
+def test_a_run_must_fit_in_its_period(board: str) -> None:
+    """Also where the board file has no currents; within the error it is a perhaps."""
+    target = boards.load(board)
+    free = advise(NET, target, Limits())
+    assert free.latency_ms is not None and free.latency_range_ms is not None
+    for factor, verdict in ((0.2, "no"), (0.98, "perhaps"), (1.01, "perhaps"), (3.0, "yes")):
+        found = advise(NET, target, Limits(), Duty(factor * free.latency_ms + 3.0, 2.0))
+        assert found.verdict == verdict, (factor, found.why)
+        assert (found.mean_ma is not None) == (target.power is not None and factor > 1)
+    assert advise(NET, boards.load("esp32dev"), Limits(), Duty(1000.0)).verdict == "unknown"
+
+
+def test_the_same_answer_every_time(tmp_path: Path) -> None:
+    """Whatever seed Python hashes with: code that kernels share is counted in the plan's order."""
+    model = Path(__file__).parents[2] / "models/fashion_mnist/small.ofg"
+    command = [str(Path(sys.executable).parent / "offramp"), "advise", str(model), "--json"]
+    command += ["-b", "nano33ble,nucleo_h743zi"]
+    found = {
+        subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "0123"
+    }
+    assert len(found) == 1
 
 
 def test_a_folder_with_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +129,13 @@ def test_every_board_that_is_for_sale(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["FOLDER"], "holds no integer .ofg file"),
         (["FOLDER", "--battery-mah", "10"], "--battery-mah needs --period-ms"),
+        (["FOLDER", "--sample-ms", "10"], "--sample-ms needs --period-ms"),
+        (["FOLDER", "--wake-ms", "10"], "--wake-ms needs --period-ms"),
+        (["FOLDER", "--period-ms", "9", "--sample-ma", "10"], "--sample-ma needs --sample-ms"),
+        (["FOLDER", "--period-ms", "0"], "--period-ms 0: it is above 0"),
+        (["FOLDER", "--period-ms", "9", "--battery-mah", "0"], "--battery-mah 0: it is above 0"),
         (["FOLDER", "--latency-ms", "-1"], "--latency-ms"),
+        (["FOLDER", "--latency-ms", "inf"], "--latency-ms inf: numbers up to 9e+09 are taken"),
         (["FOLDER", "-b", "nano"], "no board is called"),
     ],
 )

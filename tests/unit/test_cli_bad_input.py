@@ -394,6 +394,17 @@ def test_a_blob_for_another_core(refused: Refused, folder: Path, command: str, b
         (["run", "m.ofr", "--inputs", "x.npy"], "--board", "--port"),
         (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--port", "a"], "--board", "one of them"),
         (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--state", "keep"], "keep", "carry"),
+        (["advise", "m.ofr"], "m.ofr", "the model file that it was packed from"),
+        *(
+            ([*words.split(), number], f"{words.split()[-1]} {number}: numbers up to", "a smaller one")
+            for words in (
+                "record -b mps2_an386 -l a -o a.npz --seconds",
+                "mlperf m.tflite -b mps2_an386 -d x.npy -o a --seconds",
+                "bench m.ofr -b mps2_an386 --time-limit",
+                "monitor m.ofr -b mps2_an386 --json --reconnect",
+            )
+            for number in ("inf", "1e+10")
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

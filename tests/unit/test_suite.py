@@ -62,6 +62,25 @@ def test_one_test_or_several(tmp_path: Path) -> None:
         ('[test.a]\nmodel = "m.ofg"\nboard = []', "no board", "offramp boards"),
         ("[test.a]\nmodel = 3\n" + 'board = "b"', "model is 3, a string", "correct"),
         ("[test.a", "Expected ']'", "mend the TOML"),
+        ("[test.a]\n" + MODEL + "instructions = 9", "instructions is a budget", r"below \[test.a.budget\]"),
+        ("[test.a]\n" + MODEL + "max_growth = -1", "max_growth is -1, a number from 0", "correct"),
+        ("[test.a]\n" + MODEL + "max_growth = inf", "max_growth is inf, a finite number", "correct"),
+        ("[test.a]\n" + MODEL + "time_limit = 0", "time_limit is 0, a number from 1", "correct"),
+        ("[test.a]\n" + MODEL + "tolerance = -1", "tolerance is -1, a number from 0", "correct"),
+        (
+            "[test.a]\n" + MODEL + 'inputs = "x"\naccuracy = 90',
+            "accuracy is 90, a number from 0 to 1",
+            "correct",
+        ),
+        ("[test.a]\n" + MODEL + 'labels = "y.npy"', "labels without accuracy", "add accuracy"),
+        *(
+            (
+                f"[test.a]\n{MODEL}[test.a.budget]\nlatency_ms_estimate = {value}",
+                "latency_ms_estimate is ",
+                "",
+            )
+            for value in ("nan", "inf", "-1.0")
+        ),
     ],
 )
 def test_what_is_odd_is_named(tmp_path: Path, text: str, message: str, hint: str) -> None:

@@ -127,7 +127,9 @@ def advise(
     reasons.bytes("RAM", ram, allowed, "that the board has")
     reasons.bytes("flash", flash, limits.flash_bytes or flash, "allowed")
     reasons.bytes("RAM", ram, limits.ram_bytes or ram, "allowed")
-    energy = judge_time_and_energy(board, found, variant.mean_share, limits, reasons)
+    if found is None and (limits.latency_ms is not None or limits.energy_uj is not None or duty is not None):
+        reasons.say("unknown", f"no cycle model of {board.core.name}")
+    energy = judge_time_and_energy(found, variant.mean_share, limits, reasons)
     mean_ma = current(board, found, variant, duty, reasons)
     return Answer(
         variant.name,
@@ -163,12 +165,10 @@ def of_estimate(found: Estimate, energy_uj: float | None) -> dict[str, Any]:
 
 
 def judge_time_and_energy(
-    board: Board, found: Estimate | None, mean_share: float, limits: Limits, reasons: _Reasons
+    found: Estimate | None, mean_share: float, limits: Limits, reasons: _Reasons
 ) -> float | None:
     """Says what is to be said, and gives the energy of a mean run."""
     if found is None:
-        if limits.latency_ms is not None or limits.energy_uj is not None:
-            reasons.say("unknown", f"no cycle model of {board.core.name}")
         return None
     energy = found.energy_uj * mean_share if found.energy_uj is not None else None
     reasons.estimate(found.latency_ms, found.latency_error, limits.latency_ms, "ms")
@@ -181,20 +181,21 @@ def judge_time_and_energy(
 def current(
     board: Board, found: Estimate | None, variant: Variant, duty: Duty | None, reasons: _Reasons
 ) -> float | None:
-    """Mean milliamperes of a period; the longest run must fit in it."""
+    """Mean milliamperes of a period; the longest run must fit in it, on boards without currents too."""
     if duty is None or found is None:
         return None
-    try:
-        average_ma(board, found.latency_ms, duty)
-        return average_ma(board, found.latency_ms * variant.mean_share, duty)
-    except ValueError as error:
-        reasons.say("no", str(error))
+    left = f"ms that a period of {digits(duty.period_ms)} ms leaves"
+    reasons.estimate(found.latency_ms, found.latency_error, duty.room_ms, left)
+    if found.latency_ms > duty.room_ms:
         return None
+    return average_ma(board, found.latency_ms * variant.mean_share, duty)
 
 
 def flash_bytes(plan: Plan, blob_bytes: int) -> int:
     """Of an image with its model: estimated, `offramp build` measures."""
-    kernels = {step.kernel for each in plan.every for step in each.steps}
+    kernels = dict.fromkeys(
+        step.kernel for each in plan.every for step in each.steps
+    )  # the same sum each time
     more = EXITS_BYTES * any(each.exits for each in plan.every) + PLANS_BYTES * (len(plan.every) > 1)
     return blob_bytes + cost_table(plan.core).code_bytes(kernels) + FIRMWARE_BYTES + more
 

@@ -92,6 +92,11 @@ class Duty:
     wake_ms: float = 1.0
     """From sleep to the first instruction, at the run current."""
 
+    @property
+    def room_ms(self) -> float:
+        """What a period leaves for the inference."""
+        return self.period_ms - self.wake_ms - self.sample_ms
+
 
 def estimate(board: Board, cycles: float, flash_bytes: float) -> Estimate | None:
     """`cycles` are the core's own, without waits; None for a core without a cycle model, a host or an Xtensa."""
@@ -128,7 +133,7 @@ def average_ma(board: Board, latency_ms: float, duty: Duty) -> float | None:
     power = board.power
     if power is None:
         return None
-    asleep = duty.period_ms - duty.wake_ms - duty.sample_ms - latency_ms
+    asleep = duty.room_ms - latency_ms
     if asleep < 0:
         raise ValueError(f"{-asleep:.3g} ms too many in a period of {duty.period_ms:g} ms")
     sampling = power.run_ma if duty.sample_ma is None else duty.sample_ma

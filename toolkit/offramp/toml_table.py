@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 from collections.abc import Mapping
@@ -49,6 +50,8 @@ def converted(value: Any, hint: Any, where: str) -> Any:
         return tuple(converted(item, get_args(hint)[0], where) for item in value)
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where} is {value}, a finite number is needed", "correct the file")
     wanted = dict if origin is Mapping else origin
     if hint is Any or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):
         return value

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import wraps
 from types import FrameType
 from typing import Any
 
@@ -35,6 +36,7 @@ from offramp.cli import (
     run,
     test,
 )
+from offramp.cli.options import MOST
 from offramp.cli.output import replace_what_cannot_be_encoded, say_error
 from offramp.errors import UserError
 
@@ -79,8 +81,22 @@ def app() -> typer.Typer:
     )
     found.callback(invoke_without_command=True)(options)
     for name, handler in COMMANDS.items():
-        found.command(name)(handler)
+        found.command(name)(bounded(handler))
     return found
+
+
+def bounded(handler: Callable[..., None]) -> Callable[..., None]:
+    """The same command with every number of its command line checked against MOST."""
+
+    @wraps(handler)
+    def checked(**given: Any) -> None:
+        for name, value in given.items():
+            if isinstance(value, float) and abs(value) > MOST:
+                option = "--" + name.replace("_", "-")
+                raise UserError(f"{option} {value:g}: numbers up to {MOST:g} are taken", "give a smaller one")
+        handler(**given)
+
+    return checked
 
 
 def options(
@@ -112,10 +128,10 @@ def call(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt, Stopped):
         return stopped()
     except SystemExit:  # Typer's answer to a pipe that nobody reads any more
-        return cannot_print(os.strerror(errno.EPIPE))
+        return cannot_print(errno.EPIPE)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC):
-            return cannot_print(os.strerror(error.errno))
+            return cannot_print(error.errno)
         traceback.print_exc()
         return 2
 
@@ -125,10 +141,18 @@ def stopped() -> int:
     return 128 + (Stopped.received or signal.SIGINT)
 
 
-def cannot_print(why: str) -> int:
-    """What is still to be printed is dropped, so that Python does not complain of it at exit."""
+def cannot_print(number: int) -> int:
+    """What is still to be printed is dropped, so that Python does not complain of it at exit.
+
+    A reader that has seen enough, `| head`, is no error to be told: only the exit code says it.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    say_error(f"the output cannot be written: {why}", "check what stdout goes to, and that the disk has room")
+    if number == errno.EPIPE:
+        return 128 + 13  # SIGPIPE, which Windows has not
+    say_error(
+        f"the output cannot be written: {os.strerror(number)}",
+        "check what stdout goes to, and that the disk has room",
+    )
     return 1
 
 

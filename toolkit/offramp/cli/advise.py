@@ -61,11 +61,13 @@ def advise(
     battery_mah: Annotated[
         float | None, option("--battery-mah", "MAH", "A battery's charge: gives its days.")
     ] = None,
-    sample_ms: Annotated[float, option("--sample-ms", "MS", "Sampling before each inference.")] = 0.0,
+    sample_ms: Annotated[float | None, option("--sample-ms", "MS", "Sampling before each inference.")] = None,
     sample_ma: Annotated[
         float | None, option("--sample-ma", "MA", "Current meanwhile, sensor included; default: as running.")
     ] = None,
-    wake_ms: Annotated[float, option("--wake-ms", "MS", "From sleep to running.")] = 1.0,
+    wake_ms: Annotated[
+        float | None, option("--wake-ms", "MS", f"From sleep to running; default: {Duty.wake_ms:g}.")
+    ] = None,
     board: Annotated[
         list[str] | None,
         typer.Option("--board", "-b", metavar="B", help="These boards; default: all that are for sale."),
@@ -73,19 +75,42 @@ def advise(
     as_json: Json = False,
 ) -> None:
     """Say which boards and variants of a model keep to limits, by estimates that state their error."""
-    if battery_mah is not None and period_ms is None:
-        raise UserError(
-            "--battery-mah needs --period-ms", "say how often an inference runs: --period-ms 1000"
-        )
+    duty = duty_of(period_ms, battery_mah, sample_ms, sample_ma, wake_ms)
     targets = [boards.load(n) for text in board or [] for n in text.split(",") if n] or for_sale()
     variants = variants_of(model)
     limits = Limits(latency_ms, energy_uj, flash, ram)
-    duty = Duty(period_ms, sample_ms, sample_ma, wake_ms) if period_ms else None
     found = answers_for(model, variants, targets, limits, duty, battery_mah)
     if as_json:
         print_json(found)
     else:
         show(found)
+
+
+def duty_of(
+    period_ms: float | None,
+    battery_mah: float | None,
+    sample_ms: float | None,
+    sample_ma: float | None,
+    wake_ms: float | None,
+) -> Duty | None:
+    """None without a period; UserError for what means nothing without one."""
+    given = {
+        "--battery-mah": battery_mah,
+        "--sample-ms": sample_ms,
+        "--sample-ma": sample_ma,
+        "--wake-ms": wake_ms,
+    }
+    for name, value in given.items():
+        if value is not None and period_ms is None:
+            raise UserError(f"{name} needs --period-ms", "say how often an inference runs: --period-ms 1000")
+    for name, value in {"--period-ms": period_ms, "--battery-mah": battery_mah}.items():
+        if value == 0:
+            raise UserError(f"{name} 0: it is above 0", "leave it out, or give what the product has")
+    if sample_ma is not None and not sample_ms:
+        raise UserError("--sample-ma needs --sample-ms", "say how long it samples: --sample-ms 20")
+    if period_ms is None:
+        return None
+    return Duty(period_ms, sample_ms or 0.0, sample_ma, Duty.wake_ms if wake_ms is None else wake_ms)
 
 
 def answers_for(

@@ -13,6 +13,9 @@ from offramp.features import CHOICES
 from offramp.kernels import SETS
 from offramp.plan import OPTIMIZE, Options
 
+MOST = 9e9
+"""Of any number that a person gives: waits of the system end at 292 years."""
+
 Mlperf = Annotated[
     bool, typer.Option("--mlperf", help="Add MLPerf Tiny's protocol for this model: docs/mlperf.md.")
 ]

@@ -19,7 +19,9 @@ def load_model(path: Path) -> Graph:
     if loader is None:
         raise UserError(
             f"{path}: unknown model format {path.suffix or '(no suffix)'}",
-            f"known formats: {', '.join(LOADERS)}",
+            "a .ofr is packed for one core: name the model file that it was packed from"
+            if path.suffix.lower() == ".ofr"
+            else f"known formats: {', '.join(LOADERS)}",
         )
     try:
         data = path.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from offramp import boards
 from offramp.cli.suite.baseline import Baseline, Record
 from offramp.cli.suite.checks import Check, checks_of
 from offramp.cli.suite.running import run_case
@@ -34,6 +35,7 @@ def outcome_of(case: Case, board: str, baseline: Baseline, update: bool) -> Outc
     began = time.monotonic()
     before = baseline.tests.get(case.name, {}).get(board)
     try:
+        boards.must_run_here(boards.load(board))
         if not update:
             before = baseline.record(case.name, board)  # refused before any work
         ran = run_case(case, board)

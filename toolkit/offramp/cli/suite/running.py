@@ -42,6 +42,11 @@ def run_case(case: Case, board_name: str) -> Ran:
     board = boards.must_run_here(boards.load(board_name))
     check_counted(case, board)
     blob, data = blob_for(case.path(case.model), board, case.options)
+    if "mean_instructions" in case.budget.limits and not blob.plans[0].exits:
+        raise UserError(
+            f"test {case.name} has a budget for mean_instructions; {case.model} has no exits",
+            "every run takes the same: give a budget for instructions",
+        )
     rows = read_rows(case.path(case.inputs), blob.inputs) if case.inputs else random_rows(blob)
     labels = None
     if case.accuracy is not None:

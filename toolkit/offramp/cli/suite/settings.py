@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from offramp.cli.options import MOST, plan_options
 from offramp.cli.options import nearest as nearest_aim
-from offramp.cli.options import plan_options
 from offramp.errors import UserError
 from offramp.plan import OPTIMIZE, Options
 from offramp.toml_table import fill, nearest, read_toml
@@ -96,9 +96,13 @@ def case_of(path: Path, name: str, entry: Mapping[str, Any]) -> Case:
     for key in ("name", "folder"):
         if key in entry:
             raise UserError(f"{where}: unknown key {key}", "the name stands in [test.NAME]")
+    for f in fields(Budget):
+        if f.name in entry:
+            raise UserError(f"{where}: {f.name} is a budget", f"write it below [test.{name}.budget]")
     case: Case = fill(Case, {**entry, "name": name, "folder": path.parent}, where)
     if not case.board:
         raise UserError(f"{where}: no board", 'board = "mps2_an386"; `offramp boards` lists them')
+    check_ranges(case, where)
     if case.optimize not in OPTIMIZE:
         raise UserError(
             f"{where}: optimize is {case.optimize}, one of {', '.join(OPTIMIZE)} is needed",
@@ -108,7 +112,21 @@ def case_of(path: Path, name: str, entry: Mapping[str, Any]) -> Case:
         raise UserError(f"{where}: tolerance without outputs", 'add outputs = "y.npz", or leave it out')
     if case.accuracy is not None and not (case.labels or case.inputs):
         raise UserError(f"{where}: accuracy without inputs", 'add inputs = "x.npz" with arrays x and y')
+    if case.labels and case.accuracy is None:
+        raise UserError(f"{where}: labels without accuracy", "add accuracy = 0.9, or leave labels out")
     return case
+
+
+def check_ranges(case: Case, where: str) -> None:
+    """UserError where a number allows everything, or nothing at all."""
+    least = {"tolerance": 0.0, "max_growth": 0.0, "time_limit": 1.0, "flash_limit": 1.0, "ram_limit": 1.0}
+    values = [(where, name, getattr(case, name), least[name], MOST) for name in least]
+    values += [(f"{where}: budget", name, value, 0.0, MOST) for name, value in case.budget.limits.items()]
+    values.append((where, "accuracy", case.accuracy, 0.0, 1.0))
+    for place, name, value, lowest, highest in values:
+        if value is not None and not lowest <= value <= highest:
+            allowed = f"from {lowest:g} to {highest:g} is needed"
+            raise UserError(f"{place}: {name} is {value:g}, a number {allowed}", "correct the file")
 
 
 def chosen(cases: list[Case], names: list[str], path: Path) -> list[Case]:
