@@ -70,6 +70,11 @@ class Emulator:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        """By itself, or because someone ended it."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
     def stderr(self) -> str:
         """What the emulator, or a sanitizer, has said so far."""
         return self._stderr.decode(errors="replace")

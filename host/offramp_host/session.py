@@ -86,6 +86,7 @@ class Session:
         self._decoder = link.Decoder()
         self._outstanding: deque[_Outstanding] = deque()
         self._round_trip_s = _HELLO_RETRY_S / 4
+        self._greeting = ""
         self.connect()
 
     def connect(self) -> None:
@@ -115,6 +116,7 @@ class Session:
                 "Update the firmware or the host tools.",
             )
         self._window, self._receive_bytes = window, receive_bytes
+        self._greeting = self._decoder.text
 
     @property
     def line_errors(self) -> int:
@@ -277,7 +279,7 @@ class Session:
 
     def _silent(self, code: Code, waited_s: float) -> LineError:
         asked = code.name.lower().replace("_", " ")
-        said = self._last_words()
+        said = self._last_words(code)
         if code is Code.HELLO:
             return LineError(
                 f"{self.name}: no Offramp board answers; waited {waited_s:.1f} s for '{asked}'{said}",
@@ -292,15 +294,18 @@ class Session:
         self._outstanding.clear()
         asked = code.name.lower().replace("_", " ")
         return LineError(
-            f"{self.name}: the line was closed while '{asked}' waited for its reply{self._last_words()}",
+            f"{self.name}: the line was closed while '{asked}' waited for its reply{self._last_words(code)}",
             "The board or the emulator has stopped; connect it again.",
         )
 
-    def _last_words(self) -> str:
-        text = self._decoder.text
+    def _last_words(self, code: Code) -> str:
+        """What came beside frames since the session began; what the board said as it started has no part in it."""
+        text = self._decoder.text.removeprefix(self._greeting)
         if fault := _FAULT.search(text):
             return f"; the firmware stopped on a {fault[0]}"
-        return f"; it sent {text[-60:]!r}" if text else "; it sent nothing"
+        if text.strip():
+            return f"; it sent {text.strip()[-60:]!r}"
+        return "; it sent nothing" if code is Code.HELLO else ""
 
 
 def _status_name(payload: bytes) -> str:

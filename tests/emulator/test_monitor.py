@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+import time
 import wave
 import zlib
 from collections.abc import Callable
@@ -315,6 +316,27 @@ def test_a_reset_board_comes_back_to_what_was_chosen(
     ]
     assert len(found) == 100
     assert found[80:] == found[80 - ROWS : 100 - ROWS], "rows 40 to 59 came before the reset, as chosen"
+
+
+def test_an_emulator_that_was_ended_is_started_again(
+    lines: Callable[..., list[dict[str, Any]]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a board that is plugged in again: each row has its result, in order."""
+    started: list[Emulator] = []
+    enter = Emulator.__enter__
+    monkeypatch.setattr(Emulator, "__enter__", lambda self: started.append(self) or enter(self))
+
+    def end() -> None:
+        while not started:
+            time.sleep(0.05)
+        time.sleep(2.0)
+        started[0].kill()
+
+    threading.Thread(target=end, daemon=True).start()
+    found = lines(*MONITOR, "--loop", "--count", "150", "--rate", "30")
+    right = expected(folder)
+    assert [line["outputs_crc32"] for line in found] == [right[i % ROWS] for i in range(150)]
+    assert len(started) == 2 and found[-1]["reconnects"] == 1
 
 
 def test_board_that_stays_away_is_given_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,28 @@ def test_closed_line_says_so() -> None:
     assert "fault: hard pc=00001234" in caught.value.message
 
 
+def test_the_greeting_is_not_told_of_a_line_that_closes_later() -> None:
+    def serve(connection: socket.socket, said: bytes) -> None:
+        connection.sendall(b"offramp 0.2.0 on a_board\r\n")
+        decoder = link.Decoder()
+        while not (requests := decoder.feed(connection.recv(4096))):
+            pass
+        reply = hello_of(1)(requests[0])
+        connection.sendall(link.encode(Frame(Kind.REPLY, Code.HELLO, requests[0].sequence, reply)))
+        connection.recv(4096)
+        connection.sendall(said)
+
+    waited = "waited for its reply"
+    for said, wanted in ((b"", waited), (b"assert!\n", f"{waited}; it sent 'assert!'")):
+        with (
+            line_end(lambda c, said=said: serve(c, said)) as url,  # type: ignore[misc]
+            Device(url, timeout_s=2) as device,
+            pytest.raises(UserError) as caught,
+        ):
+            device.statistics()
+        assert caught.value.message.endswith(wanted)
+
+
 def answer(connection: socket.socket, replies: Callable[[Frame], bytes]) -> None:
     decoder = link.Decoder()
     with contextlib.suppress(ConnectionError):

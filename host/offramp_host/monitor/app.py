@@ -52,19 +52,19 @@ class MonitorApp(App[None]):
     CSS = """
     Screen { layout: vertical; }
     #title { height: 1; background: $surface; }
-    #now { height: 1fr; min-height: 8; }
+    #now { height: 1fr; min-height: 7; }
     #source { width: 2fr; height: 100%; padding: 0 1; }
     #answer { width: 3fr; height: 100%; padding: 0 1; }
     #past { height: 2; padding: 0 1; }
     #spread { height: auto; max-height: 2; padding: 0 1; }
     #facts { height: auto; max-height: 4; padding: 0 1; }
     #log { height: 3; padding: 0 1; }
-    #small { display: none; height: 1; }
+    #small { display: none; height: auto; }
     """
     BINDINGS = [  # noqa: RUF012 - Textual's own way
         Binding("space", "ask('pause')", "Pause"),
-        Binding("plus,equals_sign", "ask('threshold+')", "Thresholds up", key_display="+"),
-        Binding("minus", "ask('threshold-')", "down", key_display="-"),
+        Binding("plus,equals_sign", "ask('threshold+')", "Thresholds", key_display="+ -"),
+        Binding("minus", "ask('threshold-')", "Thresholds down", show=False),
         Binding("p", "ask('policy')", "Policy"),
         Binding("m", "ask('model')", "Model"),
         Binding("r", "ask('record')", "Record"),
@@ -128,9 +128,7 @@ class MonitorApp(App[None]):
         self._part("small").display = small
         self.query_one("#all").display = not small
         if small:
-            self._part("small").update(
-                f"{columns} x {lines} of {LEAST[0]} x {LEAST[1]}: enlarge, or q"[:columns]
-            )
+            self._part("small").update(f"{columns} x {lines} of {LEAST[0]} x {LEAST[1]}: enlarge, or q")
             return
         seen = self._view.snapshot()
         left, right = self._part("source").content_size, self._part("answer").content_size
@@ -140,7 +138,7 @@ class MonitorApp(App[None]):
         self._show("past", panels.past(seen, columns - 2))
         self._show("spread", panels.spread(seen, columns - 2))
         self._show("facts", panels.facts(seen))
-        self._show("log", panels.log(seen, 3))
+        self._show("log", panels.log(seen, columns - 2, 3))
 
     def _show(self, name: str, text: Text) -> None:
         """Where it differs from what is there: drawing is most of what the program takes."""

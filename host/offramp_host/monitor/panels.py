@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ def title(seen: Snapshot) -> Text:
     if state is None:
         return Text(seen.status)
     style = "green" if seen.status == "running" else "yellow" if seen.status == "paused" else "red"
-    found = Text.assemble((draw.plain(seen.status), f"bold {style}"))
+    found = Text.assemble((seen.status.partition(":")[0], f"bold {style}"))  # why, the log says
     if state.recording:
         found.append(" · recording", "bold red")
     parts = [f"{seen.per_second:.1f} a second", f"{state.model} on {state.board}", state.source, state.way]
@@ -45,7 +46,10 @@ def answer(seen: Snapshot, columns: int, lines: int) -> Text:
     left = f"left by {last.exit}" if last.exit is not None else "went to the end"
     of = f" of plan {last.plan}" if last.plan != last.model else ""
     count = f", {last.instructions:,} instructions" if last.instructions is not None else ""
-    head = Text(draw.plain(f"row {last.row:,} {left}{of}{count}")[:columns])
+    text = draw.plain(f"row {last.row:,} {left}{of}{count}")
+    if len(text) > columns:
+        text = text.removesuffix(" instructions")
+    head = Text(text[:columns])
     return Text("\n").join([head, draw.scores(last, columns, lines - 1)])
 
 
@@ -56,20 +60,23 @@ def past(seen: Snapshot, columns: int) -> Text:
 def spread(seen: Snapshot, columns: int) -> Text:
     """Histograms of latency and instructions, a line each."""
     bins = max(min(columns - 76, 40), 8)
-    rows = [_spread("latency, ms", seen.latencies_ms, bins, "{:,.2f}")]
+    rows = [_spread("latency, ms", seen.latencies_ms, columns, bins, "{:,.2f}")]
     if seen.instructions:
-        rows.append(_spread("instructions", seen.instructions, bins, "{:,.0f}"))
+        rows.append(_spread("instructions", seen.instructions, columns, bins, "{:,.0f}"))
     return Text("\n").join(rows)
 
 
-def _spread(name: str, values: Sequence[float], bins: int, form: str) -> Text:
+def _spread(name: str, values: Sequence[float], columns: int, bins: int, form: str) -> Text:
+    """Where the columns are too few, without the median."""
     row = Text.assemble((f"{name:{_LABEL}}", "dim"))
     if not values:
         return row
     median, p95 = np.percentile(values, (50, 95), method="inverted_cdf")
     row.append(f"{form.format(min(values))} ").append(draw.histogram(values, bins), "cyan")
     row.append(f" {form.format(max(values))}")
-    return row.append(f"  median {form.format(median)}, 95 % {form.format(p95)}", "dim")
+    most = f"95 % {form.format(p95)}"
+    both = f"  median {form.format(median)}, {most}"
+    return row.append(both if len(row) + len(both) <= columns else f"  {most}", "dim")
 
 
 def facts(seen: Snapshot) -> Text:
@@ -89,8 +96,15 @@ def facts(seen: Snapshot) -> Text:
     return Text("\n").join(rows)
 
 
-def log(seen: Snapshot, lines: int) -> Text:
-    return Text("\n".join(draw.plain(text) for text in seen.log[-lines:] if lines > 0), "dim")
+def log(seen: Snapshot, columns: int, lines: int) -> Text:
+    """The newest messages, folded; of one that is longer than all lines, its beginning."""
+    shown: list[str] = []
+    for text in reversed(seen.log):
+        folded = textwrap.wrap(draw.plain(text), columns) or [""]
+        shown = [*folded, *shown] if shown else folded[:lines]
+        if len(shown) >= lines:
+            break
+    return Text("\n".join(shown[-lines:]), "dim")
 
 
 def exit_names(seen: Snapshot) -> list[str]:

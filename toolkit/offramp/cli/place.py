@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +78,19 @@ def emulated(
         for blob in blobs:
             check_ram(blob, board, image.footprint)
         loads = [(first, board.model_slot.address)]
-        with Emulator(board, image.elf, loads=loads, timeout_s=_EMULATOR_TIMEOUT_S) as emulator:
-            yield Place(
-                *(models, lambda log: Device(emulator.url, timeout_s=time_limit_s, on_log=log)),
-                board if board.emulator else None,
-            )
+        with ExitStack() as running:
+
+            def start() -> Emulator:
+                return running.enter_context(
+                    Emulator(board, image.elf, loads=loads, timeout_s=_EMULATOR_TIMEOUT_S)
+                )
+
+            emulator = start()
+
+            def open_device(log: Callable[[str], None]) -> Device:
+                nonlocal emulator
+                if emulator.has_ended:  # as a board that was unplugged it comes back, and with a new URL
+                    emulator = start()
+                return Device(emulator.url, timeout_s=time_limit_s, on_log=log)
+
+            yield Place(models, open_device, board if board.emulator else None)
