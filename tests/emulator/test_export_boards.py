@@ -13,6 +13,7 @@ import serial
 
 from offramp import boards
 from offramp.blob import read
+from offramp.build.blob_image import blob_image
 from offramp.build.compilers import compile_flags, compiler_for
 from offramp.build.firmware import firmware, firmware_sources, kernels_named, kernels_on
 from offramp.build.image import macros
@@ -25,10 +26,13 @@ from offramp.resources import root
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
 from tests import exported
-from tests.fuzz.seeds import keyword_net
+from tests.front_ends import raw_for
+from tests.fuzz.seeds import STREAMS, behind, keyword_net
 
 pytestmark = pytest.mark.emulator
 N_ROWS = 5
+# `pack` lets a run take whole images only: else the elements between runs differ, which the link tells once for all.
+PARTS_OF_IMAGES = "image_rows"
 PROJECT = """cmake_minimum_required(VERSION 3.20)
 project(mine LANGUAGES C)
 add_subdirectory(vendor/offramp)
@@ -38,13 +42,13 @@ target_link_libraries(mine PRIVATE offramp::offramp offramp_port)
 """
 
 
-def printed(board: boards.Board, elf: Path) -> tuple[int, bytes]:
+def printed(board: boards.Board, elf: Path, n_lines: int = N_ROWS) -> tuple[int, bytes]:
     """Exit code and what came over the serial port."""
     with (
         Emulator(board, elf, timeout_s=60) as emulator,
         serial.serial_for_url(emulator.url, timeout=30) as port,
     ):
-        text = b"".join(port.read_until(b"\n") for _ in range(N_ROWS))
+        text = b"".join(port.read_until(b"\n") for _ in range(n_lines))
         return emulator.wait(30), text
 
 
@@ -66,7 +70,7 @@ def test_a_users_project_gives_the_bits_of_build(name: str, kernels: str, tmp_pa
     shape = graph.tensors[graph.inputs[0]].shape
     rows = np.random.default_rng(5).integers(-128, 128, (N_ROWS, *shape)).astype(np.int8)
     (project / "rows.h").write_text(exported.rows_header([row.tobytes() for row in rows]))
-    (project / "main.c").write_text(exported.PROGRAM.replace("HEADERS", exported.ON_BOARD))
+    (project / "main.c").write_text(exported.program(exported.ON_BOARD))
     (project / "CMakeLists.txt").write_text(PROJECT)
     toolchain = project / "vendor" / "offramp" / "cmake" / "toolchain.cmake"
     exported.cmake(project, build, f"--toolchain={toolchain}")
@@ -75,6 +79,30 @@ def test_a_users_project_gives_the_bits_of_build(name: str, kernels: str, tmp_pa
     assert code == 0
     assert text.split() == [row.tobytes().hex().encode() for row in of_build(board, data, rows, tmp_path)]
     reference = Reference(graph)
+    assert text.split() == [reference.run([row])[0].tobytes().hex().encode() for row in rows]
+
+
+@pytest.mark.parametrize("name", ["mps2_an386", "rv32_virt"])
+@pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != PARTS_OF_IMAGES])
+def test_raw_samples_give_the_bits_of_build(name: str, kind: str, tmp_path: Path) -> None:
+    """Runs that the front end makes due, as `Device.feed` on an image of `offramp build` gives them."""
+    board, stream = boards.load(name), STREAMS[kind]
+    graph, raw = behind(stream), raw_for(stream)[:2000]
+    project, build = tmp_path / "project", tmp_path / "build"
+    data = exported.export(graph, board, project / "vendor" / "offramp", stream=stream)
+    (project / "rows.h").write_text(exported.rows_header([raw.tobytes()]))
+    (project / "main.c").write_text(exported.program(exported.ON_BOARD, exported.OF_RAW))
+    (project / "CMakeLists.txt").write_text(PROJECT)
+    exported.cmake(project, build, f"--toolchain={project / 'vendor/offramp/cmake/toolchain.cmake'}")
+    (tmp_path / "model.ofr").write_bytes(data)
+    image = blob_image(read(data, kind), board, tmp_path / "image.elf", linked=tmp_path / "model.ofr")
+    with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url, timeout_s=30) as device:
+        expected = [result.outputs[0].tobytes().hex().encode() for result in device.feed(raw)]
+    code, text = printed(board, build / "mine", len(expected))
+    assert code == 0 and len(expected) > 1
+    assert text.split() == expected
+    reference, shape = Reference(graph), graph.tensors[graph.inputs[0]].shape
+    rows = [row.reshape(shape) for row in stream.inputs(raw)]
     assert text.split() == [reference.run([row])[0].tobytes().hex().encode() for row in rows]
 
 

@@ -13,7 +13,7 @@ from offramp import boards, resources
 from offramp.boards import Board
 from offramp.build import Source, Sources, build
 from offramp.build.firmware import kernel_table
-from offramp.build.sources import feature_sources
+from offramp.build.sources import linked_features
 from offramp.features import TYPES
 from offramp.ops import Kernel
 
@@ -30,7 +30,7 @@ def runtime_sources(kernels: Sequence[Kernel], packed_for: Board = POSIX) -> Sou
         + tuple(Source(path, "kernels") for path in sorted((firmware / "kernels" / "generic").glob("*.c"))),
         (firmware / "include", firmware / "src", firmware / "kernels"),
     )
-    runtime += feature_sources(FRONT_ENDS)
+    runtime += linked_features(FRONT_ENDS)
     return runtime + Sources.from_text("kernel_table.c", kernel_table(packed_for, kernels), "runtime")
 
 

@@ -18,6 +18,7 @@ from offramp import boards, cli
 from offramp.blob import read, write
 from offramp.build import cmsis_nn
 from offramp.export import Tree, tree
+from offramp.features import KINDS, Stream
 from offramp.frontends import tflite
 from offramp.ir import Graph
 from offramp.plan import Options, make_plan
@@ -25,7 +26,8 @@ from offramp.reference import Reference
 from offramp.resources import root
 from tests import exported, small_models
 from tests.families import family
-from tests.fuzz.seeds import exits_net, keyword_net, streaming_net
+from tests.front_ends import raw_for
+from tests.fuzz.seeds import STREAMS, behind, exits_net, keyword_net, streaming_net
 
 POSIX, M4 = boards.load("posix"), boards.load("mps2_an386")
 N_ROWS = 4
@@ -36,8 +38,14 @@ def graph_of(data: bytes) -> Graph:
     return tflite.load(data, Path("net.tflite"))
 
 
-def tree_of(graph: Graph, board: boards.Board = POSIX, options: Options | None = None) -> Tree:
-    data = write(make_plan(graph, board, options or Options()))
+def tree_of(
+    graph: Graph,
+    board: boards.Board = POSIX,
+    options: Options | None = None,
+    stream: Stream | None = None,
+) -> Tree:
+    plan = make_plan(graph, board, options or Options())
+    data = write(dataclasses.replace(plan, front_end=stream.block()) if stream else plan)
     return tree(read(data, Path("net.ofr")), data, board)
 
 
@@ -70,6 +78,33 @@ def test_main_runs_every_kind_of_model(name: str, tmp_path: Path) -> None:
     assert subprocess.run([tmp_path / "build" / "offramp_example"], timeout=30).returncode == 0
 
 
+# Of each kind one with rows that are used several times.
+OF_KINDS = {
+    stream.front_end.kind: stream for stream in STREAMS.values() if stream.hop_rows < stream.window_rows
+}
+
+
+@pytest.mark.parametrize("kind", OF_KINDS)
+@pytest.mark.parametrize("options", [Options(), Options(caller_inputs=("t0",))], ids=["arena", "caller"])
+def test_main_feeds_a_front_end(kind: str, options: Options, tmp_path: Path) -> None:
+    stream = OF_KINDS[kind]
+    put(tree_of(behind(stream), options=options, stream=stream), tmp_path / "tree")
+    exported.cmake(tmp_path / "tree", tmp_path / "build", f"-DCMAKE_C_FLAGS={STRICT}")
+    assert subprocess.run([tmp_path / "build" / "offramp_example"], timeout=30).returncode == 0
+
+
+def test_only_the_front_end_that_the_blob_names_comes_along() -> None:
+    assert OF_KINDS.keys() == KINDS.keys()
+    wanted = {kind: {"features", "feature_table", kind} for kind in KINDS}
+    wanted["micro"].add("transform")
+    wanted["mfcc"].add("transform_s32")
+    for kind, stream in OF_KINDS.items():
+        files = tree_of(behind(stream), stream=stream).files
+        found = {Path(place).stem for place in files if re.fullmatch(r"src/features/\w+\.c", place)}
+        assert found == wanted[kind]
+    assert not [place for place in tree_of(graph_of(keyword_net())).files if "src/features/" in place]
+
+
 def test_main_tells_a_damaged_model(tmp_path: Path) -> None:
     """So that the exit code is known to mean something."""
     put(tree_of(graph_of(small_models.classifier())), tmp_path / "tree")
@@ -77,6 +112,17 @@ def test_main_tells_a_damaged_model(tmp_path: Path) -> None:
     array.write_text(array.read_text().replace("    79,70,82,49,", "    79,70,82,50,"))
     exported.cmake(tmp_path / "tree", tmp_path / "build")
     assert subprocess.run([tmp_path / "build" / "offramp_example"], timeout=30).returncode == 1
+
+
+CPP_PROJECT = """cmake_minimum_required(VERSION 3.20)
+project(mine LANGUAGES CXX)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_EXTENSIONS OFF)
+add_subdirectory(vendor/offramp)
+add_executable(mine main.cpp)
+target_compile_options(mine PRIVATE -Wall -Wextra -Wpedantic -Werror)
+target_link_libraries(mine PRIVATE offramp::offramp)
+"""
 
 
 @pytest.mark.parametrize("board", [POSIX, M4], ids=lambda b: b.name)
@@ -89,17 +135,29 @@ def test_in_a_cpp17_program(board: boards.Board, tmp_path: Path) -> None:
         -128, 128, (N_ROWS, *graph.tensors[graph.inputs[0]].shape), np.int8
     )
     (project / "rows.h").write_text(exported.rows_header([row.tobytes() for row in rows]))
-    (project / "main.cpp").write_text(exported.PROGRAM.replace("HEADERS", exported.IN_CPP))
-    (project / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.20)\nproject(mine LANGUAGES CXX)\nset(CMAKE_CXX_STANDARD 17)\n"
-        "set(CMAKE_CXX_EXTENSIONS OFF)\nadd_subdirectory(vendor/offramp)\nadd_executable(mine main.cpp)\n"
-        "target_compile_options(mine PRIVATE -Wall -Wextra -Wpedantic -Werror)\n"
-        "target_link_libraries(mine PRIVATE offramp::offramp)\n"
-    )
+    (project / "main.cpp").write_text(exported.program(exported.IN_CPP))
+    (project / "CMakeLists.txt").write_text(CPP_PROJECT)
     exported.cmake(project, tmp_path / "build")
     done = subprocess.run([tmp_path / "build" / "mine"], capture_output=True, text=True, timeout=30)
     reference = Reference(graph)
     assert done.stdout.split() == [reference.run([row])[0].tobytes().hex() for row in rows]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_raw_samples_in_a_cpp17_program(name: str, tmp_path: Path) -> None:
+    stream = STREAMS[name]
+    graph, raw = behind(stream), raw_for(stream)[:2000]
+    project = tmp_path / "project"
+    exported.export(graph, POSIX, project / "vendor" / "offramp", stream=stream)
+    (project / "rows.h").write_text(exported.rows_header([raw.tobytes()]))
+    (project / "main.cpp").write_text(exported.program(exported.IN_CPP, exported.OF_RAW))
+    (project / "CMakeLists.txt").write_text(CPP_PROJECT)
+    exported.cmake(project, tmp_path / "build")
+    done = subprocess.run([tmp_path / "build" / "mine"], capture_output=True, text=True, timeout=30)
+    reference, shape = Reference(graph), graph.tensors[graph.inputs[0]].shape
+    expected = [reference.run([row.reshape(shape)])[0].tobytes().hex() for row in stream.inputs(raw)]
+    assert len(expected) > 1 and done.stdout.split() == expected
     assert done.returncode == 0
 
 
@@ -141,9 +199,16 @@ add_subdirectory(offramp/zephyr)
 """
 
 
+MICRO = STREAMS["micro"]
+
+
 @pytest.mark.parametrize("text", [ESP_IDF, ZEPHYR], ids=["esp-idf", "zephyr"])
-def test_other_builds_compile_all_sources_with_their_flags(text: str, tmp_path: Path) -> None:
-    put(tree_of(graph_of(keyword_net())), tmp_path / "offramp")
+@pytest.mark.parametrize("stream", [None, MICRO], ids=["inputs", "raw"])
+def test_other_builds_compile_all_sources_with_their_flags(
+    text: str, stream: Stream | None, tmp_path: Path
+) -> None:
+    graph = behind(stream) if stream else graph_of(keyword_net())
+    put(tree_of(graph, stream=stream), tmp_path / "offramp")
     (tmp_path / "CMakeLists.txt").write_text(text)
     exported.cmake(tmp_path, tmp_path / "build")
     commands = json.loads((tmp_path / "build" / "compile_commands.json").read_text())
@@ -151,7 +216,8 @@ def test_other_builds_compile_all_sources_with_their_flags(text: str, tmp_path: 
     assert set(flags) == {
         str(p.relative_to(tmp_path / "offramp")) for p in (tmp_path / "offramp" / "src").rglob("*.[cS]")
     }
-    assert " -Os " in flags["src/load.c"] and " -O3 " in flags["src/generic/softmax.c"]
+    quick = "src/features/micro.c" if stream else "src/generic/softmax.c"
+    assert " -Os " in flags["src/load.c"] and " -O3 " in flags[quick]
 
 
 def test_esp_idf_asks_for_requirements_in_script_mode(tmp_path: Path) -> None:
@@ -202,9 +268,11 @@ static void delay(unsigned long) {}
 """
 
 
-def test_arduinos_builder_finds_all_it_needs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", [None, MICRO], ids=["inputs", "raw"])
+def test_arduinos_builder_finds_all_it_needs(stream: Stream | None, tmp_path: Path) -> None:
     """It compiles what is below src/, with src/ as the one include folder, and the sketch as C++."""
-    put(tree_of(graph_of(small_models.classifier())), tmp_path)
+    graph = behind(stream) if stream else graph_of(small_models.classifier())
+    put(tree_of(graph, stream=stream), tmp_path)
     (tmp_path / "Arduino.h").write_text(ARDUINO_H)
     sketch = (tmp_path / "examples" / "run_once" / "run_once.ino").read_text()
     main = '#include "Arduino.h"\n' + sketch + "int main() { setup(); loop(); }\n"
@@ -220,7 +288,7 @@ def test_arduinos_builder_finds_all_it_needs(tmp_path: Path) -> None:
         check=True,
     )
     done = subprocess.run([tmp_path / "sketch"], capture_output=True, text=True, timeout=30)
-    assert re.fullmatch(r" us:( -?\d+){3}\n", done.stdout)
+    assert re.fullmatch(rf" us:( -?\d+){{{graph.tensors[graph.outputs[0]].shape[-1]}}}\n", done.stdout)
 
 
 def test_the_bill_has_what_spdx_2_3_requires_and_every_file(m4: Tree, tmp_path: Path) -> None:

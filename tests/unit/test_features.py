@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from offramp.build.sources import Source, Sources, feature_sources
+from offramp.build.sources import Source, Sources, linked_features
 from offramp.features import KINDS, TYPES, Quantizer, Stream, header_of
 from offramp.resources import root
 from tests.front_ends import STREAMS, raw_for
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main = Sources((Source(SOURCE, "application"),), (root() / "firmware/include",))
-    return programs.linked(feature_sources(BUILT) + main, tmp_path_factory.mktemp("features") / "program")
+    return programs.linked(linked_features(BUILT) + main, tmp_path_factory.mktemp("features") / "program")
 
 
 def said(program: Path, *arguments: object) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from offramp import boards, resources
 from offramp.blob import read, write
 from offramp.build.firmware import kernel_table, kernels_named
-from offramp.build.sources import feature_sources
+from offramp.build.sources import linked_features
 from offramp.features import Imu, Stream
 from offramp.plan import Bound, Certificate, Options, make_plan
 from tests.families import family
@@ -221,7 +221,7 @@ def fuzzer(
     request: pytest.FixtureRequest, objects: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder, firmware = tmp_path_factory.mktemp("link_fuzz"), resources.root() / "firmware"
-    table = [file.path for file in feature_sources(programs.FRONT_ENDS).files if file.category == "runtime"]
+    table = [file.path for file in linked_features(programs.FRONT_ENDS).files if file.category == "runtime"]
     (folder / "linked.c").write_text(linked_source(request.param))
     files = [path for path in sorted((firmware / "app").glob("*.c")) if path.name != "main.c"]
     files += [folder / "linked.c", Path(__file__).parents[1] / "fuzz" / "link_fuzz.c", *table]

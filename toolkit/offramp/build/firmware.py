@@ -12,7 +12,7 @@ from offramp.boards import Board
 from offramp.build.compilers import compiler_for
 from offramp.build.image import Image, build
 from offramp.build.source import source_sources
-from offramp.build.sources import Sources, feature_sources, firmware_sources
+from offramp.build.sources import Sources, firmware_sources, linked_features
 from offramp.kernels import ALL_KERNELS
 from offramp.ops import Kernel
 
@@ -100,7 +100,7 @@ def parts(
     defines = (("APP_PLANS", plans), ("OFR_EXITS", int(exits)), ("OFR_FRONT_ENDS", int(bool(front_ends))))
     sources += Sources(defines=defines)
     if front_ends:
-        sources += feature_sources(front_ends) + Sources(defines=(("APP_FRONT_ENDS", 1),))
+        sources += linked_features(front_ends) + Sources(defines=(("APP_FRONT_ENDS", 1),))
     return with_identity(sources, board)
 
 

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 
 from offramp.blob.read import Blob, Port
-from offramp.build.blob_image import caller_bytes
+from offramp.build.blob_image import caller_bytes, front_ends_of
+from offramp.features import header_of
 from offramp.plan.arena import aligned
 
 _A_LINE = 24
@@ -29,6 +30,7 @@ def blob_header(blob: Blob) -> str:
         "#define OFFRAMP_BLOB_H",
         "",
         '#include "offramp.h"',
+        *(['#include "offramp_features.h"'] if blob.front_end else []),
         "",
         f"#define OFR_BLOB_BYTES {blob.bytes}u",
         f"#define OFR_BLOB_PLANS {len(blob.plans)}u",
@@ -37,6 +39,7 @@ def blob_header(blob: Blob) -> str:
         f"#define OFR_BLOB_ARENA_BYTES {blob.arena_bytes}u /* inputs, outputs and scratch; of the largest plan */",
         f"#define OFR_BLOB_STATE_BYTES {aligned(blob.state_bytes)}u /* of all plans together */",
         f"#define OFR_BLOB_CALLER_BYTES {caller_bytes(blob)}u /* of inputs that stay in the caller's memory */",
+        *_front_end(blob),
         "",
         *_ports("INPUT", blob.inputs),
         *_ports("OUTPUT", blob.outputs),
@@ -73,6 +76,27 @@ def blob_source(data: bytes) -> str:
             "",
         ]
     )
+
+
+def features_bytes(blob: Blob) -> int:
+    """What the blob's front end keeps between calls; 0: the blob names none."""
+    return header_of(blob.front_end)["memory_bytes"] if blob.front_end else 0
+
+
+def _front_end(blob: Blob) -> list[str]:
+    lines = [
+        f"#define OFR_BLOB_FEATURES_BYTES {features_bytes(blob)}u /* what the front end keeps between calls */"
+    ]
+    if blob.front_end:
+        head = header_of(blob.front_end)
+        rate = f", {head['rate_hz']} a second" if head["rate_hz"] else ""
+        lines += [
+            f"/* {front_ends_of(blob)[0]}: makes input 0 of raw elements{rate}; offramp_features.h says how */",
+            f"#define OFR_BLOB_ELEMENT_BYTES {head['element_bytes']}u /* a sample, all axes or a pixel */",
+            f"#define OFR_BLOB_FIRST_RUN {head['first_run']}u /* elements until a run is due */",
+            f"#define OFR_BLOB_NEXT_RUN {head['next_run']}u /* from each to the next */",
+        ]
+    return lines
 
 
 def _ports(kind: str, ports: Sequence[Port]) -> list[str]:

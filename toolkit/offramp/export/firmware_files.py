@@ -16,12 +16,18 @@ from offramp import resources
 from offramp.boards import Board
 from offramp.build.firmware import kernel_table, kernels_named, sets_of
 from offramp.build.library import Library
-from offramp.build.sources import LIBRARIES, Source, Sources, firmware_sources
+from offramp.build.sources import LIBRARIES, Source, Sources, feature_sources, feature_table, firmware_sources
 from offramp.errors import UserError
 from offramp.export.closure import headers, includes, needed
 
 # Offramp's folders of files and where they lie in a tree; the first that holds a file counts.
-_FOLDERS = (("include", "include"), ("src", "src"), ("kernels", "src"), ("port", "port"))
+_FOLDERS = (
+    ("include", "include"),
+    ("src", "src"),
+    ("kernels", "src"),
+    ("features", "src/features"),
+    ("port", "port"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,19 +54,29 @@ class FirmwareFiles:
     """Of third-party files; all others are Offramp's."""
 
 
-def firmware_files(board: Board, kernel_names: Sequence[str]) -> FirmwareFiles:
-    """`kernel_names`: those of a blob's steps, `set/name`. A port comes along where the board is an emulated one."""
+def firmware_files(
+    board: Board, kernel_names: Sequence[str], front_ends: Sequence[str] = ()
+) -> FirmwareFiles:
+    """`kernel_names`: those of a blob's steps, `set/name`; `front_ends`: kinds. A port comes along where the
+    board is an emulated one."""
     kernels = kernels_named(kernel_names)
     sets = sets_of(board, kernels)
     sources = firmware_sources(board, kernel_sets=sets, app=())
     libraries = {name: LIBRARIES[name]() for name in sets if name in LIBRARIES}
-    taken = _taken(sources, [kernel.symbol for kernel in kernels], with_port=board.emulator is not None)
+    symbols = [kernel.symbol for kernel in kernels]
+    if front_ends:
+        sources += feature_sources()
+        symbols += ["ofr_features_feed", *(f"ofr_feature_{kind}" for kind in front_ends)]
+    taken = _taken(sources, symbols, with_port=board.emulator is not None)
     public = sorted((resources.root() / "firmware" / "include").resolve().glob("*.h"))
     places = _places([*(file.path for file in taken), *public], sources.include_dirs, libraries)
     files = {place: path.read_bytes() for path, place in places.items()}
     files |= _forwarders(places, sources.include_dirs)
     files |= {f"src/{path.name}": forwarder(f"../include/{path.name}") for path in public}
-    files["src/kernel_table.c"] = kernel_table(board, kernels).encode()
+    tables = {"src/kernel_table.c": kernel_table(board, kernels).encode()}
+    if front_ends:
+        tables["src/features/feature_table.c"] = feature_table(front_ends).encode()
+    files |= tables
     owners = {place: part for path, place in places.items() if (part := _owner(path, libraries)) is not None}
     for name, library in libraries.items():
         for path in _licences(library):
@@ -72,7 +88,7 @@ def firmware_files(board: Board, kernel_names: Sequence[str]) -> FirmwareFiles:
 
     return FirmwareFiles(
         files,
-        [*compiled("runtime"), "src/kernel_table.c"],
+        [*compiled("runtime"), *tables],
         compiled("kernels"),
         compiled("kernels", third_party=True),
         compiled("application"),

@@ -12,10 +12,11 @@ from offramp import __version__, resources
 from offramp.blob.read import Blob
 from offramp.boards import Board
 from offramp.build import memory_map
+from offramp.build.blob_image import front_ends_of
 from offramp.build.compilers import OPTIMIZE, THIRD_PARTY
 from offramp.build.image import sections_ld
 from offramp.export import bill, cmake
-from offramp.export.blob_code import blob_header, blob_source, core_of, plain
+from offramp.export.blob_code import blob_header, blob_source, core_of, features_bytes, plain
 from offramp.export.firmware_files import FirmwareFiles, Part, firmware_files, forwarder
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -47,7 +48,7 @@ class Tree:
 
 def tree(blob: Blob, data: bytes, board: Board) -> Tree:
     """What `offramp export` writes. The blob is for the board; UserError: a library that it needs is not installed."""
-    found = firmware_files(board, blob.kernels)
+    found = firmware_files(board, blob.kernels, front_ends_of(blob))
     files = dict(found.files)
     files |= {
         "include/offramp_blob.h": blob_header(blob).encode(),
@@ -113,6 +114,8 @@ def _words(blob: Blob, board: Board, found: FirmwareFiles) -> dict[str, str]:
         "BLOB_BYTES": f"{blob.bytes:,}",
         "ARENA_BYTES": f"{blob.arena_bytes:,}",
         "STATE_BYTES": f"{blob.state_bytes:,}",
+        "FRONT_END": ", ".join(front_ends_of(blob)),
+        "FEATURES_BYTES": f"{features_bytes(blob):,}",
         "KERNELS": ", ".join(blob.kernels),
         "LIBRARIES": libraries or "none",
     }
