@@ -29,7 +29,7 @@ FURTHER = [
     "wand_imu/quantized_model.tflite",
 ]
 BIG_BOARDS = ["posix", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547", "rv32_virt"]
-SHARE, FULL = 12, None  # rows a model: in every test run, and in a soak
+SHARE, FULL = 4, None  # rows a model: in every test run, and in a soak
 
 
 def targets() -> list[tuple[str, str]]:
