@@ -23,6 +23,8 @@ _QUIET_S = 0.1
 _LAP = re.compile(r"m-lap-us-(\d+)")
 _RESULTS = re.compile(r"m-results-\[([^]]*)]")
 _ERROR = re.compile(r"e-\[(.*)]")
+_SILENT = "flash firmware that speaks MLPerf Tiny's protocol (`offramp build FILE --mlperf`), and check port and baud rate"
+_SLOW = "raise the time limit, or ask for shorter windows; if it still says nothing, reset the board"
 
 Log = Callable[[str], None]
 
@@ -172,8 +174,7 @@ class TextDevice:
             if left <= 0:
                 raise UserError(
                     f"{self.url}: no answer to '{asked[:40]}%' in {wait_s:g} s",
-                    "flash firmware that speaks MLPerf Tiny's protocol (`offramp build FILE --mlperf`), and check port "
-                    "and baud rate",
+                    _SLOW if asked.startswith("infer ") else _SILENT,
                 )
             if more := self._read(left):
                 self._rest += more

@@ -20,6 +20,7 @@ from offramp.cli.card import card_rows
 from offramp.cli.exits import as_plain, exits_report
 from offramp.compress.data import Rows
 from offramp.plan import Options
+from offramp.report import svg
 from offramp.report.page import cell
 from tests.browser import CHROMIUM
 from tests.digits_exits import N_FITTED, classifier, digits
@@ -302,6 +303,30 @@ def test_made_from_a_model(folder: Path, tmp_path: Path) -> None:
     assert BOARD in tables["Boards"][0].texts("board")
 
 
+def test_several_models_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    [bench] = read(folder, "bench")
+    (tmp_path / "other.json").write_text(json.dumps([bench | {"model": "some/other.ofr"}]))
+    out = tmp_path / "two.md"
+    given = [str(folder / "bench.json"), str(tmp_path / "other.json")]
+    assert cli.call(["report", *given, "-o", str(out)]) == 0
+    heads = [line for line in out.read_text().splitlines() if line.startswith("### ")]
+    assert len({*heads}) == len(heads), "Markdown by its name, each heading once"
+    for name in (Path(bench["model"]).stem, "other"):
+        assert f"### Flash of {name} on {BOARD}" in heads and f"### Layers of {name} on {BOARD}" in heads
+
+
+def test_no_label_hides_another() -> None:
+    dots = [svg.Dot(100, 0.5, "2"), svg.Dot(101, 0.501, "3"), svg.Dot(900, 0.9, "4")]
+    shown = re.findall(r"<text[^>]*>([^<]+)</text>", svg.scatter(dots, "bytes", "accuracy"))
+    assert "2, 3" in shown and "4" in shown and "3" not in shown
+
+
+def test_long_names_of_bars_stay_apart() -> None:
+    names = [f"ofr_dsp_lines_linear_{end}" for end in ("s1", "s2")]
+    shown = {svg.shortened(name) for name in names}
+    assert len(shown) == 2 and all(len(name) <= svg.LABEL for name in shown)
+
+
 def test_planned_layers_where_nothing_was_measured(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "planned.html"
     assert cli.call(["report", str(folder / "pack.json"), "-o", str(out)]) == 0
@@ -317,6 +342,10 @@ def test_planned_layers_where_nothing_was_measured(folder: Path, tmp_path: Path)
         ('{"a": 1}', [], "is not the JSON of a command that a report knows"),
         ("[]", [], "is not the JSON of a command that a report knows"),
         ('[{"variant": 1, "accuracy": 1}]', ["-b", BOARD], "--board is for a model file"),
+        ('[{"variant": 1, "accuracy": 1}]', [], "a.json: what a report needs is missing or odd: KeyError"),
+        ('{"answers": 3, "assumptions": []}', [], "a.json: what a report needs is missing or odd"),
+        ("[]", ["-o", "m.tflite"], "m.tflite: a report is .html or .md"),
+        ("[]", ["--md", "-o", "r.html"], "--md, and r.html is named as a page"),
         (None, [], "no such file"),
     ],
 )
@@ -326,7 +355,7 @@ def test_refusals(
     source = tmp_path / "a.json"
     if content is not None:
         source.write_text(content)
-    assert cli.call(["report", str(source), *words, "-o", str(tmp_path / "r.html")]) == 1
+    assert cli.call(["report", str(source), "-o", str(tmp_path / "r.html"), *words]) == 1
     assert message.lower() in capsys.readouterr().err.lower()
     assert not (tmp_path / "r.html").exists()
 

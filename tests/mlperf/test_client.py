@@ -184,6 +184,7 @@ def test_both_modes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cli.call([*common, "-o", str(tmp_path / "p"), "--mode", "performance", "--seconds", "0.05"]) == 0
     performance = json.loads(capsys.readouterr().out)
     assert performance["estimated"] and not performance["valid_for_rules"]
+    assert "valid: no: the rules want windows of 10 s" in (tmp_path / "p" / "results.txt").read_text()
     assert len(performance["windows"]) == 5
     assert all(w["elapsed_us"] >= 50_000 for w in performance["windows"])
 
@@ -200,6 +201,7 @@ REFUSALS = [
     (["--data", "nothing.npy"], "nothing.npy"),
     (["--labels", "nothing.npy"], "nothing.npy"),
     (["--mode", "performance", "--seconds", "0.01"], "counts no time"),
+    (["--seconds", "5"], "accuracy mode has no windows"),
 ]
 
 
@@ -212,6 +214,17 @@ def test_refusals(
     assert cli.call([*arguments, *more]) == 1
     said = capsys.readouterr().err
     assert named in said and "hint:" in said
+
+
+@pytest.mark.emulator
+def test_a_window_longer_than_the_time_limit(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blob = blob_of(MODELS["kws01"](), "mps2_an386", tmp_path)
+    common = ["mlperf", str(blob), "--board", "mps2_an386", "--data", str(data), "-o", str(tmp_path / "o")]
+    assert cli.call([*common, "--mode", "performance", "--seconds", "100000", "--time-limit", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "no answer to 'infer " in said and "hint: raise the time limit" in said
 
 
 def test_models_of_other_sizes_are_refused(

@@ -124,12 +124,14 @@ def test_compare_two_profiles(folder: Path, capsys: pytest.CaptureFixture[str]) 
     ("first", "second", "message", "hint"),
     [
         ("[1, 2", None, "is no JSON", "offramp bench"),
-        (json.dumps({"a": 1}), json.dumps({"a": 1}), "is no run: KeyError", "offramp bench"),
-        ("[]", "[]", "holds no board", "offramp bench"),
-        (json.dumps([{"board": "b"}]), json.dumps([{"board": "b"}]), "is no run", "offramp bench"),
+        (json.dumps({"a": 1}), None, "a.json is no run", "offramp bench"),
+        (json.dumps([bench_row()]), json.dumps({"a": 1}), "b.json is no run", "offramp bench"),
+        ("[]", None, "a.json is no run", "offramp bench"),
+        (json.dumps([{"board": "b"}]), None, "is no run", "offramp bench"),
+        (json.dumps([{"model": "m", "board": "b", "steps": 1}]), None, "is no run: ", "offramp bench"),
         (
             json.dumps([bench_row(), bench_row("microbit")]),
-            "[]",
+            None,
             "holds mps2_an386, microbit",
             "--board mps2_an386",
         ),
@@ -156,6 +158,13 @@ def test_compare_refuses(
     assert cli.call(["compare", "a.json", "b.json"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and message in said[0] and hint in said[1]
+
+
+def test_compare_knows_a_model_from_other_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.json").write_text(json.dumps([bench_row()]))
+    (folder / "x.npy").write_bytes(b"")
+    assert cli.call(["compare", "a.json", "x.npy"]) == 1
+    assert "x.npy: unknown format .npy" in capsys.readouterr().err
 
 
 def test_compare_of_models_needs_a_board(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from offramp import boards
-from offramp.cli.blob_file import blob_for
+from offramp.cli.blob_file import blob_for, is_blob
 from offramp.cli.changes import changed, show_changes, with_growth
 from offramp.cli.options import FlashLimit, Json, Kernels, Optimize, RamLimit, TimeLimit, plan_options
 from offramp.cli.output import note, print_json, print_table, progress
@@ -56,10 +56,18 @@ def compare(
 
 
 def kind_of(path: Path) -> str:
-    """model, bench or profile."""
+    """model, bench or profile; UserError for anything else."""
     if path.suffix.lower() != ".json":
+        is_blob(path)
         return "model"
-    return "bench" if isinstance(read_json(path), list) else "profile"
+    data = read_json(path)
+    found = data[0] if isinstance(data, list) and data else data
+    if not isinstance(found, dict) or not {"model", "board", "steps"} <= found.keys():
+        raise UserError(
+            f"{path} is no run",
+            "write it with `offramp bench … --json > FILE`, or `offramp profile … --json > FILE`",
+        )
+    return "bench" if isinstance(data, list) else "profile"
 
 
 def read_json(path: Path) -> Any:
@@ -96,11 +104,8 @@ def of_bench(path: Path, rows: list[Mapping[str, Any]], board: str | None) -> Ru
     wanted = [row for row in rows if board in (None, row["board"])]
     if len(wanted) != 1:
         raise UserError(
-            f"{path} holds {', '.join(there) or 'no board'}"
-            + (f", not {board}" if board else ", one is needed"),
-            f"choose one with --board {there[0]}"
-            if there
-            else "write it with `offramp bench … --json > FILE`",
+            f"{path} holds {', '.join(there)}" + (f", not {board}" if board else ", one is needed"),
+            f"choose one with --board {there[0]}",
         )
     return figures_of(wanted[0])
 

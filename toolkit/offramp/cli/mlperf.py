@@ -54,8 +54,14 @@ def mlperf(
         int | None, typer.Option("--limit", metavar="N", min=1, help="Take the first N inputs only.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", min=0.001, help="Performance: least time of a window.")
-    ] = modes.LEAST_S,
+        float | None,
+        typer.Option(
+            "--seconds",
+            metavar="S",
+            min=0.001,
+            help=f"Performance: least time of a window; default: {modes.LEAST_S:g}, as the rules want.",
+        ),
+    ] = None,
     kernels: Kernels = "auto",
     optimize: Optimize = "balanced",
     flash_limit: FlashLimit = None,
@@ -79,6 +85,9 @@ def mlperf(
             "a model file is given with --board; the firmware behind --port holds its own",
             "offramp mlperf FILE --board B, or offramp mlperf --port URL",
         )
+    if mode == "accuracy" and seconds is not None:
+        raise UserError("--seconds: accuracy mode has no windows", "leave it out, or add --mode performance")
+    least_s = modes.LEAST_S if seconds is None else seconds
     check_folder(out)
     lines: list[str] = []
 
@@ -97,10 +106,10 @@ def mlperf(
         connected = attached(port or "", read, time_limit, lines.append)
     try:
         with connected as (device, benchmark, samples, identity):
-            found = measured(device, benchmark, samples, mode, seconds)
+            found = measured(device, benchmark, samples, mode, least_s)
     finally:
         written(out / "log.txt", "".join(f"{line}\n" for line in lines))
-    summary = {**summary_of(identity, mode, seconds), **found}
+    summary = {**summary_of(identity, mode, least_s), **found}
     written(out / "results.json", json.dumps(summary, indent=2) + "\n")
     facts = facts_of(summary)
     written(out / "results.txt", "".join(f"{name}: {value}\n" for name, value in facts))
@@ -196,6 +205,8 @@ def facts_of(summary: dict[str, Any]) -> list[tuple[str, str]]:
             (f"window {i + 1}", f"{w['inferences']} in {w['elapsed_us'] / 1e6:.3f} s")
             for i, w in enumerate(summary["windows"])
         ]
+        if not summary["valid_for_rules"]:
+            facts.append(("valid", f"no: the rules want windows of {modes.LEAST_S:g} s at least"))
         if summary["estimated"]:
             facts.append(
                 ("times", "estimated: an emulated instruction is taken for a cycle of the board's clock")

@@ -52,6 +52,7 @@ def report(
 ) -> None:
     """Write a report: memory, flash, layers, accuracy and cost, exits, boards, time and energy with their error."""
     path = out or Path("report.md" if md else "report.html")
+    md = is_markdown(path, md)
     check_output(path, *(p for p in inputs if p.is_file()))
     models = [p for p in inputs if p.is_file() and p.suffix.lower() != ".json"]
     if bool(models) != (board is not None):
@@ -69,9 +70,26 @@ def report(
             add_model(material, source, boards.load(board or ""), time_limit)
         else:
             material.add(read_json(source), str(source))
-    found = report_on(material, title)
+    try:
+        found = report_on(material, title)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{', '.join(map(str, inputs))}: what a report needs is missing or odd: "
+            f"{type(error).__name__}: {error}",
+            "write the JSON again, with this version's commands",
+        ) from error
     write_output(path, (as_markdown(found) if md else as_html(found)).encode())
     note(f"{path}: {', '.join(s.title for s in found.sections)}")
+
+
+def is_markdown(path: Path, asked: bool) -> bool:
+    """By the file's name; UserError where that is neither kind's, such as a model's, or not what was asked for."""
+    of_name = {".html": False, ".htm": False, ".md": True, ".markdown": True}.get(path.suffix.lower())
+    if of_name is None:
+        raise UserError(f"{path}: a report is .html or .md", f"name it {path.stem}.html with -o")
+    if asked and not of_name:
+        raise UserError(f"--md, and {path} is named as a page", f"name it {path.stem}.md with -o")
+    return of_name
 
 
 def read_json(path: Path) -> Any:

@@ -17,7 +17,7 @@ def choice_sections(material: Material) -> list[Section]:
     return [
         *(front_sections(material.card) if material.card else ()),
         *(exit_section(name, found) for name, found in material.exits.items()),
-        *(leaving_section(m) for m in material.bench if m["exits"]),
+        *(leaving_section(m, material) for m in material.bench if m["exits"]),
         *(board_sections(material.advise) if material.advise else ()),
     ]
 
@@ -159,7 +159,7 @@ def exit_section(name: str, found: Data) -> Section:
     )
 
 
-def leaving_section(m: Data) -> Section:
+def leaving_section(m: Data, material: Material) -> Section:
     """How measured rows left, and what each stage takes."""
     columns = ("up to", "steps", "instructions", "of them the head")
     stages = [
@@ -167,7 +167,7 @@ def leaving_section(m: Data) -> Section:
         for s in m["stages"]
     ]
     return Section(
-        f"Stages on {m['board']}",
+        material.titled("Stages", m),
         ["Exact counts, on seeded random input."],
         svg.bars([(name, [n or 0]) for name, _, n, _ in stages], ("instructions",)),
         [Table(columns, stages)],

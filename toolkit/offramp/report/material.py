@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from offramp.errors import UserError
@@ -23,6 +24,17 @@ class Material:
     exits: dict[str, Data] = field(default_factory=dict)
     """By variant."""
     advise: Data | None = None
+
+    def place(self, measured: Data) -> str:
+        """The board of a row of bench, and its model where several were measured."""
+        models = {other["model"] for other in self.bench}
+        board = str(measured["board"])
+        return board if len(models) < 2 else f"{PurePath(measured['model']).stem} on {board}"
+
+    def titled(self, what: str, measured: Data) -> str:
+        """Flash on mps2_an386; Flash of small on mps2_an386."""
+        place = self.place(measured)
+        return f"{what} {'on' if place == measured['board'] else 'of'} {place}"
 
     def add(self, data: Any, source: str) -> None:
         """UserError where `data` is none of these commands'."""

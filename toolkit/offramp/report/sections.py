@@ -18,7 +18,7 @@ def report_on(material: Material, title: str = "") -> Report:
     name = title or model_name(material)
     sections = [
         *(arena_section(material.inspect) if material.inspect else ()),
-        *(flash_section(m) for m in material.bench),
+        *(flash_section(m, material) for m in material.bench),
         *layer_sections(material),
         *(profile_section(material.profile) if material.profile else ()),
         *choice_sections(material),
@@ -35,10 +35,11 @@ def model_name(material: Material) -> str:
 def facts(material: Material) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for m in material.bench:
+        where = material.place(m)
         if m["instructions_per_inference"] is not None:
-            found.append((f"instructions, {m['board']}", m["instructions_per_inference"]))
-        found += [(f"image, {m['board']}", f"{sum(m['flash_bytes'].values()):,} bytes")]
-        found.append((f"RAM, {m['board']}", f"{ram(m):,} bytes: arena, state, static data, stack"))
+            found.append((f"instructions, {where}", m["instructions_per_inference"]))
+        found += [(f"image, {where}", f"{sum(m['flash_bytes'].values()):,} bytes")]
+        found.append((f"RAM, {where}", f"{ram(m):,} bytes: arena, state, static data, stack"))
         found.append(("compiler", m["compiler"]))
     if material.pack:
         found.append(("kernels", ", ".join(f"{k} x{n}" for k, n in material.pack["kernels"].items())))
@@ -101,7 +102,7 @@ def occupancy(extents: Sequence[Data], step: int) -> tuple[int, int]:
     return covered, end
 
 
-def flash_section(m: Data) -> Section:
+def flash_section(m: Data, material: Material) -> Section:
     parts = list(m["flash_bytes"].items())
     whole = sum(n for _, n in parts)
     rows = [(name, n, 100 * n / whole) for name, n in parts] + [("in all", whole, 100.0)]
@@ -113,23 +114,23 @@ def flash_section(m: Data) -> Section:
     ]
     others += [("stack, most used", m["stack_bytes"])] if m["stack_bytes"] else []
     return Section(
-        f"Flash on {m['board']}",
+        material.titled("Flash", m),
         [f"An image of {whole:,} bytes with its model, kernels of this model alone, {m['compiler']}."],
-        svg.stack(parts, f"flash on {m['board']}"),
+        svg.stack(parts, material.titled("flash", m)),
         [marked, Table(("RAM", "bytes"), others)],
     )
 
 
 def layer_sections(material: Material) -> list[Section]:
-    sections = [measured_layers(m, material.inspect) for m in material.bench if m["steps"]]
+    sections = [measured_layers(m, material) for m in material.bench if m["steps"]]
     if not sections and material.pack and material.pack.get("ops"):
         sections = [planned_layers(material.pack)]
     return sections
 
 
-def measured_layers(m: Data, blob: Data | None) -> Section:
+def measured_layers(m: Data, material: Material) -> Section:
     """Exact instructions; bytes where the blob's steps are the same."""
-    steps = m["steps"]
+    steps, blob = m["steps"], material.inspect
     known = (
         blob["steps"] if blob and [s["kernel"] for s in blob["steps"]] == [s["kernel"] for s in steps] else []
     )
@@ -145,7 +146,7 @@ def measured_layers(m: Data, blob: Data | None) -> Section:
         drawn.append((f"{i} {step['kernel'].rsplit('/', 1)[-1]}", [n or 0, bytes_ or 0]))
     columns = ("", "kernel", "name", "MACs", "instructions", "%", "a MAC", "bytes", "scratch")
     return Section(
-        f"Layers on {m['board']}",
+        material.titled("Layers", m),
         [
             "Instructions are exact counts of the emulator, on seeded random input. Bytes are parameters in the blob."
         ],

@@ -65,6 +65,12 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def shortened(name: str) -> str:
+    """A bar's name: what is too long loses its middle, for names differ at their ends."""
+    half = LABEL // 2
+    return name if len(name) <= LABEL else f"{name[: half - 1]}…{name[-half:]}"
+
+
 def nice_ticks(low: float, high: float, about: int = TICKS) -> list[float]:
     """Round numbers within [low, high]."""
     if not high > low:
@@ -119,7 +125,7 @@ def bars(found: Sequence[tuple[str, Sequence[float]]], heads: Sequence[str]) -> 
     parts = [text(first + i * (wide + gap), 9, head, dim=True) for i, head in enumerate(heads)]
     for row, (name, values) in enumerate(found):
         top = 14 + row * high
-        parts.append(text(0, top + 9, name if len(name) <= LABEL else name[: LABEL - 1] + "…"))
+        parts.append(text(0, top + 9, shortened(name)))
         for i, value in enumerate(values):
             width = value / most[i] * wide
             parts.append(
@@ -146,7 +152,7 @@ def ranges(found: Sequence[tuple[str, float, float, float]], unit: str) -> str:
     for row, (name, low, value, top) in enumerate(found):
         y = 6 + row * high
         title = f"{name}: {value:.3g} {unit}, {low:.3g} to {top:.3g}"
-        parts.append(text(0, y + 9, name if len(name) <= LABEL else name[: LABEL - 1] + "…"))
+        parts.append(text(0, y + 9, shortened(name)))
         parts.append(rect(x(low), y + 4, x(top) - x(low), 5, 4, title))
         parts.append(rect(x(value) - 1.5, y + 1, 3, 11, 0, title))
     parts.append(text(WIDTH, bottom + 20, unit, "end", True))
@@ -195,10 +201,25 @@ def scatter(
         kind = "stroke" if d.hollow else f"p{d.part % 6} edge"
         title = f"<title>{escape(d.label)}: {d.x:,.0f}, {d.y:.4g}</title>"
         parts.append(f'<circle class="{kind}" cx="{x(d.x):.2f}" cy="{y(d.y):.2f}" r="3.5">{title}</circle>')
-        end = x(d.x) > WIDTH * 0.75
-        parts.append(text(x(d.x) + (-6 if end else 6), y(d.y) - 4, d.label, "end" if end else "start"))
+    parts += labels([(x(d.x), y(d.y), d.label) for d in dots])
     parts += [text(WIDTH / 2, height - 4, x_name, "middle", True), text(2, TOP - 2, y_name, dim=True)]
     return svg(height, parts, f"{y_name} over {x_name}")
+
+
+def labels(dots: Sequence[tuple[float, float, str]]) -> list[str]:
+    """Beside each dot; those of dots so near that one would hide the other stand in one place."""
+    places: list[tuple[float, float, list[str]]] = []
+    for x, y, label in dots:
+        near = next((names for a, b, names in places if abs(a - x) < 8 and abs(b - y) < 8), None)
+        if near is None:
+            places.append((x, y, [label]))
+        else:
+            near.append(label)
+    found = []
+    for x, y, names in places:
+        end = x > WIDTH * 0.75
+        found.append(text(x + (-6 if end else 6), y - 4, ", ".join(names), "end" if end else "start"))
+    return found
 
 
 def points(of: Sequence[tuple[float, float]]) -> str:
