@@ -23,7 +23,10 @@ _QUIET_S = 0.1
 _LAP = re.compile(r"m-lap-us-(\d+)")
 _RESULTS = re.compile(r"m-results-\[([^]]*)]")
 _ERROR = re.compile(r"e-\[(.*)]")
-_SILENT = "flash firmware that speaks MLPerf Tiny's protocol (`offramp build FILE --mlperf`), and check port and baud rate"
+_SILENT = (
+    "flash firmware that speaks MLPerf Tiny's protocol (`offramp build FILE --mlperf`), "
+    "and check port and baud rate"
+)
 _SLOW = "raise the time limit, or ask for shorter windows; if it still says nothing, reset the board"
 
 Log = Callable[[str], None]

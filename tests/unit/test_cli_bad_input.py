@@ -394,6 +394,11 @@ def test_a_blob_for_another_core(refused: Refused, folder: Path, command: str, b
         (["run", "m.ofr", "--inputs", "x.npy"], "--board", "--port"),
         (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--port", "a"], "--board", "one of them"),
         (["run", "m.ofr", "--inputs", "x.npy", "--board", "posix", "--state", "keep"], "keep", "carry"),
+        (
+            ["monitor", "m.ofr", "-b", "mps2_an386", "--json", "--record", "gone/x.npz"],
+            "gone/x.npz cannot be written",
+            "another file with --record",
+        ),
         (["advise", "m.ofr"], "m.ofr", "the model file that it was packed from"),
         *(
             ([*words.split(), number], f"{words.split()[-1]} {number}: numbers up to", "a smaller one")

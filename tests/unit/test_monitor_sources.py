@@ -277,6 +277,10 @@ def test_recordings_that_cannot_be(tmp_path: Path, blocked: Path) -> None:
     ("arguments", "message"),
     [
         (["m.tflite", "--json"], "monitor needs either --board or --port"),
+        *(
+            (["m.tflite", "--board", "mps2_an386", "--json", *words], f"{words[0]} is for the page")
+            for words in (["--host", "0.0.0.0"], ["--web-port", "0"], ["--token", "t"])
+        ),
         (["--board", "mps2_an386", "--json"], "--board needs a model"),
         (["m.tflite", "--board", "mps2_an386", "--port", "x", "--json"], "--board and --port are given"),
         (["m.tflite", "--board", "mps2_an386", "--rate", "0", "--json"], "--rate 0"),

@@ -27,6 +27,7 @@ from offramp_host.monitor.settings import Settings
 from offramp_host.monitor.source import KINDS, Options, Source, open_source
 from offramp_host.monitor.stream import Monitor
 
+HOST = "127.0.0.1"
 Files = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -89,7 +90,7 @@ def monitor(
     host: Annotated[
         str,
         typer.Option("--host", metavar="H", help="Address of the page; beyond this machine with a token."),
-    ] = "127.0.0.1",
+    ] = HOST,
     web_port: Annotated[
         int, typer.Option("--web-port", metavar="N", help="Port of the page; 0: any free one.")
     ] = PORT,
@@ -99,6 +100,8 @@ def monitor(
 ) -> None:
     """Watch a model live: rows from files, a camera, a microphone through a board, and what it answers."""
     check(files, board, port, divide)
+    if not web:
+        check_no_page(host, web_port, token)
     given = Given(Choice.of(policy), Leaving.of(thresholds, budget, exit_policy, no_exits), no_exits)
     pace = Pace(rate)
     options = plan_options(
@@ -106,7 +109,9 @@ def monitor(
     )
     if record is not None:
         check_name(record)
-        check_output(record, *(files or ()), *([Path(source)] if Path(source).is_file() else []))
+        check_output(
+            record, *(files or ()), *([Path(source)] if Path(source).is_file() else []), option="--record"
+        )
     if not (as_json or web):
         check_screen()
     page = Page(Feed(), host, web_port, token) if web else None
@@ -157,3 +162,11 @@ def check(files: Sequence[Path] | None, board: str | None, port: str | None, div
         raise UserError("--board needs a model to emulate", "offramp monitor MODEL --board B")
     if divide is not None and not divide > 0:
         raise UserError(f"--divide {divide:g}: it is above 0", "255 brings pixels to 0..1")
+
+
+def check_no_page(host: str, web_port: int, token: str | None) -> None:
+    """UserError for options of a page that was not asked for."""
+    given = {"--host": host != HOST, "--web-port": web_port != PORT, "--token": token is not None}
+    for name, is_given in given.items():
+        if is_given:
+            raise UserError(f"{name} is for the page", "add --web, or leave it out")

@@ -153,22 +153,25 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
         yield lambda done: bar.update(task, completed=done)
 
 
-def check_output(path: Path, *inputs: Path) -> None:
+def check_output(path: Path, *inputs: Path, option: str = "-o") -> None:
     """Refuses a place where no file can be written or an input lies, before any work is done for it."""
+    another = f"name another file with {option}"
     if str(path) == "-":
-        raise UserError("-o -: the output is a file, it does not go to stdout", "name a file with -o")
+        raise UserError(
+            f"{option} -: the output is a file, it does not go to stdout", f"name a file with {option}"
+        )
     if path.is_dir():
-        raise UserError(f"{path} is a folder", "name a file in it with -o")
+        raise UserError(f"{path} is a folder", f"name a file in it with {option}")
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is no regular file", "name another file with -o")
+        raise UserError(f"{path} is no regular file", another)
     for read in inputs:
         if path.exists() and read.exists() and path.samefile(read):
-            raise UserError(f"{path} is an input and would be overwritten", "name another file with -o")
+            raise UserError(f"{path} is an input and would be overwritten", another)
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, option) from error
 
 
 def check_folder(path: Path) -> None:
@@ -190,5 +193,5 @@ def write_output(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be written: {error.strerror}", "name another file with -o")
+def cannot_write(path: Path, error: OSError, option: str = "-o") -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror}", f"name another file with {option}")

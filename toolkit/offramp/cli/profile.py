@@ -57,7 +57,7 @@ def profile(
 ) -> None:
     """Count one inference by step, function and instruction class, and estimate its cycles."""
     if svg is not None:
-        check_output(svg, file)
+        check_output(svg, file, option="--svg")
     target = boards.must_run_here(boards.load(board))
     options = plan_options(kernels, optimize=optimize, flash_limit=flash_limit, ram_limit=ram_limit)
     _, data = blob_for(file, target, options)

@@ -34,7 +34,7 @@ def test(
 ) -> None:
     """Run the tests of offramp.toml on emulated boards; exit code 1 if one fails."""
     if junit_file is not None:
-        check_output(junit_file, config)
+        check_output(junit_file, config, option="--junit")
     cases = chosen(load_cases(config), names or [], config)
     baseline = load_baseline(baseline_path(config))
     outcomes = []
