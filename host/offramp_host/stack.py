@@ -1,8 +1,9 @@
 """Bounds the stack of an image from its machine code: each function's frame, along every way that calls can take.
 
-Calls through pointers go where the image shows that they can: a step's to the kernels that are linked, a request's to
-its table, any other to the functions whose addresses something else takes. Recursion, frames of variable size and
-what else has no bound are refused. A fault ends the program from an empty stack and is not counted.
+Calls through pointers go where the image shows that they can: a step's to the kernels that are linked, samples to the
+front ends, a request's to its table, any other to the functions whose addresses something else takes. Recursion,
+frames of variable size and what else has no bound are refused. A fault ends the program from an empty stack and is
+not counted.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ _LINK = {"arm": 1 << 14, "riscv": 1 << 1}
 _SWITCH = "__gnu_thumb1_case_"
 _ADD = re.compile(r"(?:sp, ?)+#?(-?\d+)")
 _AUTO = re.compile(r"\[sp, #(-\d+)\]!|\[sp\], #(\d+)")
-_KERNELS, _REQUESTS, _VECTORS = "ofr_kernel_", "requests", "vectors"
+_KERNELS, _FEATURES, _REQUESTS, _VECTORS = "ofr_kernel_", "ofr_feature_", "requests", "vectors"
 _CHECK, _RUN = 3, 4  # words of ofr_kernel, see firmware/src/kernel.h
+_FEATURE_CHECK, _FEED = 1, 2  # words of ofr_feature_kind, see firmware/features/feature.h
 _INTERRUPT_WORDS = {
     False: 8 + 1,
     True: 26 + 1,
@@ -45,6 +47,7 @@ class _Pointers:
 
     checks: tuple[Function, ...]
     runs: tuple[Function, ...]
+    feeds: tuple[Function, ...]
     requests: tuple[Function, ...]
     handlers: tuple[Function, ...]
     others: tuple[Function, ...]
@@ -56,6 +59,8 @@ class _Pointers:
                 return self.runs
             case "ofr_load":
                 return self.checks
+            case "ofr_features_feed":
+                return self.feeds
             case "request_answer":
                 return self.requests
         return self.others
@@ -196,7 +201,7 @@ def _pointers(elf: Path, program: Program) -> _Pointers:
             if s["st_info"]["type"] == "STT_OBJECT"
         ]
     by_word = {f.start | isa_bit: f for f in program.functions}
-    found: dict[str, list[list[int]]] = {_KERNELS: [], _REQUESTS: [], _VECTORS: []}
+    found: dict[str, list[list[int]]] = {_KERNELS: [], _FEATURES: [], _REQUESTS: [], _VECTORS: []}
     for name, start, size in objects:
         for prefix, tables in found.items():
             if name.startswith(prefix):
@@ -209,6 +214,7 @@ def _pointers(elf: Path, program: Program) -> _Pointers:
     }
     others = {value for at, value in words.items() if at not in code}
     others |= {value for f in program.functions for value in _made(list(f.lines.values()))}
+    others |= {table[_FEATURE_CHECK] for table in found[_FEATURES]}
     others -= {f.start | isa_bit for f in program.functions if f.name in _NEVER_CALLED}
 
     def functions(values: set[int]) -> tuple[Function, ...]:
@@ -218,6 +224,7 @@ def _pointers(elf: Path, program: Program) -> _Pointers:
     return _Pointers(
         functions({table[_CHECK] for table in kernels}),
         functions({table[_RUN] for table in kernels}),
+        functions({table[_FEED] for table in found[_FEATURES]}),
         functions({word for table in found[_REQUESTS] for word in table}),
         functions({word for table in found[_VECTORS] for word in table}),
         functions(others),

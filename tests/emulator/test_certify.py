@@ -18,7 +18,7 @@ from offramp.build.sources import port_sources
 from offramp.errors import UserError
 from offramp.frontends import tflite
 from offramp.pack import pack
-from offramp.plan import Bound, Options, Plan
+from offramp.plan import Bound, Options, Plan, make_plan
 from offramp_host import certify, stack
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
@@ -26,6 +26,8 @@ from offramp_host.flow import program
 from offramp_host.measure import instructions, measure, random_row
 from tests import small_models
 from tests.emulator.test_ports import Line
+from tests.front_ends import raw_for
+from tests.fuzz.seeds import STREAMS, behind
 from tests.oracle.cases import OPS
 from tools.bench import MODELS
 
@@ -35,6 +37,8 @@ APP = Path(__file__).parent / "apps" / "dependent.c"
 EMULATED = [name for name in boards.names() if boards.load(name).emulator is not None]
 # What a step's section holds beside what the ticks tell: the call and the return of their reading.
 MOST_AROUND_A_STEP = 8
+# At least, of what an image keeps of a front end beside its memory: five words and six halves of offramp_features.h.
+FEATURES_STRUCT_BYTES = 5 * 4 + 6 * 2
 # Of dependent.c, in its order: whether a section's instructions have a bound, and why not.
 EXACT, BOUNDED, LOOP, STORE = "exact", "bounded", "a loop", "where it stores"
 CASES = [EXACT, LOOP, LOOP, LOOP, EXACT, LOOP, LOOP, LOOP, LOOP, STORE, BOUNDED]
@@ -147,6 +151,29 @@ def test_each_operator(op: str, name: str, tmp_path: Path) -> None:
     assert_holds(board, pack(graph, board, bounded(board))[0], 50, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["mps2_an386", "microbit", "rv32_virt"])
+@pytest.mark.parametrize("kind", ["micro", "mfcc", "image", "imu"])
+def test_stack_and_ram_hold_the_front_end(name: str, kind: str, tmp_path: Path) -> None:
+    """What is proved of the model does not change; what is measured while samples are fed keeps within the bounds."""
+    board, stream = boards.load(name), STREAMS[kind]
+    plain = make_plan(behind(stream), board, bounded(board))
+    plan, blob = certify.certify(replace(plain, front_end=stream.block()), board)
+    without = certify.certify(plain, board)[0].certificate
+    found = plan.certificate
+    assert found is not None and without is not None
+    assert (found.steps, found.inference) == (without.steps, without.inference)
+    assert found.stack_bytes >= without.stack_bytes
+    kept = found.ram_bytes - found.stack_bytes - (without.ram_bytes - without.stack_bytes)
+    assert kept >= stream.memory_bytes + FEATURES_STRUCT_BYTES
+    assert measure(board, blob).certificate == found
+    (tmp_path / "model.ofr").write_bytes(blob)
+    image = blob_image(read(blob, kind), board, tmp_path / "image.elf", linked=tmp_path / "model.ofr")
+    with Emulator(board, image.elf, timeout_s=60) as emulator, Device(emulator.url, timeout_s=60) as device:
+        assert list(device.feed(raw_for(stream)[:1500]))
+        used = device.statistics().stack_bytes
+    assert used is not None and used <= found.stack_bytes <= 1.5 * used
+
+
 def certified(folder: Path) -> tuple[Board, Plan]:
     board = boards.load("mps2_an386")
     (folder / "m.tflite").write_bytes(small_models.classifier())
@@ -219,6 +246,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "instructions, at most" in capsys.readouterr().out
     assert cli.call(["bench", out, "--board", "mps2_an386"]) == 0
     assert "nothing measured exceeds it" in capsys.readouterr().out
+
+
+def test_the_command_says_that_the_front_end_is_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = small_models.classifier()
+    shape = tflite.load(data, Path("m.tflite")).tensors[0].shape
+    (tmp_path / "m.tflite").write_bytes(data)
+    out, front_end = str(tmp_path / "m.ofr"), f"image:from=gray8,width={shape[2] + 3},height={shape[1] + 2}"
+    call = ["pack", str(tmp_path / "m.tflite"), "--board", "mps2_an386", "--front-end", front_end, "-o", out]
+    assert cli.call([*call, "--certify"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "front end image, a row - - not bounded" in said and "state, front end, static data" in said
+    assert cli.call(["inspect", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["certificate"]["front_end"] == "image"
 
 
 def test_a_host_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

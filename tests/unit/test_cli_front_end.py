@@ -91,5 +91,3 @@ def test_wrong_sounds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "none.wav").write_bytes(b"RIFF")
     assert "none.wav" in refused(capsys, *run, "none.wav")
     assert "--state reset" in refused(capsys, *run, "x.wav", "--state", "reset")
-    certify = ["pack", "m.tflite", "-b", "mps2_an386", "--front-end", TEXT, "--certify"]
-    assert "--certify" in refused(capsys, *certify)

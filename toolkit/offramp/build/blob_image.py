@@ -13,7 +13,7 @@ from offramp.build.image import Image
 from offramp.build.memory_map import usable
 from offramp.build.mlperf import defines as defines_of
 from offramp.errors import UserError
-from offramp.features import KINDS, header_of
+from offramp.features import header_of, kind_of
 from offramp.ops import Kernel
 from offramp.plan.arena import aligned
 
@@ -90,10 +90,8 @@ def blob_image(
 
 def front_ends_of(blob: Blob) -> tuple[str, ...]:
     """The kind of front end that the blob names, if it names one."""
-    if not blob.front_end:
-        return ()
-    number = header_of(blob.front_end)["kind"]
-    return tuple(kind for kind, known in KINDS.items() if known == number)
+    kind = kind_of(blob.front_end)
+    return () if kind is None else (kind,)
 
 
 def contents(blob: Blob, others: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], int, bool]:

@@ -20,6 +20,7 @@ from offramp.cli.certificate import as_data, show_certificate
 from offramp.cli.licenses import licenses_of
 from offramp.cli.options import Json
 from offramp.cli.output import drawn, print_facts, print_json, print_table, stdout
+from offramp.features import kind_of
 from offramp.frontends import load_model
 from offramp.ir import Graph, Op, Tensor
 from offramp.ops import OPS
@@ -78,7 +79,9 @@ def of_data(path: Path, data: bytes) -> dict[str, Any]:
         "arena": [asdict(extent) for extent in arena_map(data)],
         "labels": list(blob.labels),
         "metadata": blob.metadata,
-        "certificate": as_data(blob.plans[0].certificate, [step.kernel for step in blob.steps]),
+        "certificate": as_data(
+            blob.plans[0].certificate, [step.kernel for step in blob.steps], kind_of(blob.front_end)
+        ),
     }
 
 

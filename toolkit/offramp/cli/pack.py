@@ -40,6 +40,7 @@ from offramp.cli.output import (
     write_output,
 )
 from offramp.errors import UserError
+from offramp.features import kind_of
 from offramp.plan import Plan, PlannedStep
 from offramp_host.certify import certify as certify_plan
 
@@ -69,10 +70,6 @@ def pack(
     """Pack a model into the blob that a board runs."""
     if model.suffix.lower() == ".ofr":
         raise UserError(f"{model} is packed already", "pass the model file that it was packed from")
-    if certify and front_end is not None:
-        raise UserError(
-            "--certify and --front-end are given", "bounds are proved for images without a front end"
-        )
     target = boards.load(board)
     path = out or Path(f"{model.stem}.ofr")
     check_output(path, model)
@@ -126,7 +123,9 @@ def summarize(plan: Plan, blob: bytes, path: Path, board: str) -> dict[str, Any]
         "macs": plan.macs,
         "kernels": dict(Counter(step_name(step) for p in plan.every for step in p.steps)),
         "metadata": plan.metadata,
-        "certificate": as_data(plan.certificate, [step_name(step) for step in plan.steps]),
+        "certificate": as_data(
+            plan.certificate, [step_name(step) for step in plan.steps], kind_of(plan.front_end)
+        ),
     }
 
 

@@ -1,7 +1,7 @@
 """Front ends: what makes a model's input of raw samples, in integers; `firmware/features/` is bit-exact to this."""
 
 from offramp.features.choose import CHOICES, stream_for
-from offramp.features.front_end import KINDS, FrontEnd, Quantizer, Stream, header_of
+from offramp.features.front_end import KINDS, FrontEnd, Quantizer, Stream, header_of, kind_of
 from offramp.features.image import Image
 from offramp.features.imu import Axis, Imu
 from offramp.features.mfcc import Mfcc
@@ -23,5 +23,6 @@ __all__ = [
     "Quantizer",
     "Stream",
     "header_of",
+    "kind_of",
     "stream_for",
 ]

@@ -150,6 +150,12 @@ class Quantizer:
         ).astype(np.int8)
 
 
+def kind_of(block: bytes) -> str | None:
+    """The kind that a block of parameters is for; None: an empty block, or a kind of a later version."""
+    number = header_of(block)["kind"] if block else None
+    return next((kind for kind, known in KINDS.items() if known == number), None)
+
+
 def header_of(block: bytes) -> dict[str, Any]:
     """The first fields of a block."""
     if len(block) < HEADER_PARAMS.size:
