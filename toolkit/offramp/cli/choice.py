@@ -16,9 +16,10 @@ PolicyText = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        metavar="budget:N|cascade[:MARGIN[:NAME]]|gate|plan:NAME",
-        help="Which plan runs: the dearest within N instructions; the cheapest and, where its answer is unsure, "
-        "the plan NAME, or the next dearer and so on; the one that the blob's gate names; or one.",
+        metavar="POLICY",
+        help="Which plan runs. budget:N is the dearest within N instructions; cascade[:MARGIN[:NAME]] the cheapest "
+        "and, where its answer is unsure, NAME, or the next dearer and so on; gate the one that the blob's gate names; "
+        "plan:NAME that one.",
     ),
 ]
 

@@ -91,7 +91,7 @@ def compress(
         str | None,
         typer.Option(
             "--exits",
-            metavar="auto|LAYER,…",
+            metavar="auto|LAYER,...",
             help="Ways out behind these layers, trained on labelled data; an int8 model keeps its bits.",
             rich_help_panel=STEPS,
         ),

@@ -39,7 +39,8 @@ ExitPolicyText = Annotated[
     typer.Option(
         "--exit-policy",
         metavar="PART,...",
-        help="energy:AMOUNT:WINDOW[:LIMIT], patience:STEP:FLOOR[:DOUBT[:RUNS]], confirm:N, predict:LOOK, confidence.",
+        help="Parts: energy:AMOUNT:WINDOW [:LIMIT], patience:STEP:FLOOR [:DOUBT [:RUNS]], confirm:N, predict:LOOK, "
+        "confidence.",
     ),
 ]
 NoExits = Annotated[bool, typer.Option("--no-exits", help="Take no exit: all stages run.")]

@@ -44,7 +44,9 @@ def record(
     ] = 10.0,
     shape: Annotated[
         str | None,
-        typer.Option("--shape", metavar="N,…", help="Of a row, as the model takes it. Default: one second."),
+        typer.Option(
+            "--shape", metavar="N,...", help="Of a row, as the model takes it. Default: one second."
+        ),
     ] = None,
     time_limit: Annotated[
         float,

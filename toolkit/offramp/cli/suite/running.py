@@ -12,8 +12,8 @@ import numpy as np
 from offramp import __version__, boards
 from offramp.blob.read import Blob
 from offramp.cli.blob_file import blob_for
+from offramp.cli.inference import arrays_of, infer, on_emulator
 from offramp.cli.output import progress
-from offramp.cli.run import arrays_of, infer, on_emulator
 from offramp.cli.suite.baseline import Record
 from offramp.cli.suite.settings import Case
 from offramp.compress.data import check_labels
