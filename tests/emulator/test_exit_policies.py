@@ -143,7 +143,7 @@ def test_no_budget_is_exceeded_and_accuracy_falls_with_it(bench: Bench) -> None:
     print("accuracy from all to the least:", accuracies)
     assert all(b <= a + 0.01 for a, b in itertools.pairwise(accuracies))
     assert accuracies[-1] < accuracies[0] - 0.1
-    with pytest.raises(RefusedError, match=f"OFR_E_BUDGET.*found {least - 1}, allowed {least}"):
+    with pytest.raises(RefusedError, match=f"OFR_E_BUDGET.*found {least - 1} instructions, allowed {least} "):
         bench.device.set_exit_policy(ExitPolicy(budget=least - 1))
 
 
@@ -254,7 +254,7 @@ def test_wrong_requests_are_refused_each_by_its_own(bench: Bench) -> None:
         device.set_threshold(0, 65536)
     with pytest.raises(UserError, match="look 256 is no number from 0 to 255"):
         device.set_exit_policy(ExitPolicy(look=256))
-    with pytest.raises(UserError, match="energy 5 for a window of 0 runs"):
+    with pytest.raises(UserError, match="energy of 5 instructions for a window of 0 runs"):
         device.set_exit_policy(ExitPolicy(energy=5))
     for code, payload, status in (
         (Code.THRESHOLD, struct.pack("<BBBxI", 0, 0, 2, 5), "LINK_E_EXIT.*found 2, allowed 2"),
