@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.errors import UserError
+from offramp.ir import without_batch
 from offramp_host import link
 from offramp_host.exits import (
     ExitPolicy,
@@ -483,8 +484,7 @@ def _check(row: Row, inputs: Sequence[TensorInfo]) -> list[bytes]:
                 f"input {i}: dtype {array.dtype}; the model takes {tensor.dtype}", "Quantize the input first."
             )
         flat = (array.size,) if array.size * tensor.dtype.itemsize == tensor.n_bytes else ()
-        without_batch = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
-        if array.shape not in (tensor.shape, without_batch, flat):
+        if array.shape not in (tensor.shape, without_batch(tensor.shape), flat):
             raise UserError(
                 f"input {i}: shape {array.shape}; the model takes {tensor.shape}",
                 "Reshape the input, or pass it flat.",

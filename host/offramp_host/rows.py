@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from offramp.blob.read import Port
 from offramp.errors import UserError
-from offramp.ir import DTYPES
+from offramp.ir import DTYPES, without_batch
 from offramp.ir.saturation import saturation
 
 Array = NDArray[Any]
@@ -94,7 +94,7 @@ def in_rows(array: Array, port: Port, what: str) -> Array:
             found = saturation(array[np.isfinite(array)], port.scale, port.zero_point, port.dtype)
             hint += f"; {found}" if found is not None else ""
         raise UserError(f"{what} is {array.dtype}, {wanted} is needed", hint)
-    inner = port.shape[1:] if port.shape[:1] == (1,) else port.shape
+    inner = without_batch(port.shape)
     if array.ndim == 0:
         raise UserError(
             f"{what} is a single number, an array is needed", f"first axis the row, then {list(inner)}"
@@ -128,5 +128,5 @@ def output_arrays(results: Sequence[Sequence[Array]], ports: Sequence[Port]) -> 
         rows = np.stack([outputs[i] for outputs in results])
         taken = {name for name, _ in named}
         name = port.name if port.name and port.name not in taken else f"{port.name}#{i}"
-        named.append((name, rows[:, 0] if port.shape[:1] == (1,) else rows))
+        named.append((name, rows.reshape(len(rows), *without_batch(rows.shape[1:]))))
     return named

@@ -4,16 +4,18 @@ and what is said where something is missing, does not suit or ends."""
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from offramp import cli
 from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp_host.monitor.model import FrontEnd, Model, Plan
 from offramp_host.monitor.source import Item, Options, Source, open_source
-from tests import live_stand_ins
+from tests import live_stand_ins, small_models
 
 GREY = Port("image", (1, 4, 6, 1), "s8", 24, "arena", 1 / 255, -128)
 RGB = Port("photo", (1, 4, 6, 3), "u8", 72, "arena", 1.0, 0)
@@ -87,6 +89,30 @@ def test_a_camera_that_is_not_there(plug: Any) -> None:
         opened("camera:front", RGB)
     with pytest.raises(UserError, match=r"images, but input sound has shape \[1, 100\]"):
         opened("camera", WAVE)
+
+
+@pytest.mark.parametrize(
+    ("source", "stand_in", "message"),
+    [
+        ("camera:1", ("cv2", live_stand_ins.cv2([])), "camera 1 gives no picture"),
+        ("mic", ("sounddevice", live_stand_ins.sounddevice(None)), "querying device"),
+    ],
+)
+def test_a_missing_one_is_told_before_anything_is_built(
+    plug: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    stand_in: tuple[str, Any],
+    message: str,
+) -> None:
+    plug(*stand_in)
+    monkeypatch.setattr("offramp.cli.place.firmware", lambda *args, **settings: pytest.fail("it was built"))
+    (tmp_path / "m.tflite").write_bytes(small_models.classifier())
+    command = ["monitor", str(tmp_path / "m.tflite"), "--board", "mps2_an386", "--source", source, "--json"]
+    assert cli.call(command) == 1
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("hop", "starts"), [(None, [0, 100]), (40, [0, 40, 80, 120]), (100, [0, 100])])

@@ -218,8 +218,24 @@ def test_shades_follow_brightness() -> None:
     ramp = np.tile(np.array([-128, -64, 0, 64, 127], np.int8), (5, 1))
     image = np.repeat(np.repeat(ramp, 2, axis=0), 2, axis=1)[None, :, :, None]
     assert draw.preview(image, 20, 10, color=False).plain.split("\n")[0] == "    ░░░░▒▒▒▒▓▓▓▓████"
-    halves = draw.preview(image, 20, 10).plain.split("\n")
+    halves = draw.preview(image, 10, 10).plain.split("\n")
     assert halves == ["▀" * 10] * 5
+
+
+@pytest.mark.parametrize("size", [(28, 14), (40, 90), (80, 20), (131, 50)])
+@pytest.mark.parametrize("color", [True, False])
+def test_an_image_fills_its_place(size: tuple[int, int], color: bool) -> None:
+    """In the direction that ends first, as wide as high; each pixel of the image is there."""
+    columns, lines = size
+    image = np.arange(28 * 28, dtype=np.float32).reshape(1, 28, 28, 1)
+    shown = draw.preview(image, columns, lines, color)
+    side = min(columns, 2 * lines) if color else min(columns // 2, lines)
+    assert len(shown.plain.split("\n")) == (-(-side // 2) if color else side)
+    assert {len(line) for line in shown.plain.split("\n")} == {side if color else 2 * side}
+    if color and side >= 28:
+        shades = np.clip(np.arange(28 * 28) / (28 * 28 - 1) * 255, 0, 255).astype(int)
+        drawn = {name for span in shown.spans for name in re.findall("#(..)", str(span.style))}
+        assert drawn >= {f"{shade:02x}" for shade in shades}
 
 
 def test_bars_and_histograms() -> None:

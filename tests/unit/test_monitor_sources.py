@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import wave
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from PIL import Image
 from offramp import cli
 from offramp.blob.read import Port
 from offramp.errors import UserError
-from offramp_host.monitor.model import Model, Plan, confidences, quantized, real
+from offramp_host.monitor.model import FrontEnd, Model, Plan, confidences, quantized, real
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import Recording
 from offramp_host.monitor.source import Options, Source, open_source
@@ -35,8 +36,8 @@ def rows(source: Source) -> list[np.ndarray]:
     return [item.inputs[0] for item in source.rows()]
 
 
-def taking(*inputs: Port) -> Model:
-    return Model("m", None, 0, inputs, (IMAGE,), (Plan("m", ()),), ())
+def taking(*inputs: Port, front_end: FrontEnd | None = None) -> Model:
+    return Model("m", None, 0, inputs, (IMAGE,), (Plan("m", ()),), (), front_end)
 
 
 def opened(name: str | Path, port: Port, **options: Any) -> Source:
@@ -78,6 +79,44 @@ def test_synthetic_rows_repeat_for_a_seed() -> None:
     one, same, other = (rows(opened(name, IMAGE)) for name in ("synthetic", "synthetic:1", "synthetic:2"))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
     assert one[0].shape == IMAGE.shape and min(map(np.min, one)) == -128 and max(map(np.max, one)) == 127
+
+
+def test_a_front_end_is_given_synthetic_sound() -> None:
+    """Windows of one stream of int16, each moved on by what is new."""
+    model = taking(IMAGE, front_end=FrontEnd(2, 16_000, 90, 30))
+    found = open_source("synthetic:7", model, Options())
+    assert found.new == 30 and found.is_live is False
+    one, same = rows(found), rows(open_source("synthetic:7", model, Options()))
+    assert len(one) == 256 and np.array_equal(one, same)
+    assert all(np.array_equal(a[30:], b[:60]) for a, b in itertools.pairwise(one))
+    heard = np.concatenate([one[0], *(row[-30:] for row in one[1:])])
+    assert heard.dtype == np.int16 and heard.min() < -32000 and heard.max() > 32000
+    assert len(np.unique(heard)) > 0.9 * len(heard)
+    assert not np.array_equal(one, rows(open_source("synthetic:8", model, Options())))
+
+
+@pytest.mark.parametrize(
+    ("source", "element_bytes", "message"),
+    [
+        ("w.csv", 2, "it gives inputs, and the model's front end makes its own"),
+        ("", 3, "it gives inputs, and the model's front end makes its own"),
+        ("synthetic", 6, "the model's front end takes elements of 6 bytes"),
+        ("s.wav", 3, "the model's front end takes elements of 3 bytes"),
+    ],
+)
+def test_no_source_passes_a_front_end_by(
+    tmp_path: Path, source: str, element_bytes: int, message: str
+) -> None:
+    (tmp_path / "w.csv").write_text("1,2,3\n" * 200)
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
+    write_wave(tmp_path, np.zeros(200))
+    name = source if source == "synthetic" else str(tmp_path / source)
+    model = taking(IMAGE, front_end=FrontEnd(element_bytes, 8_000, 90, 30))
+    with pytest.raises(UserError, match=message) as caught:
+        open_source(name, model, Options())
+    assert name in caught.value.message and ".npz" in caught.value.hint
+    np.save(tmp_path / "x.npy", np.zeros((3, 24), np.int8))
+    assert len(rows(open_source(str(tmp_path / "x.npy"), model, Options()))) == 3, "inputs that are asked for"
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,11 @@ def brightness(image: Array) -> Array:
 
 
 def fitted(image: Array, width: int, height: int) -> Array:
-    """At most width x height, its proportions kept: each pixel the mean of those it stands for."""
-    factor = min(width / image.shape[1], height / image.shape[0], 1.0)
+    """As large as width x height hold, its proportions kept: each pixel the mean of what it stands for, or one anew."""
+    factor = min(width / image.shape[1], height / image.shape[0])
     for axis, n in ((0, max(round(image.shape[0] * factor), 1)), (1, max(round(image.shape[1] * factor), 1))):
         starts = np.arange(n) * image.shape[axis] // n
-        counts = np.diff(np.append(starts, image.shape[axis]))
+        counts = np.maximum(np.diff(np.append(starts, image.shape[axis])), 1)
         sums = np.add.reduceat(image, starts, axis=axis)
         image = sums / counts.reshape([-1 if i == axis else 1 for i in range(image.ndim)])
     return image

@@ -98,7 +98,8 @@ def picture(reading: Reading) -> dict[str, Any]:
         "kind": draw.kind_of(array.shape),
     }
     if found["kind"] == "image":
-        image = draw.fitted(draw.brightness(draw.as_image(array)), _MOST_SIDE, _MOST_SIDE)
+        image = draw.brightness(draw.as_image(array))
+        image = draw.fitted(image, *(min(side, _MOST_SIDE) for side in image.shape[1::-1]))
         pixels = np.clip(image * 255, 0, 255).astype(np.uint8)
         found |= {"size": list(pixels.shape[1::-1]), "channels": pixels.shape[2] if pixels.ndim == 3 else 1}
         return found | {"pixels": base64.b64encode(pixels.tobytes()).decode()}

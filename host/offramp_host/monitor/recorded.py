@@ -11,6 +11,7 @@ import numpy as np
 
 from offramp.blob.read import Port
 from offramp.errors import UserError
+from offramp.ir import without_batch
 from offramp.ir.saturation import check_saturation
 from offramp_host.monitor.model import Array, integers, quantized, real
 from offramp_host.monitor.recording import holds_sound, recorded_sound
@@ -77,7 +78,7 @@ def resized(image: Any, width: int, height: int) -> Any:
 
 def image_shape(port: Port, name: str) -> tuple[int, int, int]:
     """Height, width, channels (1 or 3) that the input takes."""
-    shape = list(port.shape[1:] if port.shape[:1] == (1,) else port.shape)
+    shape = list(without_batch(port.shape))
     if len(shape) == 2:
         shape.append(1)
     if len(shape) != 3 or shape[2] not in (1, 3):

@@ -15,7 +15,7 @@ import numpy as np
 
 from offramp.blob.read import Port
 from offramp.errors import UserError
-from offramp.ir import DTYPES
+from offramp.ir import DTYPES, without_batch
 from offramp_host.monitor.model import Array
 from offramp_host.rows import load_arrays
 from offramp_host.wav import Wav
@@ -28,10 +28,10 @@ _OUTPUT = "monitor/output"
 class Recording:
     """Rows wait in unnamed files beside `path`, so that a long recording takes no memory; `close` writes it.
 
-    Arrays: each input under its name, `monitor/output0` and on, `monitor/exit` (-1: the end), `monitor/plan`. Of a
-    model with exits output 0 alone, as many values as the longest answer has, filled with 0. Of sound through a front
-    end, with `sound_hz`, in place of inputs `monitor/samples`, int16 from the board's first state on, and
-    `monitor/rate_hz`.
+    Arrays, rows without the batch axis: each input under its name, `monitor/output0` and on, `monitor/exit` (-1: the
+    end), `monitor/plan`. Of a model with exits output 0 alone, as many values as the longest answer has, filled with
+    0. Of sound through a front end, with `sound_hz`, in place of inputs `monitor/samples`, int16 from the board's
+    first state on, and `monitor/rate_hz`.
     """
 
     def __init__(
@@ -40,12 +40,9 @@ class Recording:
         self.path, self.rows = path, 0
         check_name(path)
         self._rate_hz = sound_hz
-        given = [Column(port.name, np.dtype(DTYPES[port.dtype]), port.shape) for port in inputs]
+        given = [column_of(port.name, port) for port in inputs]
         self._columns = given if sound_hz is None else [Column(SAMPLES, np.dtype(np.int16), None)]
-        self._columns += [
-            Column(f"{_OUTPUT}{i}", np.dtype(DTYPES[port.dtype]), port.shape)
-            for i, port in enumerate(outputs)
-        ]
+        self._columns += [column_of(f"{_OUTPUT}{i}", port) for i, port in enumerate(outputs)]
         self._columns += [Column(EXIT, np.dtype(np.int16), ()), Column(PLAN, np.dtype(np.uint8), ())]
         try:
             self._files = [_unnamed_file(path.parent) for _ in self._columns]
@@ -101,6 +98,10 @@ class Column:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...] | None
+
+
+def column_of(name: str, port: Port) -> Column:
+    return Column(name, np.dtype(DTYPES[port.dtype]), without_batch(port.shape))
 
 
 def holds_sound(path: Path) -> bool:

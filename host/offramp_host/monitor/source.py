@@ -69,54 +69,84 @@ class Options:
 
 def open_source(name: str, model: Model, options: Options) -> Source:
     """UserError where there is no such source, or the model cannot take what it gives."""
-    inputs, front_end = model.inputs, model.front_end
-    kind, _, rest = name.partition(":")
-    path = Path(name)
-    if kind == "synthetic" and re.fullmatch(r"\d*", rest):
-        options.refuse_all_but((), name)
-        return Source(name, lambda: _synthetic(int(rest or 1), inputs))
+    seed, path = _seed_of(name), Path(name)
     if path.suffix.lower() in (".npy", ".npz") and not holds_sound(path):
         options.refuse_all_but((), name)
-        rows, warning = recorded.arrays(path, inputs)
+        rows, warning = recorded.arrays(path, model.inputs)
         items = [Item(f"row {i}", row) for i, row in enumerate(rows)]
         return Source(path.name, lambda: iter(items), warning=warning)
-    makers: dict[str, recorded.Maker] = {
+    if seed is not None and model.front_end is None:
+        options.refuse_all_but((), name)
+        return Source(name, lambda: _synthetic(seed, model.inputs))
+    maker = _synthetic_sound if seed is not None else _maker_of(name)
+    is_live = maker in (live.camera, live.microphone)
+    if model.front_end is not None:
+        options.refuse_all_but((), f"{name} through a front end")
+        return _for_front_end(name, maker, model.front_end, is_live)
+    if len(model.inputs) != 1:
+        raise UserError(
+            f"--source {name}: it gives one input, the model takes {len(model.inputs)}",
+            "record them in an .npz with one array an input",
+        )
+    options.refuse_all_but(_TAKEN[maker], name)
+    pairs = maker(name, model.inputs[0], options.divide, options.hop, options.rate_hz)
+    return Source(name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live)
+
+
+def _seed_of(name: str) -> int | None:
+    """Of synthetic[:SEED]; None: it is another source."""
+    found = re.fullmatch(r"synthetic(?::(\d*))?", name)
+    return int(found[1] or 1) if found else None
+
+
+def _maker_of(name: str) -> recorded.Maker:
+    """By the name's first word, a file's ending, or of a folder; UserError where it is none of these."""
+    kind, path = name.partition(":")[0], Path(name)
+    by_ending: dict[str, recorded.Maker] = {
         ".wav": recorded.sound,
         ".npz": recorded.sound,
         ".csv": recorded.table,
     }
-    maker = {"camera": live.camera, "mic": live.microphone}.get(kind)
-    found: recorded.Maker | None = (
-        maker or makers.get(path.suffix.lower()) or (recorded.images if path.is_dir() else None)
-    )
-    if found is None:
+    maker = {"camera": live.camera, "mic": live.microphone}.get(kind) or by_ending.get(path.suffix.lower())
+    if maker is None and path.is_dir():
+        maker = recorded.images
+    if maker is None:
         what = "no such source" if not path.exists() else "a file of unknown kind"
         raise UserError(f"--source {name}: {what}", f"it is {KINDS}")
-    if front_end is not None and found in (recorded.sound, live.microphone):
-        options.refuse_all_but((), f"{name} through a front end")
-        return _for_front_end(name, found, front_end, maker is not None)
-    if len(inputs) != 1:
-        raise UserError(
-            f"--source {name}: it gives one input, the model takes {len(inputs)}",
-            "record them in an .npz with one array an input",
-        )
-    options.refuse_all_but(_TAKEN[found], name)
-    pairs = found(name, inputs[0], options.divide, options.hop, options.rate_hz)
-    return Source(name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live=maker is not None)
+    return maker
 
 
 def _for_front_end(name: str, maker: recorded.Maker, front_end: FrontEnd, is_live: bool) -> Source:
-    """16-bit samples as they are."""
+    """16-bit samples as they are; UserError for a source that gives none, which would pass the front end by."""
+    if maker not in _SOUND:
+        raise UserError(
+            f"--source {name}: it gives inputs, and the model's front end makes its own of raw samples",
+            "give x.wav, mic or synthetic, inputs in an .npz, or a model that was packed without --front-end",
+        )
     if front_end.element_bytes != 2:
         raise UserError(
-            f"--source {name}: sound, but the model's front end takes elements of {front_end.element_bytes} bytes",
-            "give rows of inputs in an .npz",
+            f"--source {name}: sound, 2 bytes a sample; the model's front end takes elements of "
+            f"{front_end.element_bytes} bytes",
+            "give inputs in an .npz",
         )
     raw = Port("sound", (front_end.first_run,), "s16", 2 * front_end.first_run, "input", 1 / 32768, 0)
     pairs = maker(name, raw, None, front_end.next_run, front_end.rate_hz)
     return Source(
         name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live, front_end.next_run
     )
+
+
+def _synthetic_sound(
+    name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None
+) -> recorded.Pairs:
+    """Windows of noise, the same for the same seed."""
+    n = port.shape[0] + (_SYNTHETIC_ROWS - 1) * (hop or port.shape[0])
+    samples = np.random.default_rng(_seed_of(name)).integers(-32768, 32768, (n, 1)) / 32768
+    return recorded.windows(name, samples, port, divide, hop, lambda i: f"random sample {i}")
+
+
+_SOUND: tuple[recorded.Maker, ...] = (recorded.sound, live.microphone, _synthetic_sound)
+"""What a front end for sound takes."""
 
 
 def _synthetic(seed: int, inputs: Sequence[Port]) -> Iterator[Item]:

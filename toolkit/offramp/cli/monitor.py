@@ -121,8 +121,11 @@ def monitor(
 
     def refuse(file: Path, blob: Blob) -> None:
         given.check(blob, file)
-        if warning := source_for(model_of(blob, b"")).warning:
-            note(f"warning: {warning}")
+        found = source_for(model_of(blob, b""))
+        if found.warning:
+            note(f"warning: {found.warning}")
+        if found.is_live:
+            next(found.rows())  # a camera that is not there is told now
 
     target = boards.must_run_here(boards.load(board)) if board is not None else None
     place_ = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.errors import UserError
-from offramp.ir import Graph, Tensor
+from offramp.ir import Graph, Tensor, without_batch
 from offramp.reference import Reference, run_rows
 
 Array = NDArray[Any]
@@ -186,7 +186,7 @@ def shaped_rows(tensor: Tensor, x: Array) -> Array:
 
     Rows may be flat, or channels-first ([n, c, h, w] for an input [h, w, c]) as PyTorch and ONNX have them.
     """
-    shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+    shape = without_batch(tensor.shape)
     first = (*shape[-1:], *shape[:-1])
     if x.shape[1:] == first != shape and len(shape) > 1:
         x = np.moveaxis(x, 1, -1)

@@ -14,6 +14,7 @@ from offramp.ir.graph import (
     Quantization,
     Tensor,
     Variable,
+    without_batch,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "Quantization",
     "Tensor",
     "Variable",
+    "without_batch",
 ]

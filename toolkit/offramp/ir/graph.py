@@ -21,6 +21,11 @@ DTYPES: dict[str, type[np.generic]] = {
 }
 
 
+def without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a row in an array [rows, …]: a leading axis of 1 is the batch's."""
+    return shape[1:] if shape[:1] == (1,) else shape
+
+
 IN_PLANES = "planes"  # Tensor.storage of weights that the blob is to hold as two planes of nibbles
 OF_WIDEST = (
     "widest"  # … of weights that are the first channels of those of the same name in the family's first graph
