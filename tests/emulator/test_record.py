@@ -140,21 +140,22 @@ def test_firmware_without_a_sensor_says_so(tmp_path: Path) -> None:
 
 def test_record_adds_to_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "data.npz"
-    command = ["record", "--board", "microbit", "-o", str(out), "--shape", "20,10", "--json"]
+    command = ["record", "--board", "microbit", "-o", str(out), "--shape", "200,1", "--json"]
     for label, seconds in (("up", 0.1), ("down", 0.05), ("up", 0.0256)):
         assert cli.call([*command, "--label", label, "--seconds", str(seconds)]) == 0
         said = json.loads(capsys.readouterr().out)
-    assert (said["rows"], said["shape"], said["classes"]) == (2, [20, 10], {"up": 10, "down": 4})
+    assert (said["rows"], said["shape"], said["classes"]) == (2, [200, 1], {"up": 10, "down": 4})
     arrays = np.load(out)
     assert arrays["y"].tolist() == [0] * 8 + [1] * 4 + [0] * 2
     assert arrays["labels"].tolist() == ["up", "down"] and int(arrays["rate_hz"]) == 16_000
     for first, n in ((0, 8), (8, 4), (12, 2)):
         assert np.array_equal(arrays["x"][first : first + n].reshape(-1), synthetic(200 * n))
     data = load_data(Source("data.npz", divide=32768), tmp_path)
-    assert data.labels == ("up", "down") and data.train.x.shape[1:] == (20, 10)
+    assert data.labels == ("up", "down") and data.train.x.shape[1:] == (200, 1)
     before = out.read_bytes()
     for wrong, complaint in (
-        (["--shape", "200"], "holds rows of [20, 10] int16 at 16000 Hz; these are rows of [200]"),
+        (["--shape", "200"], "holds rows of [200, 1] int16 at 16000 Hz; these are rows of [200]"),
+        (["--shape", "128,3"], "--shape 128,3: 3 values side by side, a sample of synthetic has 1"),
         (["--seconds", "0.01"], "a row takes 0.0125 s"),
         (["--shape", "0"], "sizes from 1 on"),
         (["--board", "rv32_virt"], "rv32_virt has no source 'synthetic'"),

@@ -112,6 +112,8 @@ def test_a_folder_with_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert [a["variant"] for a in found["answers"]] == ["b", "a"]
     assert by_name["b"]["energy_uj"] == pytest.approx(by_name["a"]["energy_uj"] / 4)
     assert by_name["b"]["latency_ms"] == by_name["a"]["latency_ms"]
+    assert cli.call(["advise", str(tmp_path), "-b", f"{BOARD.name},pico,microbit"]) == 0
+    assert "packing 6 times: variants 2, boards 3" in capsys.readouterr().err
     alone = asdict(advise(Variant("a", exits_net()), BOARD, Limits()))
     assert json.loads(json.dumps(alone)) == by_name["a"]
 

@@ -121,8 +121,10 @@ def answers_for(
     duty: Duty | None = None,
     battery_mah: float | None = None,
 ) -> dict[str, Any]:
-    """What --json prints."""
+    """What --json prints; of a folder it is told first how much there is to pack."""
     answers: list[Answer] = []
+    if len(variants) > 1:
+        note(f"packing {len(variants) * len(targets)} times: variants {len(variants)}, boards {len(targets)}")
     with progress(f"packing {model.name}", len(variants) * len(targets)) as done:
         for variant in variants:
             for target in targets:

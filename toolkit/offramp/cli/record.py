@@ -71,48 +71,60 @@ def record(
         source = device.source()
         row = row_shape(shape, source)
         n = rows_in(seconds, row, source)
-        samples = n * math.prod(row) // source.channels
         if there is not None:  # refused before anything is recorded
             joined(there, recorded(np.empty((0, *row), source.dtype), label, source.rate_hz), out)
+        samples = n * math.prod(row) // source.channels
         with progress(f"recording {label}", samples) as show_done:
             x = device.capture(samples, progress=show_done).reshape(n, *row)
     new = recorded(x, label, source.rate_hz)
     found = new if there is None else joined(there, new, out)
     write_output(out, npz(found.parts()))
     note(f"wrote {out}")
-    classes = {name: found.count(name) for name in found.labels}
-    summary = {
-        "source": source.name,
-        "rate_hz": source.rate_hz,
-        "rows": n,
-        "shape": list(row),
-        "dtype": str(x.dtype),
-        "classes": classes,
-    }
+    show(source, label, new, found, as_json)
+
+
+def show(source: SourceInfo, label: str, new: DataSet, whole: DataSet, as_json: bool) -> None:
+    """What was recorded, and what the data set has now."""
+    n, *row = new.x.shape
+    classes = {name: whole.count(name) for name in whole.labels}
     if as_json:
-        print_json(summary)
-    else:
-        print_facts(
-            f"{label} from {source.name}",
-            [
-                ("recorded", f"{n} rows of {list(row)} {x.dtype}, {samples / source.rate_hz:g} s, none lost"),
-                ("data set", ", ".join(f"{name} {count}" for name, count in classes.items())),
-            ],
+        print_json(
+            {
+                "source": source.name,
+                "rate_hz": source.rate_hz,
+                "rows": n,
+                "shape": row,
+                "dtype": str(new.x.dtype),
+                "classes": classes,
+            }
         )
+        return
+    took_s = new.x.size / source.channels / source.rate_hz
+    print_facts(
+        f"{label} from {source.name}",
+        [
+            ("recorded", f"{n} rows of {row} {new.x.dtype}, {took_s:g} s, none lost"),
+            ("data set", ", ".join(f"{name} {count}" for name, count in classes.items())),
+        ],
+    )
 
 
 def row_shape(text: str | None, source: SourceInfo) -> tuple[int, ...]:
-    """One second of samples, or what --shape says; UserError unless that is whole samples."""
+    """One second of samples, or what --shape says: whole samples, flat or with the channels last; UserError if not."""
     if text is None:
         return (source.rate_hz,) if source.channels == 1 else (source.rate_hz, source.channels)
     sizes = text.split(",")
     if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
         raise UserError(f"--shape {text}: sizes from 1 on are needed", "--shape 490, or --shape 128,3")
     row = tuple(int(size) for size in sizes)
-    if math.prod(row) % source.channels:
+    values = math.prod(row)
+    is_flat = max(row) == values
+    if values % source.channels or not (is_flat or row[-1] == source.channels):
+        found = f"{values} values" if is_flat else f"{row[-1]} values side by side"
         raise UserError(
-            f"--shape {text}: {math.prod(row)} values, a sample of {source.name} has {source.channels}",
-            f"make it a multiple: --shape N,{source.channels}",
+            f"--shape {text}: {found}, a sample of {source.name} has {source.channels}",
+            "the sensor's values stand last: --shape N"
+            + (f",{source.channels}" if source.channels > 1 else ""),
         )
     return row
 
