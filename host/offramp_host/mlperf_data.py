@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from offramp.build.mlperf import Benchmark
 from offramp.errors import UserError
+from offramp_host.rows import load_arrays
 
 TRUTH = "y_labels.csv"
 _COLUMNS = ("file", "classes", "class", "bytes_to_send", "stride")
@@ -97,18 +96,13 @@ def _number(text: str | None, where: str) -> int:
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    try:
-        loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        keys = set(loaded.files)
-        if "x" in keys or len(keys) == 1:
-            return loaded["x" if "x" in keys else loaded.files[0]], loaded["y"] if "y" in keys else None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}", "check the path") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a .npy or .npz file of plain arrays", "write it with numpy") from error
-    raise UserError(f"{path}: arrays {', '.join(sorted(keys))}, x is needed", "a .npz holds x and y")
+    """x and y of a .npz, the one array of a .npy; y is None where there is none."""
+    found = load_arrays(path)
+    if "x" not in found and len(found) != 1:
+        raise UserError(
+            f"{path}: arrays {', '.join(sorted(found)) or 'none'}, x is needed", "a .npz holds x and y"
+        )
+    return found["x"] if "x" in found else next(iter(found.values())), found.get("y")
 
 
 def _of_rows(

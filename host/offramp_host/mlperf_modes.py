@@ -61,7 +61,7 @@ def accuracy(
     device: TextDevice, benchmark: Benchmark, samples: Sequence[Sample], told: Told = lambda done: None
 ) -> Accuracy:
     """Runs every part of every sample once."""
-    labels = labels_of(samples, 2 if benchmark.results == 1 else benchmark.results)
+    labels = labels_of(samples, benchmark.classes)
     answers: list[Answer] = []
     for sample, label in zip(samples, labels, strict=True):
         found = inferences_of(device, sample.parts)

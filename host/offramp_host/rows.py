@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def in_rows(array: Array, port: Port, what: str) -> Array:
     if len(array) == 0:
         raise UserError(f"{what} has no rows", "one row an inference")
     return array.reshape(len(array), *port.shape)
+
+
+def crc_of(outputs: Sequence[Array]) -> str:
+    """CRC-32 of all bytes of all outputs, one after the other: eight hexadecimal digits."""
+    crc = 0
+    for output in outputs:
+        crc = zlib.crc32(output.tobytes(), crc)
+    return f"{crc:08x}"
 
 
 def npz(outputs: Sequence[tuple[str, Array]]) -> bytes:

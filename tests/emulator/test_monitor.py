@@ -27,12 +27,13 @@ from offramp.pack import pack
 from offramp.reference import Reference
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
-from offramp_host.monitor.events import Back, Event, Lost, Message, Reading, State, crc_of
+from offramp_host.monitor.events import Back, Event, Lost, Message, Reading, State
 from offramp_host.monitor.model import model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.settings import Settings
 from offramp_host.monitor.source import Options, open_source
 from offramp_host.monitor.stream import Monitor
+from offramp_host.rows import crc_of
 from offramp_host.wav import read_wav
 from tests import live_stand_ins, small_models
 from tests.cable import Cable

@@ -27,7 +27,7 @@ from offramp.cli.ways import Given, ways_of
 from offramp.exits import LAST, answers
 from offramp.plan import Options
 from offramp.reference import run_all
-from offramp_host.monitor.events import Event, Reading, State, crc_of
+from offramp_host.monitor.events import Event, Reading, State
 from offramp_host.monitor.feed import Feed
 from offramp_host.monitor.model import model_of
 from offramp_host.monitor.pace import Pace
@@ -37,6 +37,7 @@ from offramp_host.monitor.source import Options as SourceOptions
 from offramp_host.monitor.source import open_source
 from offramp_host.monitor.stream import Monitor
 from offramp_host.monitor.view import View, Watch
+from offramp_host.rows import crc_of
 from tests.digits_exits import N_FITTED, classifier, digits
 from tests.families import SHAPE, family
 

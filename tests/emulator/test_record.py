@@ -160,7 +160,7 @@ def test_record_adds_to_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--shape", "0"], "sizes from 1 on"),
         (["--board", "rv32_virt"], "rv32_virt has no source 'synthetic'"),
         (["--label", " "], "--label is empty"),
-        (["--port", "/dev/null"], "either --board or --port"),
+        (["--port", "/dev/null"], "--board and --port are given"),
     ):
         capsys.readouterr()
         assert cli.call([*command, "--label", "up", "--seconds", "0.1", *wrong]) == 1

@@ -197,7 +197,7 @@ def test_both_modes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 REFUSALS = [
     (["--mode", "energy"], "energy"),
-    (["--port", "x"], "either --board or --port"),
+    (["--port", "x"], "--board and --port are given"),
     (["--data", "nothing.npy"], "nothing.npy"),
     (["--labels", "nothing.npy"], "nothing.npy"),
     (["--mode", "performance", "--seconds", "0.01"], "counts no time"),

@@ -123,7 +123,7 @@ def test_compare_two_profiles(folder: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("first", "second", "message", "hint"),
     [
-        ("[1, 2", None, "is no JSON", "offramp bench"),
+        ("[1, 2", None, "is no JSON", "--json > a.json"),
         (json.dumps({"a": 1}), None, "a.json is no run", "offramp bench"),
         (json.dumps([bench_row()]), json.dumps({"a": 1}), "b.json is no run", "offramp bench"),
         ("[]", None, "a.json is no run", "offramp bench"),

@@ -114,16 +114,20 @@ def _shades(image: Array, columns: int, lines: int) -> Text:
 
 def _wave(values: Array, columns: int, lines: int) -> Text:
     """From the least to the largest of the samples that a column stands for."""
-    n = min(columns, len(values))
-    starts = np.arange(n) * len(values) // n
-    least, most = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     low, span = float(values.min()), float(np.ptp(values)) or 1.0
-    bottom, top = (((edge - low) / span * (lines - 1)).round().astype(int) for edge in (least, most))
+    bottom, top = (((edge - low) / span * (lines - 1)).round().astype(int) for edge in edges(values, columns))
     rows = [
         "".join("█" if b <= line <= t else " " for b, t in zip(bottom, top, strict=True))
         for line in reversed(range(lines))
     ]
     return Text("\n".join(rows), "cyan")
+
+
+def edges(values: Array, most: int) -> tuple[Array, Array]:
+    """The least and the largest of the samples that each of at most so many columns stands for."""
+    n = min(most, len(values))
+    starts = np.arange(n) * len(values) // n
+    return np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
 
 
 def columns_of(values: Array, columns: int, lines: int) -> Text:

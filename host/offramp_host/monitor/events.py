@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from offramp_host import device
 from offramp_host.monitor.model import Array, Score
+from offramp_host.rows import crc_of
 
 MOST_SCORES = 8
 
@@ -100,14 +99,6 @@ class State:
 
 
 Event = Reading | Message | Lost | Back | Statistics | State
-
-
-def crc_of(outputs: Sequence[Array]) -> str:
-    """Of all bytes of all outputs, one after the other."""
-    crc = 0
-    for output in outputs:
-        crc = zlib.crc32(output.tobytes(), crc)
-    return f"{crc:08x}"
 
 
 def told(event: Event) -> str:

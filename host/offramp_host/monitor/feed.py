@@ -107,7 +107,7 @@ def picture(reading: Reading) -> dict[str, Any]:
 
 
 def _edges(values: Array) -> list[list[float]]:
-    starts = np.arange(min(_MOST_VALUES, len(values))) * len(values) // min(_MOST_VALUES, len(values))
-    numbers = values.astype(np.float64)
-    edges = (np.minimum.reduceat(numbers, starts), np.maximum.reduceat(numbers, starts))
-    return [[round(float(value), 4) for value in edge] for edge in edges]
+    return [
+        [round(float(value), 4) for value in edge]
+        for edge in draw.edges(values.astype(np.float64), _MOST_VALUES)
+    ]

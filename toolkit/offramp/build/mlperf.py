@@ -35,6 +35,11 @@ class Benchmark:
     def results(self) -> int:
         return 1 if self.wire == "float32" else self.outputs
 
+    @property
+    def classes(self) -> int:
+        """Of labels; a single result tells two apart."""
+        return max(self.results, 2)
+
 
 BENCHMARKS = (
     Benchmark("kws01", "int8", 49 * 10, 12),

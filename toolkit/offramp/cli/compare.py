@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +12,15 @@ import typer
 from offramp import boards
 from offramp.cli.blob_file import blob_for, is_blob
 from offramp.cli.changes import changed, show_changes, with_growth
+from offramp.cli.json_file import read_json
 from offramp.cli.options import FlashLimit, Json, Kernels, Optimize, RamLimit, TimeLimit, plan_options
 from offramp.cli.output import note, print_json, print_table, progress
 from offramp.errors import UserError
 from offramp.plan import Options
 from offramp_host.comparison import RunFigures, StepFigures, figures_of, share, step_changes
 from offramp_host.measure import measure
-from offramp_host.rows import read_file
 
+WAY_OUT = "write it with `offramp bench … --json > FILE`, or `offramp profile … --json > FILE`"
 HELP = "JSON of `bench` or `profile`, or with --board a model file or .ofr."
 
 
@@ -63,20 +63,8 @@ def kind_of(path: Path) -> str:
     data = read_json(path)
     found = data[0] if isinstance(data, list) and data else data
     if not isinstance(found, dict) or not {"model", "board", "steps"} <= found.keys():
-        raise UserError(
-            f"{path} is no run",
-            "write it with `offramp bench … --json > FILE`, or `offramp profile … --json > FILE`",
-        )
+        raise UserError(f"{path} is no run", WAY_OUT)
     return "bench" if isinstance(data, list) else "profile"
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_file(path))
-    except ValueError as error:
-        raise UserError(
-            f"{path} is no JSON: {error}", "write it with `offramp bench … --json > FILE`"
-        ) from error
 
 
 def run_of(path: Path, board: str | None, options: Options, time_limit_s: float) -> RunFigures:
@@ -85,10 +73,7 @@ def run_of(path: Path, board: str | None, options: Options, time_limit_s: float)
             data = read_json(path)
             return of_bench(path, data, board) if isinstance(data, list) else of_profile(data)
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path} is no run: {type(error).__name__}: {error}",
-                "write it with `offramp bench … --json > FILE`, or `offramp profile … --json > FILE`",
-            ) from error
+            raise UserError(f"{path} is no run: {type(error).__name__}: {error}", WAY_OUT) from error
     if board is None:
         raise UserError(
             f"{path} is a model; no board is given to measure it on", "add --board B (`offramp boards`)"

@@ -91,8 +91,8 @@ def color(i: int) -> str:
 
 
 def told(name: str, cost: Cost, whole: Cost) -> str:
-    share = 100 * cost.instructions / max(whole.instructions, 1)
-    return f"{name}: {cost.instructions:,} instructions, {share:.1f} %, {cost.cycles:,} cycles (estimate)"
+    instructions, share, cycles = counts(cost, whole)
+    return f"{name}: {instructions} instructions, {share} %, {cycles} cycles (estimate)"
 
 
 def drawn(box: Box, y: float) -> str:
@@ -144,6 +144,7 @@ def listed(
 
 
 def counts(cost: Cost, whole: Cost) -> tuple[str, str, str]:
+    """Instructions, percent of the whole, cycles: as text."""
     share = 100 * cost.instructions / max(whole.instructions, 1)
     return f"{cost.instructions:,}", f"{share:.1f}", f"{cost.cycles:,}"
 

@@ -16,7 +16,16 @@ from offramp import boards
 from offramp.build.blob_image import blob_image
 from offramp.build.mlperf import BENCHMARKS, Benchmark, benchmark_of
 from offramp.cli.blob_file import blob_for
-from offramp.cli.options import FlashLimit, Json, Kernels, Optimize, RamLimit, plan_options
+from offramp.cli.options import (
+    EmulatedBoard,
+    FlashLimit,
+    Json,
+    Kernels,
+    Optimize,
+    RamLimit,
+    check_place,
+    plan_options,
+)
 from offramp.cli.output import check_folder, note, print_facts, print_json, progress, write_output
 from offramp.errors import UserError
 from offramp.plan import Options
@@ -37,9 +46,7 @@ def mlperf(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="With --board: a .ofr file, or a model to pack.")
     ] = None,
-    board: Annotated[
-        str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")
-    ] = None,
+    board: EmulatedBoard = None,
     port: Annotated[
         str | None,
         typer.Option(
@@ -76,10 +83,7 @@ def mlperf(
         raise UserError(
             f"--mode {mode}: accuracy or performance is needed", "the energy mode wants a power meter"
         )
-    if (board is None) == (port is None):
-        raise UserError(
-            "mlperf needs either --board or --port", "--board B emulates a board, --port URL talks to one"
-        )
+    check_place("mlperf", board, port)
     if (board is None) != (file is None):
         raise UserError(
             "a model file is given with --board; the firmware behind --port holds its own",
@@ -94,7 +98,7 @@ def mlperf(
     def read(benchmark: Benchmark) -> list[Sample]:
         samples = read_samples(data, labels, benchmark, limit)
         if mode == "accuracy":
-            labels_of(samples, 2 if benchmark.results == 1 else benchmark.results)
+            labels_of(samples, benchmark.classes)
         return samples
 
     if board is not None and file is not None:

@@ -12,7 +12,18 @@ from offramp import boards
 from offramp.blob.read import Blob
 from offramp.cli.choice import Choice, PolicyText
 from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
-from offramp.cli.options import FlashLimit, FrontEnd, Kernels, Optimize, RamLimit, TimeLimit, plan_options
+from offramp.cli.options import (
+    EmulatedBoard,
+    FlashLimit,
+    FrontEnd,
+    Kernels,
+    Optimize,
+    Port,
+    RamLimit,
+    TimeLimit,
+    check_place,
+    plan_options,
+)
 from offramp.cli.output import check_output, note
 from offramp.cli.place import attached, emulated
 from offramp.cli.showing import check_screen, print_line, serve, show_screen, stream
@@ -38,13 +49,8 @@ Files = Annotated[
 
 def monitor(
     files: Files = None,
-    board: Annotated[
-        str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")
-    ] = None,
-    port: Annotated[
-        str | None,
-        typer.Option("--port", "-p", metavar="URL", help="A serial port or URL with a board behind it."),
-    ] = None,
+    board: EmulatedBoard = None,
+    port: Port = None,
     source: Annotated[str, typer.Option("--source", "-s", metavar="S", help=f"{KINDS}.")] = "synthetic",
     rate: Annotated[
         float | None, typer.Option("--rate", metavar="HZ", help="Rows a second; else as fast as it goes.")
@@ -158,9 +164,7 @@ def monitor(
 
 
 def check(files: Sequence[Path] | None, board: str | None, port: str | None, divide: float | None) -> None:
-    if (board is None) == (port is None):
-        given = "--board and --port are given" if board else "monitor needs either --board or --port"
-        raise UserError(given, "--board B emulates a board, --port URL talks to one")
+    check_place("monitor", board, port)
     if board is not None and not files:
         raise UserError("--board needs a model to emulate", "offramp monitor MODEL --board B")
     if divide is not None and not divide > 0:

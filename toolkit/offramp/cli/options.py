@@ -33,6 +33,11 @@ Board = Annotated[
         "--board", "-b", metavar="B", help="The board (`offramp boards` lists them), or a board file's path."
     ),
 ]
+EmulatedBoard = Annotated[str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")]
+Port = Annotated[
+    str | None,
+    typer.Option("--port", "-p", metavar="URL", help="A serial port or URL with a board behind it."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kernels = Annotated[
     str,
@@ -100,6 +105,15 @@ PlanChoice = Annotated[
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", metavar="S", min=1.0, help="Seconds that one inference may take.")
 ]
+
+
+def check_place(command: str, board: str | None, port: str | None) -> None:
+    """UserError unless the command has one of both."""
+    if (board is None) == (port is None):
+        raise UserError(
+            "--board and --port are given" if board else f"{command} needs either --board or --port",
+            "give one of them: --board B emulates a board, --port URL talks to one",
+        )
 
 
 def plan_options(

@@ -15,7 +15,7 @@ import typer
 from offramp import boards
 from offramp.build.firmware import firmware
 from offramp.build.source import SYNTHETIC
-from offramp.cli.options import Json
+from offramp.cli.options import Json, check_place
 from offramp.cli.output import check_output, note, print_facts, print_json, progress, write_output
 from offramp.errors import UserError
 from offramp_host.data_set import DataSet, joined, recorded
@@ -55,10 +55,7 @@ def record(
     as_json: Json = False,
 ) -> None:
     """Record a board's own sensor into a labelled data set that compress reads."""
-    if (board is None) == (port is None):
-        raise UserError(
-            "record needs either --board or --port", "--board B emulates a board, --port URL talks to one"
-        )
+    check_place("record", board, port)
     if not label.strip():
         raise UserError("--label is empty", "name the class of what is recorded: --label up")
     check_output(out)

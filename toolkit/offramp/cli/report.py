@@ -18,6 +18,7 @@ from offramp.cli.advise import answers_for, for_sale, read_card, variants_of
 from offramp.cli.blob_file import is_blob, packed
 from offramp.cli.explain import explanation
 from offramp.cli.inspect import of_data
+from offramp.cli.json_file import read_json
 from offramp.cli.options import TimeLimit
 from offramp.cli.output import check_output, note, progress, write_output
 from offramp.cli.pack import summarize
@@ -28,7 +29,6 @@ from offramp.plan import Options
 from offramp.report import Material, as_html, as_markdown, report_on
 from offramp_host.measure import measure
 from offramp_host.profile import profile
-from offramp_host.rows import read_file
 
 
 def report(
@@ -90,13 +90,6 @@ def is_markdown(path: Path, asked: bool) -> bool:
     if asked and not of_name:
         raise UserError(f"--md, and {path} is named as a page", f"name it {path.stem}.md with -o")
     return of_name
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_file(path))
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON: {error}", "write it with a command's --json") from error
 
 
 def add_folder(material: Material, folder: Path) -> None:

@@ -24,14 +24,17 @@ from offramp.cli.leaving import (
     show_spread,
 )
 from offramp.cli.options import (
+    EmulatedBoard,
     FlashLimit,
     FrontEnd,
     Json,
     Kernels,
     ModelOrBlob,
     Optimize,
+    Port,
     RamLimit,
     TimeLimit,
+    check_place,
     plan_options,
 )
 from offramp.cli.output import (
@@ -60,13 +63,8 @@ def run(
             help="First axis: the row. A .wav goes through the front end.",
         ),
     ],
-    board: Annotated[
-        str | None, typer.Option("--board", "-b", metavar="B", help="Emulate this board.")
-    ] = None,
-    port: Annotated[
-        str | None,
-        typer.Option("--port", "-p", metavar="URL", help="A serial port or URL with a board behind it."),
-    ] = None,
+    board: EmulatedBoard = None,
+    port: Port = None,
     out: Annotated[Path | None, typer.Option("-o", metavar="Y.npz", help="One array an output.")] = None,
     state: Annotated[str, typer.Option("--state", metavar="carry|reset", help="From row to row.")] = "carry",
     kernels: Kernels = "auto",
@@ -91,14 +89,7 @@ def run(
         raise UserError("--plan and --policy are given", "give one of them: a policy decides which plan runs")
     chosen = Choice("plan", plan) if plan is not None else Choice.of(policy)
     leaving = Leaving.of(thresholds, budget, exit_policy, no_exits)
-    if board is not None and port is not None:
-        raise UserError(
-            "--board and --port are given", "give one of them: --board emulates, --port talks to a board"
-        )
-    if board is None and port is None:
-        raise UserError(
-            "run needs either --board or --port", "--board B emulates a board, --port URL talks to one"
-        )
+    check_place("run", board, port)
     if state not in ("carry", "reset"):
         raise UserError(f"--state {state}: carry or reset is needed", "carry keeps state from row to row")
     if out is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.features.fft import cosines_s32, real_fft_s32
+from offramp.features.filter_bank import frames_of, triangle_sums
 from offramp.features.front_end import HEADER, Quantizer
 from offramp.features.micro import log_table
 from offramp.ops.op import Params
@@ -179,19 +180,12 @@ def log2_s32(x: Array) -> Array:
 
 def coefficients(s: Mfcc, samples: Array) -> Array:
     """int64[frames, coefficients] of int16 samples: in units of log2, times 2^16."""
-    n = max(0, (len(samples) - s.window) // s.step + 1)
-    frames = np.zeros((n, s.fft), np.int64)
-    for i in range(n):
-        frames[i, : s.window] = samples[i * s.step : i * s.step + s.window]
-    frames[:, : s.window] *= window_s16(s)
+    shaped = frames_of(samples, s.window, s.step) * window_s16(s)
+    frames = np.pad(shaped, ((0, 0), (0, s.fft - s.window)))
     starts, falling = bank(s)
     z = real_fft_s32(frames)[:, starts[0] : starts[-1]]
     magnitudes = square_roots((z**2).sum(axis=-1))
-    falls, rises = magnitudes * falling, magnitudes * ((1 << WEIGHT_BITS) - falling)
-    at = starts - starts[0]
-    sums = np.zeros((n, s.mels), np.int64)
-    for m in range(s.mels):
-        sums[:, m] = rises[:, at[m] : at[m + 1]].sum(axis=1) + falls[:, at[m + 1] : at[m + 2]].sum(axis=1)
+    sums = triangle_sums(magnitudes, starts, falling, (1 << WEIGHT_BITS) - falling)
     logs = log2_s32(sums + s.epsilon) - s.offset
     found: Array = (logs @ dct_s16(s).astype(np.int64).T + (1 << (COEFFICIENT_BITS - 1))) >> COEFFICIENT_BITS
     return found

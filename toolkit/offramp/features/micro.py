@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.features.fft import cosines, real_fft_s16
+from offramp.features.filter_bank import frames_of, triangle_sums
 from offramp.features.front_end import HEADER, Quantizer
 from offramp.ops.op import Params
 
@@ -219,29 +220,16 @@ def square_root(x: int) -> int:
 
 def magnitudes(s: Micro, samples: Array) -> Array:
     """uint32[frames, channels] of int16 samples."""
-    n = max(0, (len(samples) - s.window) // s.step + 1)
-    frames = (
-        np.stack([samples[i * s.step : i * s.step + s.window] for i in range(n)])
-        if n
-        else np.zeros((0, s.window))
-    )
-    shaped = (frames.astype(np.int64) * window_s16(s)) >> WINDOW_BITS
+    shaped = (frames_of(samples, s.window, s.step) * window_s16(s)) >> WINDOW_BITS
     shifts = shift_of(s, shaped)
-    padded = np.zeros((n, s.fft), np.int64)
-    padded[:, : s.window] = (shaped << shifts[:, None]).astype(np.int16)
-    energies = (real_fft_s16(padded) ** 2).sum(axis=-1)
+    scaled = (shaped << shifts[:, None]).astype(np.int16)
+    z = real_fft_s16(np.pad(scaled, ((0, 0), (0, s.fft - s.window))))
     b = bank(s)
-    of_bins = energies[:, b.starts[0] : b.starts[-1]]
-    at = b.starts - b.starts[0]
-    falls, rises = of_bins * b.falling, of_bins * b.rising
-    sums = np.zeros((n, s.channels), np.int64)
-    for c in range(s.channels):
-        sums[:, c] = rises[:, at[c] : at[c + 1]].sum(axis=1) + falls[:, at[c + 1] : at[c + 2]].sum(axis=1)
-    roots: Array = np.array([[square_root(int(v)) for v in row] for row in sums], np.int64).reshape(
-        n, s.channels
-    )
-    scaled: Array = roots >> shifts[:, None]
-    return scaled
+    energies = (z**2).sum(axis=-1)[:, b.starts[0] : b.starts[-1]]
+    sums = triangle_sums(energies, b.starts, b.falling, b.rising)
+    roots = np.array([square_root(int(v)) for v in sums.flat], np.int64).reshape(sums.shape)
+    found: Array = roots >> shifts[:, None]
+    return found
 
 
 def part(x: float) -> int:

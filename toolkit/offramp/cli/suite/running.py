@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -24,7 +23,7 @@ from offramp_host.comparison import figures_of
 from offramp_host.device import TensorInfo
 from offramp_host.measure import ROWS, measure, random_row
 from offramp_host.profile import profile
-from offramp_host.rows import Array, load_arrays, read_rows
+from offramp_host.rows import Array, crc_of, load_arrays, read_rows
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ def run_case(case: Case, board_name: str) -> Ran:
     run = figures_of(asdict(found))
     run = replace(run, figures={**run.figures, **more}, tools={"offramp": __version__, **run.tools})
     right = accuracy(outputs[0][1], labels) if labels is not None else None
-    return Ran(Record(run, len(rows), crc(outputs), right), outputs, latency_error)
+    crc = crc_of([array for _, array in outputs])
+    return Ran(Record(run, len(rows), crc, right), outputs, latency_error)
 
 
 def check_counted(case: Case, board: boards.Board) -> None:
@@ -86,13 +86,6 @@ def check_counted(case: Case, board: boards.Board) -> None:
 def random_rows(blob: Blob) -> list[list[Array]]:
     inputs = [TensorInfo(p.shape, np.dtype(DTYPES[p.dtype]), p.bytes) for p in blob.inputs]
     return [random_row(inputs, seed) for seed in range(ROWS)]
-
-
-def crc(outputs: Sequence[tuple[str, Array]]) -> str:
-    value = 0
-    for _, array in outputs:
-        value = zlib.crc32(np.ascontiguousarray(array).tobytes(), value)
-    return f"{value:08x}"
 
 
 def accuracy(scores: Array, labels: Array) -> float:
