@@ -12,6 +12,7 @@ from offramp import cycles
 from offramp.blob import read
 from offramp.boards import Board
 from offramp.build.blob_image import blob_image, check_board
+from offramp.build.image import Image
 from offramp.cycles import Counts, CycleModel
 from offramp.errors import UserError
 from offramp_host.device import Device
@@ -89,20 +90,11 @@ def profile(
     index = blob.plan_index(plan, name)
     steps = blob.plans[index].steps
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
-        linked, counted = Path(folder) / "model.ofr", Path(folder) / "counted"
+        linked = Path(folder) / "model.ofr"
         linked.write_bytes(data)
         image = blob_image(blob, board, Path(folder) / "image.elf", linked=linked)
-        args = count_args(board, image.elf, counted)
-        with (
-            Emulator(board, image.elf, timeout_s=10 * time_limit_s, args=args) as emulator,
-            Device(emulator.url, timeout_s=time_limit_s) as device,
-        ):
-            device.profile(random_row(device.info().inputs), plan=index)
-        # The last inference ran to its end. The ticks are read before a step, after it, and twice more for what
-        # reading them costs, so of the four sections that end with a step's readings the second is the step.
-        sections = read_sections(counted)[-4 * len(steps) :][1::4]
+        sections = _step_sections(board, image, index, len(steps), time_limit_s)
         code = disassemble(image.elf, board.core)
-    assert len(sections) == len(steps)
     price = _Price(model, board.code.read_cycles_per_byte)
     return Profile(
         board=board.name,
@@ -125,6 +117,23 @@ def profile(
         ],
         functions=price.functions(sections, code),
     )
+
+
+def _step_sections(board: Board, image: Image, plan: int, n_steps: int, time_limit_s: float) -> list[Section]:
+    """What ran in each step of one inference; the counts go to a file beside the image."""
+    counted = image.elf.with_name("counted")
+    with (
+        Emulator(
+            board, image.elf, timeout_s=10 * time_limit_s, args=count_args(board, image.elf, counted)
+        ) as emulator,
+        Device(emulator.url, timeout_s=time_limit_s) as device,
+    ):
+        device.profile(random_row(device.info().inputs), plan=plan)
+    # The last inference ran to its end. The ticks are read before a step, after it, and twice more for what
+    # reading them costs, so of the four sections that end with a step's readings the second is the step.
+    sections = read_sections(counted)[-4 * n_steps :][1::4]
+    assert len(sections) == n_steps
+    return sections
 
 
 @dataclass(frozen=True)

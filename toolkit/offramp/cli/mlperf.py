@@ -79,18 +79,7 @@ def mlperf(
     as_json: Json = False,
 ) -> None:
     """Run MLPerf Tiny's accuracy or performance mode on a board."""
-    if mode not in ("accuracy", "performance"):
-        raise UserError(
-            f"--mode {mode}: accuracy or performance is needed", "the energy mode wants a power meter"
-        )
-    check_place("mlperf", board, port)
-    if (board is None) != (file is None):
-        raise UserError(
-            "a model file is given with --board; the firmware behind --port holds its own",
-            "offramp mlperf FILE --board B, or offramp mlperf --port URL",
-        )
-    if mode == "accuracy" and seconds is not None:
-        raise UserError("--seconds: accuracy mode has no windows", "leave it out, or add --mode performance")
+    check(file, board, port, mode, seconds)
     least_s = modes.LEAST_S if seconds is None else seconds
     check_folder(out)
     lines: list[str] = []
@@ -114,14 +103,30 @@ def mlperf(
     finally:
         written(out / "log.txt", "".join(f"{line}\n" for line in lines))
     summary = {**summary_of(identity, mode, least_s), **found}
-    written(out / "results.json", json.dumps(summary, indent=2) + "\n")
     facts = facts_of(summary)
+    written(out / "results.json", json.dumps(summary, indent=2) + "\n")
     written(out / "results.txt", "".join(f"{name}: {value}\n" for name, value in facts))
     note(f"wrote {out / 'results.json'}, results.txt and log.txt")
     if as_json:
         print_json(summary)
     else:
         print_facts(f"MLPerf Tiny {identity.model} on {identity.name}", facts)
+
+
+def check(file: Path | None, board: str | None, port: str | None, mode: str, seconds: float | None) -> None:
+    """UserError for a mode that is none, and for what does not go together."""
+    if mode not in ("accuracy", "performance"):
+        raise UserError(
+            f"--mode {mode}: accuracy or performance is needed", "the energy mode wants a power meter"
+        )
+    check_place("mlperf", board, port)
+    if (board is None) != (file is None):
+        raise UserError(
+            "a model file is given with --board; the firmware behind --port holds its own",
+            "offramp mlperf FILE --board B, or offramp mlperf --port URL",
+        )
+    if mode == "accuracy" and seconds is not None:
+        raise UserError("--seconds: accuracy mode has no windows", "leave it out, or add --mode performance")
 
 
 Connected = tuple[TextDevice, Benchmark, list[Sample], Identity]
@@ -167,12 +172,11 @@ def measured(
     if mode == "performance":
         with progress("windows", modes.WINDOWS) as show_done:
             found = modes.performance(device, samples, least_s=seconds, told=show_done)
-        windows = [{"inferences": w.n, "elapsed_us": w.elapsed_us} for w in found.windows]
         return {
             "median_inferences_per_second": found.median_per_second,
             "windows": [
-                {**window, "inferences_per_second": rate}
-                for window, rate in zip(windows, found.per_second, strict=True)
+                {"inferences": w.n, "elapsed_us": w.elapsed_us, "inferences_per_second": rate}
+                for w, rate in zip(found.windows, found.per_second, strict=True)
             ],
         }
     with progress("inputs", len(samples)) as show_done:

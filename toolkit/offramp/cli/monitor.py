@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from offramp import boards
 from offramp.blob.read import Blob
 from offramp.cli.choice import Choice, PolicyText
 from offramp.cli.leaving import Budget, ExitPolicyText, Leaving, NoExits, Thresholds
@@ -25,7 +24,7 @@ from offramp.cli.options import (
     plan_options,
 )
 from offramp.cli.output import check_output, note
-from offramp.cli.place import attached, emulated
+from offramp.cli.place import place_for
 from offramp.cli.showing import check_screen, print_line, serve, show_screen, stream
 from offramp.cli.ways import Given, ways_of
 from offramp.errors import UserError
@@ -115,9 +114,7 @@ def monitor(
     )
     if record is not None:
         check_name(record)
-        check_output(
-            record, *(files or ()), *([Path(source)] if Path(source).is_file() else []), option="--record"
-        )
+        check_output(record, *(files or ()), *(p for p in [Path(source)] if p.is_file()), option="--record")
     if not (as_json or web):
         check_screen()
     page = Page(Feed(), host, web_port, token) if web else None
@@ -127,19 +124,9 @@ def monitor(
 
     def refuse(file: Path, blob: Blob) -> None:
         given.check(blob, file)
-        found = source_for(model_of(blob, b""))
-        if found.warning:
-            note(f"warning: {found.warning}")
-        if found.is_live:
-            next(found.rows())  # a camera that is not there is told now
+        check_source(source_for(model_of(blob, b"")))
 
-    target = boards.must_run_here(boards.load(board)) if board is not None else None
-    place_ = (
-        emulated(files or [], target, options, time_limit, refuse)
-        if target is not None
-        else attached(files or [], port or "", options, time_limit, refuse)
-    )
-    with place_ as place:
+    with place_for(files or [], board, port or "", options, time_limit, refuse) as place:
         blobs = {blob.crc: (blob, file) for file, blob, _ in place.models}
         settings = Settings(
             models=tuple(model_of(blob, data) for _, blob, data in place.models),
@@ -161,6 +148,14 @@ def monitor(
             stream(monitor, [print_line])
         else:
             show_screen(monitor)
+
+
+def check_source(source: Source) -> None:
+    """UserError where a camera or a microphone gives nothing; warns of rows that are odd."""
+    if source.warning:
+        note(f"warning: {source.warning}")
+    if source.is_live:
+        next(source.rows())
 
 
 def check(files: Sequence[Path] | None, board: str | None, port: str | None, divide: float | None) -> None:

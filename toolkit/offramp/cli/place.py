@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,15 @@ class Place:
     models: list[tuple[Path, Blob, bytes]]
     open_device: Callable[[Callable[[str], None]], Device]
     board: boards.Board | None
+
+
+def place_for(
+    files: Sequence[Path], board: str | None, port: str, options: Options, time_limit_s: float, check: Check
+) -> AbstractContextManager[Place]:
+    """The board that is named, emulated; None: what answers at the port."""
+    if board is None:
+        return attached(files, port, options, time_limit_s, check)
+    return emulated(files, boards.must_run_here(boards.load(board)), options, time_limit_s, check)
 
 
 @contextmanager

@@ -25,49 +25,48 @@ def choice_sections(material: Material) -> list[Section]:
 def front_sections(card: Sequence[Data]) -> list[Section]:
     """One for each measure of cost that the card has for at least two variants."""
     boards = list(dict.fromkeys(board for row in card for board in row["instructions"]))
-    rows = [
-        (
-            *(
-                i,
-                row["variant"],
-                100 * row["accuracy"],
-                100 * row["stderr"],
-                row["samples"],
-                row["weight_bytes"],
-            ),
-            *(
-                row["blob_bytes"],
-                row["macs"],
-                *(row["instructions"].get(b) for b in boards),
-                row["emulator_equal"],
-            ),
-        )
-        for i, row in enumerate(card)
-    ]
-    columns = (
-        *("", "variant", "accuracy, %", "± %", "rows", "weights, bytes", "blob, bytes", "MACs"),
-        *(f"instructions, {board}" for board in boards),
-        "equal on the board",
-    )
-    table = Table(columns, rows)
+    whole = card_table(card, boards)
     costs: list[tuple[str, list[Any]]] = [("blob, bytes", [row["blob_bytes"] for row in card])]
     costs += [(f"instructions, {boards[0]}", [mean_cost(row, boards[0]) for row in card])] if boards else []
     found: list[Section] = []
     for name, values in costs:
         known = [(i, value) for i, value in enumerate(values) if value]
         if len(known) > 1:
-            picture = front(card, known, name)
+            table = short_table(card, known, name) if found else whole
             title = f"Accuracy over {name.split(',')[0]}"
-            drawn = [
-                (i, card[i]["variant"], value, 100 * card[i]["accuracy"], 100 * card[i]["stderr"])
-                for i, value in known
-            ]
-            short = Table(("", "variant", name, "accuracy, %", "± %"), drawn)
-            found.append(Section(title, [TEXT_OF_FRONT], picture, [short if found else table]))
+            found.append(Section(title, [TEXT_OF_FRONT], front(card, known, name), [table]))
     exits = [row for row in card if row["exits"]]
     if found and exits:
         found.append(Section("Variants with exits", [], "", [exits_table(exits)]))
-    return found or [Section("Variants", [], "", [table])]
+    return found or [Section("Variants", [], "", [whole])]
+
+
+def card_table(card: Sequence[Data], boards: Sequence[str]) -> Table:
+    """All of the card, numbered as in the pictures."""
+    columns = (
+        *("", "variant", "accuracy, %", "± %", "rows", "weights, bytes", "blob, bytes", "MACs"),
+        *(f"instructions, {board}" for board in boards),
+        "equal on the board",
+    )
+    rows = [
+        (
+            *(i, row["variant"], 100 * row["accuracy"], 100 * row["stderr"]),
+            *(row[key] for key in ("samples", "weight_bytes", "blob_bytes", "macs")),
+            *(row["instructions"].get(board) for board in boards),
+            row["emulator_equal"],
+        )
+        for i, row in enumerate(card)
+    ]
+    return Table(columns, rows)
+
+
+def short_table(card: Sequence[Data], known: Sequence[tuple[int, int]], name: str) -> Table:
+    """What a picture shows, where the whole table stands elsewhere."""
+    rows = [
+        (i, card[i]["variant"], value, 100 * card[i]["accuracy"], 100 * card[i]["stderr"])
+        for i, value in known
+    ]
+    return Table(("", "variant", name, "accuracy, %", "± %"), rows)
 
 
 TEXT_OF_FRONT = (
@@ -124,26 +123,6 @@ def exit_section(name: str, found: Data) -> Section:
         svg.Dot(judged["cost"], 100 * judged["accuracy"], "chosen"),
         svg.Dot(found["cost_without_exits"], 100 * judged["accuracy_last"], "no exits", hollow=True),
     ]
-    shares = [
-        (place, threshold, 100 * share, cost)
-        for place, threshold, share, cost in zip(
-            [*found["exits"], "the end"],
-            [*found["thresholds"], None],
-            judged["shares"],
-            found["costs"],
-            strict=True,
-        )
-    ]
-    points = [
-        (
-            ", ".join(map(str, p["thresholds"])),
-            p["cost"],
-            100 * p["accuracy"],
-            100 * p["lost"],
-            100 * p["lost_stderr"],
-        )
-        for p in curve
-    ]
     return Section(
         f"Exits of {name}",
         [
@@ -152,11 +131,27 @@ def exit_section(name: str, found: Data) -> Section:
             "The band is one standard error of that loss.",
         ],
         svg.scatter(dots, "mean instructions, estimate", "accuracy, %", line, band),
-        [
-            Table(("behind", "threshold", "rows, %", "instructions, est."), shares),
-            Table(("thresholds", "mean, est.", "accuracy, %", "lost, points", "±"), points, "The curve"),
-        ],
+        [shares_table(found), curve_table(curve)],
     )
+
+
+def shares_table(found: Data) -> Table:
+    """How many rows leave by each exit, and what a run to there costs."""
+    thresholds = [*found["thresholds"], None]
+    shares = [100 * share for share in found["judged"]["shares"]]
+    rows = list(zip([*found["exits"], "the end"], thresholds, shares, found["costs"], strict=True))
+    return Table(("behind", "threshold", "rows, %", "instructions, est."), rows)
+
+
+def curve_table(curve: Sequence[Data]) -> Table:
+    rows = [
+        (
+            *(", ".join(map(str, p["thresholds"])), p["cost"]),
+            *(100 * p[key] for key in ("accuracy", "lost", "lost_stderr")),
+        )
+        for p in curve
+    ]
+    return Table(("thresholds", "mean, est.", "accuracy, %", "lost, points", "±"), rows, "The curve")
 
 
 def leaving_section(m: Data, material: Material) -> Section:
