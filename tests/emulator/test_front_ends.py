@@ -26,6 +26,7 @@ from offramp.plan import Options
 from offramp.reference import Reference
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
+from tests.fnv import fnv
 from tests.front_ends import STREAMS, raw_for
 
 pytestmark = pytest.mark.emulator
@@ -175,10 +176,3 @@ def test_bits_of_the_reference(alone: tuple[boards.Board, Path], name: str, tmp_
     assert board.emulator is not None
     rows = stream.window_rows + (len(inputs) - 1) * stream.hop_rows
     print(f"{name} on {board.name}: {board.emulator.instructions(int(said[2])) // rows} instructions a row")
-
-
-def fnv(data: bytes) -> int:
-    found = 2166136261
-    for byte in data:
-        found = (found ^ byte) * 16777619 & 0xFFFFFFFF
-    return found

@@ -144,7 +144,7 @@ def test_no_result_is_lost_or_reordered(
         assert line["line_errors"] == line["reconnects"] == 0
 
 
-def test_json_ends_with_the_source_and_keeps_a_rate(
+def test_json_ends_with_the_source_at_a_rate_too(
     lines: Callable[..., list[dict[str, Any]]], folder: Path
 ) -> None:
     assert [line["row"] for line in lines(*MONITOR, "--rate", "100")] == list(range(ROWS))
@@ -267,10 +267,11 @@ def test_unplugged_in_mid_frame_and_plugged_in_again(folder: Path) -> None:
             if isinstance(event, Lost):
                 assert not cable.is_plugged
                 threading.Timer(0.6, cable.plug).start()
+            if isinstance(event, Back):
+                assert cable.is_plugged
     assert_each_row_once(events, expected(folder), 100)
     backs = [event for event in events if isinstance(event, Back)]
     assert len(backs) == 2 and not any(back.restarted for back in backs)
-    assert all(back.after_s > 0.5 for back in backs)
     assert readings(events)[-1].reconnects == 2
 
 

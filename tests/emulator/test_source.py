@@ -23,6 +23,7 @@ from offramp.plan import Options, make_plan
 from offramp.reference import run_all
 from offramp_host.disassembly import objdump
 from offramp_host.emulator import Emulator
+from tests.fnv import fnv
 from tests.small_models import classifier
 from tests.synthetic import synthetic
 
@@ -45,11 +46,8 @@ class Said:
     """int8 [windows, values]."""
 
 
-def fnv(samples: np.ndarray) -> int:
-    found = 2166136261
-    for unit in samples.view(np.uint16).tolist():
-        found = (found ^ unit) * 16777619 & 0xFFFFFFFF
-    return found
+def hash_of(samples: np.ndarray) -> int:
+    return fnv(samples.view(np.uint16).tolist())
 
 
 def ran(graph: Graph, board: boards.Board, folder: Path, window: int, windows: int) -> Said:
@@ -91,7 +89,7 @@ def test_no_sample_is_lost_while_a_model_runs(seconds: float, shared_data: Path,
         f"{said.interruptions / windows:.0f} samples an inference came during it, busy {said.busy / said.all:.0%}"
     )
     assert (said.lost, said.gaps) == (0, 0)
-    assert said.hash == fnv(synthetic(window * windows))
+    assert said.hash == hash_of(synthetic(window * windows))
     assert np.array_equal(said.outputs, offline(graph, window, windows))
     assert len(np.unique(said.outputs, axis=0)) > 1
     assert said.interruptions > windows * 10_000
@@ -120,7 +118,7 @@ def test_every_emulated_board_with_it(name: str, tmp_path: Path) -> None:
     except UserError as error:
         pytest.skip(error.message)
     assert (said.lost, said.gaps) == (0, 0)
-    assert said.hash == fnv(synthetic(160 * 20))
+    assert said.hash == hash_of(synthetic(160 * 20))
     assert np.array_equal(said.outputs, offline(graph, 160, 20))
 
 
@@ -128,7 +126,7 @@ def test_what_is_too_slow_loses_samples_and_says_how_many(shared_data: Path, tmp
     graph = load_model(shared_data / "mlperf_tiny" / "kws_ref_model.tflite")
     said = ran(graph, AN386, tmp_path, 5_000, 4)
     assert said.gaps > 0 and said.lost >= 5_000
-    assert said.hash != fnv(synthetic(5_000 * 4))
+    assert said.hash != hash_of(synthetic(5_000 * 4))
 
 
 def test_the_longest_masked_section_is_where_the_port_falls_asleep(tmp_path: Path) -> None:

@@ -49,15 +49,7 @@ def flash(
     optimize: Optimize = "balanced",
 ) -> None:
     """Build firmware with a model and write it to a board; check what the board then holds."""
-    if firmware and model_only:
-        raise UserError("--firmware and --model-only are given", "give one of them, or neither to write both")
-    if mlperf and (firmware or model_only):
-        raise UserError(
-            "--mlperf is for firmware with its model",
-            "leave out --firmware and --model-only: both are written",
-        )
-    if source is not None and model_only:
-        raise UserError("--source is for firmware, and --model-only writes none", "give one of them")
+    check(firmware, model_only, mlperf, source)
     target = boards.load(board)
     if source is not None:
         source_sources(target, source, framework=target.platformio is not None)
@@ -91,6 +83,19 @@ def flash(
     if mlperf:
         identity = steps.check_mlperf(at, blob, TIMEOUT_S)
         note(f"it speaks MLPerf Tiny's protocol for {identity.model}: offramp mlperf --port {at}")
+
+
+def check(firmware: bool, model_only: bool, mlperf: bool, source: str | None) -> None:
+    """UserError for options that do not go together."""
+    if firmware and model_only:
+        raise UserError("--firmware and --model-only are given", "give one of them, or neither to write both")
+    if mlperf and (firmware or model_only):
+        raise UserError(
+            "--mlperf is for firmware with its model",
+            "leave out --firmware and --model-only: both are written",
+        )
+    if source is not None and model_only:
+        raise UserError("--source is for firmware, and --model-only writes none", "give one of them")
 
 
 def own(board: boards.Board) -> str | None:

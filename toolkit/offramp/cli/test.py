@@ -71,17 +71,11 @@ def show(outcome: Outcome) -> None:
     if outcome.record is None:
         return
     before = outcome.before.run.figures if outcome.before else {}
-    rows = [
-        (
-            check.name,
-            check.before if check.before is not None else before.get(check.name),
-            check.found,
-            changed(check.before if check.before is not None else before.get(check.name), check.found),
-            check.allowed,
-            "FAILED" if check.failure else "ok",
-        )
-        for check in outcome.checks
-    ]
+    rows = []
+    for check in outcome.checks:
+        was = check.before if check.before is not None else before.get(check.name)
+        result = "FAILED" if check.failure else "ok"
+        rows.append((check.name, was, check.found, changed(was, check.found), check.allowed, result))
     title = f"{outcome.case} on {outcome.board}"
     print_table(title, ("check", "baseline", "found", "change", "allowed", ""), rows)
     if changes := changes_of(outcome):

@@ -17,7 +17,7 @@ from offramp.cli.suite.baseline import Record
 from offramp.cli.suite.settings import Case
 from offramp.compress.data import check_labels
 from offramp.errors import UserError
-from offramp.estimate import estimate
+from offramp.estimate import Estimate, estimate
 from offramp.ir import DTYPES
 from offramp_host.comparison import figures_of
 from offramp_host.device import TensorInfo
@@ -41,24 +41,16 @@ def run_case(case: Case, board_name: str) -> Ran:
     board = boards.must_run_here(boards.load(board_name))
     check_counted(case, board)
     blob, data = blob_for(case.path(case.model), board, case.options)
-    if "mean_instructions" in case.budget.limits and not blob.plans[0].exits:
-        raise UserError(
-            f"test {case.name} has a budget for mean_instructions; {case.model} has no exits",
-            "every run takes the same: give a budget for instructions",
-        )
+    check_exits(case, blob)
     rows = read_rows(case.path(case.inputs), blob.inputs) if case.inputs else random_rows(blob)
-    labels = None
-    if case.accuracy is not None:
-        labels = labels_of(case, len(rows), math.prod(blob.outputs[0].shape))
+    classes = math.prod(blob.outputs[0].shape)
+    labels = labels_of(case, len(rows), classes) if case.accuracy is not None else None
     with progress(f"{case.name}: measuring on {board.name}"):
         found = measure(board, data, name=case.model, time_limit_s=case.time_limit, rows=rows)
     more: dict[str, float | None] = {}
     latency_error = ""
     if "latency_ms_estimate" in case.budget.limits:
-        with progress(f"{case.name}: profiling on {board.name}"):
-            counted = profile(board, data, name=case.model, time_limit_s=case.time_limit)
-        estimated = estimate(board, counted.core_cycles, counted.cost.flash_bytes)
-        assert estimated is not None  # or there were no profile
+        estimated = estimated_time(case, board, data)
         more["latency_ms_estimate"], latency_error = estimated.latency_ms, str(estimated.latency_error)
     with on_emulator(case.path(case.model), board, blob, data, rows, case.time_limit) as bench:
         results = infer(bench, "carry", no_exits=False)
@@ -73,6 +65,15 @@ def run_case(case: Case, board_name: str) -> Ran:
     return Ran(Record(run, len(rows), crc, right), outputs, latency_error)
 
 
+def estimated_time(case: Case, board: boards.Board, data: bytes) -> Estimate:
+    """UserError where the board counts no instructions."""
+    with progress(f"{case.name}: profiling on {board.name}"):
+        counted = profile(board, data, name=case.model, time_limit_s=case.time_limit)
+    found = estimate(board, counted.core_cycles, counted.cost.flash_bytes)
+    assert found is not None  # or there were no profile
+    return found
+
+
 def check_counted(case: Case, board: boards.Board) -> None:
     """Refuses budgets that nothing on this board can be held against."""
     counted = [name for name in case.budget.limits if name not in ("flash_bytes", "ram_bytes")]
@@ -80,6 +81,15 @@ def check_counted(case: Case, board: boards.Board) -> None:
         raise UserError(
             f"test {case.name} has a budget for {counted[0]}; {board.name} does not count it",
             "choose an emulated board (`offramp boards`), or leave the budget out",
+        )
+
+
+def check_exits(case: Case, blob: Blob) -> None:
+    """Refuses a budget for a mean where every run takes the same."""
+    if "mean_instructions" in case.budget.limits and not blob.plans[0].exits:
+        raise UserError(
+            f"test {case.name} has a budget for mean_instructions; {case.model} has no exits",
+            "every run takes the same: give a budget for instructions",
         )
 
 
