@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -187,19 +187,31 @@ def code(board: Board, kernels: Sequence[Kernel]) -> dict[str, dict[str, int]]:
     """For each kernel what its image holds more than one without kernels; what kernels share has a name."""
     with tempfile.TemporaryDirectory(prefix="offramp-") as folder:
 
-        def pieces(*chosen: Kernel) -> Counter[str]:
-            return footprint.pieces(firmware(board, Path(folder) / "image.elf", kernels=chosen).map)
+        def pieces(*chosen: Kernel) -> Counter[tuple[str, str]]:
+            built = firmware(board, Path(folder) / "image.elf", kernels=chosen)
+            return footprint.pieces(built.map, built.sources)
 
         base = pieces()
         found = {name_of(k): pieces(k) - base for k in kernels}
-    users = Counter(piece for of in found.values() for piece in of.items())
+    users = Counter(piece for of in found.values() for piece in of)
+    names = numbered(piece for piece, n in users.items() if n > 1)
     return {
         name: {
-            **{piece: n for piece, n in of.items() if users[piece, n] > 1},
-            "": sum(n for piece, n in of.items() if users[piece, n] == 1),
+            **{names[piece]: n for piece, n in of.items() if piece in names},
+            "": sum(n for piece, n in of.items() if piece not in names),
         }
         for name, of in found.items()
     }
+
+
+def numbered(pieces: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The sections' names; where several objects have one, the second is `.text.run 2`."""
+    seen: Counter[str] = Counter()
+    names = {}
+    for piece in pieces:
+        seen[piece[1]] += 1
+        names[piece] = piece[1] if seen[piece[1]] == 1 else f"{piece[1]} {seen[piece[1]]}"
+    return names
 
 
 def table(board_name: str, pattern: str) -> tuple[str, dict[str, Any], str]:

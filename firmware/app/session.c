@@ -114,12 +114,11 @@ static void take_request(const uint8_t *body, size_t n) {
  * text, and so is the byte before, which the decoder took for a length. */
 static void leave_frame(uint8_t byte) {
     const bool first = decoder.inside && decoder.started && decoder.length == 1;
-    if (MLPERF_TAKES_TEXT && first && decoder.body[0] != LINK_REQUEST) {
+    if (first && decoder.body[0] != LINK_REQUEST) {
         decoder.inside = false;
         mlperf_take(decoder.body[0] == 0 ? 1u : (uint8_t)(decoder.block_left + 2u));
         mlperf_take(byte);
     }
-    if (decoder.too_long) decoder.inside = false;
 }
 
 static void take_byte(uint8_t byte) {
@@ -137,7 +136,8 @@ static void take_byte(uint8_t byte) {
         if (framed) send_expected(); /* not on a line of text */
         break;
     default:
-        if (!framed) leave_frame(byte);
+        if (MLPERF_TAKES_TEXT && !framed) leave_frame(byte);
+        if (!framed && decoder.too_long) decoder.inside = false;
     }
 }
 

@@ -64,12 +64,15 @@ def footprint(elf: Path, map_file: Path, accounts: Mapping[str, Category]) -> Fo
     return Footprint(flash, ram - link, link, size_of.get(".stack", 0))
 
 
-def pieces(map_file: Path) -> Counter[str]:
-    """Bytes of an image's functions and tables by the names of their sections."""
-    found: Counter[str] = Counter()
+def pieces(map_file: Path, sources: Mapping[str, Path]) -> Counter[tuple[str, str]]:
+    """Bytes of an image's functions and tables by file and section: static functions share names.
+
+    `sources` are the objects' files; those of libraries count as the library's member.
+    """
+    found: Counter[tuple[str, str]] = Counter()
     for item in _map_inputs(map_file.read_text(errors="replace")):
         if item.output in (".text", ".rodata", ".data"):
-            found[item.name] += item.size
+            found[str(sources.get(item.object, item.object)), item.name] += item.size
     return found
 
 

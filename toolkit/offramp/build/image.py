@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Image:
     compiler: str
     cmsis_nn_version: str | None
     footprint: Footprint
+    sources: Mapping[str, Path]
+    """Of each object, named as in the map, the file that it was compiled from."""
 
 
 def build(
@@ -67,6 +70,7 @@ def build(
         compiler=str(compiler),
         cmsis_nn_version=sources.cmsis_nn_version,
         footprint=sizes,
+        sources={str(path): file.path for path, file in zip(compiled, sources.files, strict=True)},
     )
 
 
