@@ -286,5 +286,6 @@ def test_what_does_not_fit_is_named() -> None:
     graph = chain(Op("add", "sum", (0, 0), (1,), Add()), tensors=t, outputs=(0, 1))
     with pytest.raises(UserError) as caught:
         make_plan(graph, replace(board))
-    for part in ("18016", board.arena.name, str(board.arena.size), "big_in (9000)", "big_out (9000)", "sum"):
+    buffers = ("big_in (9000 bytes)", "big_out (9000 bytes)")
+    for part in ("18016", board.arena.name, str(board.arena.size), *buffers, "sum"):
         assert part in caught.value.message
