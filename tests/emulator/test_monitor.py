@@ -28,10 +28,11 @@ from offramp.reference import Reference
 from offramp_host.device import Device
 from offramp_host.emulator import Emulator
 from offramp_host.monitor.events import Back, Event, Lost, Message, Reading, State
+from offramp_host.monitor.maker import Options
 from offramp_host.monitor.model import model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.settings import Settings
-from offramp_host.monitor.source import Options, open_source
+from offramp_host.monitor.source import open_source
 from offramp_host.monitor.stream import Monitor
 from offramp_host.rows import crc_of
 from offramp_host.wav import read_wav

@@ -29,11 +29,11 @@ from offramp.plan import Options
 from offramp.reference import run_all
 from offramp_host.monitor.events import Event, Reading, State
 from offramp_host.monitor.feed import Feed
+from offramp_host.monitor.maker import Options as SourceOptions
 from offramp_host.monitor.model import model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.server import Page
 from offramp_host.monitor.settings import Settings
-from offramp_host.monitor.source import Options as SourceOptions
 from offramp_host.monitor.source import open_source
 from offramp_host.monitor.stream import Monitor
 from offramp_host.monitor.view import View, Watch

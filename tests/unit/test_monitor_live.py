@@ -13,8 +13,9 @@ import pytest
 from offramp import cli
 from offramp.blob.read import Port
 from offramp.errors import UserError
+from offramp_host.monitor.maker import Options
 from offramp_host.monitor.model import FrontEnd, Model, Plan
-from offramp_host.monitor.source import Item, Options, Source, open_source
+from offramp_host.monitor.source import Item, Source, open_source
 from tests import live_stand_ins, small_models
 
 GREY = Port("image", (1, 4, 6, 1), "s8", 24, "arena", 1 / 255, -128)

@@ -16,10 +16,11 @@ from PIL import Image
 from offramp import cli
 from offramp.blob.read import Port
 from offramp.errors import UserError
+from offramp_host.monitor.maker import Options
 from offramp_host.monitor.model import FrontEnd, Model, Plan, confidences, quantized, real
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import Recording
-from offramp_host.monitor.source import Options, Source, open_source
+from offramp_host.monitor.source import Source, open_source
 from tests import small_models
 
 IMAGE = Port("image", (1, 4, 6, 1), "s8", 24, "arena", 1 / 255, -128)

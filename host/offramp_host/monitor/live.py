@@ -8,13 +8,14 @@ import numpy as np
 
 from offramp.blob.read import Port
 from offramp.errors import UserError
+from offramp_host.monitor.maker import Options, Pairs
 from offramp_host.monitor.model import Array, quantized
-from offramp_host.monitor.recorded import Pairs, image_shape, opener, pixels_to_row, resized
+from offramp_host.monitor.recorded import image_shape, opener, pixels_to_row, resized
 
 _USUAL_RATE_HZ = 16_000
 
 
-def camera(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+def camera(name: str, port: Port, options: Options) -> Pairs:
     """Frames of camera N, resized to the input."""
     try:
         import cv2
@@ -38,7 +39,8 @@ def camera(name: str, port: Port, divide: float | None, hop: int | None, rate_hz
                     raise _no_picture(name, number, i)
                 image = pillow.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
                 grey = image.convert("L" if channels == 1 else "RGB")
-                yield f"frame {i}", pixels_to_row(np.asarray(resized(grey, width, height)), port, divide)
+                pixels = np.asarray(resized(grey, width, height))
+                yield f"frame {i}", pixels_to_row(pixels, port, options.divide)
                 i += 1
         finally:
             taken.release()
@@ -58,7 +60,7 @@ def _no_picture(name: str, number: str, frames: int) -> UserError:
     )
 
 
-def microphone(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+def microphone(name: str, port: Port, options: Options) -> Pairs:
     """Windows of samples, full scale being 1, as long as the input."""
     try:
         import sounddevice
@@ -66,7 +68,7 @@ def microphone(name: str, port: Port, divide: float | None, hop: int | None, rat
         raise UserError(
             "a microphone needs sounddevice and PortAudio, which are not installed", "pip install sounddevice"
         ) from error
-    rate = rate_hz or _USUAL_RATE_HZ
+    rate = options.rate_hz or _USUAL_RATE_HZ
     n = int(np.prod(port.shape))
 
     def rows() -> Iterator[tuple[str, Array]]:
@@ -75,10 +77,10 @@ def microphone(name: str, port: Port, divide: float | None, hop: int | None, rat
         try:
             with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:
                 while True:
-                    new, is_late = stream.read(n if heard < n else min(hop or n, n))
+                    new, is_late = stream.read(n if heard < n else min(options.hop or n, n))
                     heard += len(new)
                     window = np.concatenate([window, new[:, 0]])[-n:]
-                    row = quantized(window / (divide or 1.0), port).reshape(port.shape)
+                    row = quantized(window / (options.divide or 1.0), port).reshape(port.shape)
                     yield f"{heard / rate:.3f} s{', samples lost' if is_late else ''}", row
         except sounddevice.PortAudioError as error:
             raise _no_sound(name, rate, heard, str(error)) from error

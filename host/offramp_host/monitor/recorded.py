@@ -13,16 +13,13 @@ from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp.ir import without_batch
 from offramp.ir.saturation import check_saturation
+from offramp_host.monitor.maker import Options, Pairs
 from offramp_host.monitor.model import Array, integers, quantized, real
 from offramp_host.monitor.recording import holds_sound, recorded_sound
 from offramp_host.rows import by_row, in_rows, read_arrays
 from offramp_host.wav import read_wav
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
-Pairs = Callable[[], Iterator[tuple[str, Array]]]
-"""Makes one pass over (name, row of the one input)."""
-Maker = Callable[[str, Port, float | None, int | None, int | None], Pairs]
-"""From a source's name, the input, and the options divide, hop, rate_hz."""
 
 
 def arrays(path: Path, inputs: Sequence[Port]) -> tuple[list[tuple[Array, ...]], str]:
@@ -40,7 +37,7 @@ def arrays(path: Path, inputs: Sequence[Port]) -> tuple[list[tuple[Array, ...]],
     return by_row(path, shaped, inputs), "; ".join(warnings)
 
 
-def images(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+def images(name: str, port: Port, options: Options) -> Pairs:
     """A folder's images in the order of their names, cut to the input's proportions in the middle and resized."""
     files = [path for path in sorted(Path(name).rglob("*")) if path.suffix.lower() in IMAGES]
     if not files:
@@ -54,7 +51,7 @@ def images(name: str, port: Port, divide: float | None, hop: int | None, rate_hz
                 image = opened.open(path).convert("L" if channels == 1 else "RGB")
             except (OSError, ValueError, SyntaxError) as error:
                 raise UserError(f"{path}: not an image that can be read", "remove or mend it") from error
-            yield path.name, pixels_to_row(np.asarray(resized(image, width, height)), port, divide)
+            yield path.name, pixels_to_row(np.asarray(resized(image, width, height)), port, options.divide)
 
     return rows
 
@@ -101,21 +98,18 @@ def pixels_to_row(pixels: Array, port: Port, divide: float | None) -> Array:
     return quantized(pixels / divide, port).reshape(port.shape)
 
 
-def sound(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+def sound(name: str, port: Port, options: Options) -> Pairs:
     """Windows of a WAV file's first channel or of recorded sound, full scale being 1, as long as the input."""
     path = Path(name)
     found = recorded_sound(path) if holds_sound(path) else read_wav(name, f"--source {name}", (8, 16))
-    rate = found.rate_hz
-    if rate_hz is not None and rate != rate_hz:
-        raise UserError(
-            f"--source {name}: {rate} Hz, {rate_hz} Hz are needed",
-            f"resample it to {rate_hz} Hz",
-        )
+    rate, wanted = found.rate_hz, options.rate_hz
+    if wanted is not None and rate != wanted:
+        raise UserError(f"--source {name}: {rate} Hz, {wanted} Hz are needed", f"resample it to {wanted} Hz")
     samples = found.samples / 32768.0 if found.bits == 16 else found.samples / 128.0 - 1.0
-    return windows(name, samples[:, None], port, divide, hop, lambda i: f"{i / rate:.3f} s")
+    return windows(name, samples[:, None], port, options, lambda i: f"{i / rate:.3f} s")
 
 
-def table(name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None) -> Pairs:
+def table(name: str, port: Port, options: Options) -> Pairs:
     """Windows of lines of numbers, their last columns, as many as the input takes; a heading is skipped."""
     try:
         text = Path(name).read_text()
@@ -133,12 +127,10 @@ def table(name: str, port: Port, divide: float | None, hop: int | None, rate_hz:
             f"--source {name}: {found}, input {port.name} {list(port.shape)} takes {axes}",
             "one line a moment, one column an axis, no gaps",
         )
-    return windows(name, values[:, values.shape[1] - axes :], port, divide, hop, lambda i: f"line {i}")
+    return windows(name, values[:, values.shape[1] - axes :], port, options, lambda i: f"line {i}")
 
 
-def windows(
-    name: str, values: Array, port: Port, divide: float | None, hop: int | None, called: Callable[[int], str]
-) -> Pairs:
+def windows(name: str, values: Array, port: Port, options: Options, called: Callable[[int], str]) -> Pairs:
     """`values` is [moments, axes]; a row is as many moments as the input holds."""
     n = int(np.prod(port.shape)) // values.shape[1]
     if len(values) < n:
@@ -146,11 +138,11 @@ def windows(
             f"--source {name}: {len(values)} samples, input {port.name} takes {n} samples",
             "give a longer recording",
         )
-    real_values = values / (divide or 1.0)
+    real_values = values / (options.divide or 1.0)
     check_saturation(real_values, port.scale, port.zero_point, port.dtype, f"--source {name}")
 
     def rows() -> Iterator[tuple[str, Array]]:
-        for start in range(0, len(values) - n + 1, hop or n):
+        for start in range(0, len(values) - n + 1, options.hop or n):
             yield called(start), quantized(real_values[start : start + n], port).reshape(port.shape)
 
     return rows

@@ -13,12 +13,13 @@ from offramp.blob.read import Port
 from offramp.errors import UserError
 from offramp.ir import DTYPES
 from offramp_host.monitor import live, recorded
+from offramp_host.monitor.maker import Maker, Options, Pairs
 from offramp_host.monitor.model import Array, FrontEnd, Model, integers
 from offramp_host.monitor.recording import holds_sound
 
 KINDS = "x.npy, x.npz, a folder of images, x.wav, x.csv, synthetic[:SEED], camera[:N] or mic"
 _SYNTHETIC_ROWS = 256
-_TAKEN: dict[recorded.Maker, tuple[str, ...]] = {
+_TAKEN: dict[Maker, tuple[str, ...]] = {
     recorded.images: ("divide",),
     live.camera: ("divide",),
     recorded.table: ("divide", "hop"),
@@ -49,24 +50,6 @@ class Source:
     """What a person should know of the rows; "": nothing."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """How raw values become the model's; None: as the source and the model suggest."""
-
-    divide: float | None = None
-    """Pixels and columns are divided by this before they are quantized."""
-    hop: int | None = None
-    """Samples or lines from a window to the next; None: a window's length."""
-    rate_hz: int | None = None
-    """Of a microphone; of a WAV file what it must have."""
-
-    def refuse_all_but(self, taken: Sequence[str], name: str) -> None:
-        """UserError where an option is given that the source would pass over."""
-        for field, flag in (("divide", "--divide"), ("hop", "--hop"), ("rate_hz", "--sample-rate")):
-            if field not in taken and getattr(self, field) is not None:
-                raise UserError(f"{flag}: --source {name} takes none", "leave it out")
-
-
 def open_source(name: str, model: Model, options: Options) -> Source:
     """UserError where there is no such source, or the model cannot take what it gives."""
     seed, path = _seed_of(name), Path(name)
@@ -89,7 +72,7 @@ def open_source(name: str, model: Model, options: Options) -> Source:
             "record them in an .npz with one array an input",
         )
     options.refuse_all_but(_TAKEN[maker], name)
-    pairs = maker(name, model.inputs[0], options.divide, options.hop, options.rate_hz)
+    pairs = maker(name, model.inputs[0], options)
     return Source(name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live)
 
 
@@ -99,10 +82,10 @@ def _seed_of(name: str) -> int | None:
     return int(found[1] or 1) if found else None
 
 
-def _maker_of(name: str) -> recorded.Maker:
+def _maker_of(name: str) -> Maker:
     """By the name's first word, a file's ending, or of a folder; UserError where it is none of these."""
     kind, path = name.partition(":")[0], Path(name)
-    by_ending: dict[str, recorded.Maker] = {
+    by_ending: dict[str, Maker] = {
         ".wav": recorded.sound,
         ".npz": recorded.sound,
         ".csv": recorded.table,
@@ -116,7 +99,7 @@ def _maker_of(name: str) -> recorded.Maker:
     return maker
 
 
-def _for_front_end(name: str, maker: recorded.Maker, front_end: FrontEnd, is_live: bool) -> Source:
+def _for_front_end(name: str, maker: Maker, front_end: FrontEnd, is_live: bool) -> Source:
     """16-bit samples as they are; UserError for a source that gives none, which would pass the front end by."""
     if maker not in _SOUND:
         raise UserError(
@@ -130,22 +113,20 @@ def _for_front_end(name: str, maker: recorded.Maker, front_end: FrontEnd, is_liv
             "give inputs in an .npz",
         )
     raw = Port("sound", (front_end.first_run,), "s16", 2 * front_end.first_run, "input", 1 / 32768, 0)
-    pairs = maker(name, raw, None, front_end.next_run, front_end.rate_hz)
+    pairs = maker(name, raw, Options(hop=front_end.next_run, rate_hz=front_end.rate_hz))
     return Source(
         name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live, front_end.next_run
     )
 
 
-def _synthetic_sound(
-    name: str, port: Port, divide: float | None, hop: int | None, rate_hz: int | None
-) -> recorded.Pairs:
+def _synthetic_sound(name: str, port: Port, options: Options) -> Pairs:
     """Windows of noise, the same for the same seed."""
-    n = port.shape[0] + (_SYNTHETIC_ROWS - 1) * (hop or port.shape[0])
+    n = port.shape[0] + (_SYNTHETIC_ROWS - 1) * (options.hop or port.shape[0])
     samples = np.random.default_rng(_seed_of(name)).integers(-32768, 32768, (n, 1)) / 32768
-    return recorded.windows(name, samples, port, divide, hop, lambda i: f"random sample {i}")
+    return recorded.windows(name, samples, port, options, lambda i: f"random sample {i}")
 
 
-_SOUND: tuple[recorded.Maker, ...] = (recorded.sound, live.microphone, _synthetic_sound)
+_SOUND: tuple[Maker, ...] = (recorded.sound, live.microphone, _synthetic_sound)
 """What a front end for sound takes."""
 
 

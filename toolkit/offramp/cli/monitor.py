@@ -29,12 +29,13 @@ from offramp.cli.showing import check_screen, print_line, serve, show_screen, st
 from offramp.cli.ways import Given, ways_of
 from offramp.errors import UserError
 from offramp_host.monitor.feed import Feed
+from offramp_host.monitor.maker import Options
 from offramp_host.monitor.model import Model, model_of
 from offramp_host.monitor.pace import Pace
 from offramp_host.monitor.recording import check_name
 from offramp_host.monitor.server import PORT, Page
 from offramp_host.monitor.settings import Settings
-from offramp_host.monitor.source import KINDS, Options, Source, open_source
+from offramp_host.monitor.source import KINDS, Source, open_source
 from offramp_host.monitor.stream import Monitor
 
 HOST = "127.0.0.1"
