@@ -63,13 +63,17 @@ def share(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None or before == 0 else (after - before) / before
 
 
-def figures_of(row: Mapping[str, Any]) -> RunFigures:
-    """Of a Measurement's fields, or of a row of `offramp bench --json`. RAM holds arena, state and static data."""
+def figures_of(row: Mapping[str, Any], plan: int = 0) -> RunFigures:
+    """Of a Measurement's fields, or of a row of `offramp bench --json`. RAM holds arena, state and static data.
+
+    `plan` of a family is the one whose instructions and steps are taken; the sizes are the blob's.
+    """
+    ran = row["plans"][plan] if plan else row
     return RunFigures(
         model=row["model"],
         board=row["board"],
         figures={
-            "instructions": row["instructions_per_inference"],
+            "instructions": ran["instructions_per_inference"],
             "flash_bytes": sum(row["flash_bytes"].values()),
             "blob_bytes": row["blob_bytes"],
             "ram_bytes": row["arena_bytes"] + row["state_bytes"] + row["static_ram_bytes"],
@@ -78,7 +82,7 @@ def figures_of(row: Mapping[str, Any]) -> RunFigures:
         },
         steps=[
             StepFigures(step["op"], step.get("name", ""), step["kernel"], step["instructions"])
-            for step in row["steps"]
+            for step in ran["steps"]
         ],
         tools={"compiler": row["compiler"], "cmsis_nn": row["cmsis_nn_version"] or "none"},
     )

@@ -14,12 +14,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from offramp import boards, cli
+from offramp import boards, cli, ofg
 from offramp.blob import read
 from offramp.build.blob_image import blob_image
 from offramp.pack import pack
+from offramp.plan import make_plan
 from offramp_host.emulator import Emulator
 from tests import small_models
+from tests.emulator.test_family import expected, image_inputs
+from tests.families import family
 
 pytestmark = pytest.mark.emulator
 
@@ -257,3 +260,39 @@ def test_the_fixture_of_a_board_at_a_port(project: Path) -> None:
     with Emulator(board, image.elf, timeout_s=200) as emulator:
         out = pytest_says(project, "--offramp-port", emulator.url, "-k", "real")
     assert "1 passed" in out
+
+
+def test_the_plan_of_a_family_that_a_policy_names(project: Path, said: Any) -> None:
+    """`plan:` has that plan's figures and answers, a budget the dearest plan's within it, as a mean over the rows."""
+    (project / "f.ofg").write_bytes(ofg.dump(family()))
+    np.save(project / "x.npy", image_inputs(6))
+    answers = expected(image_inputs(6))
+    medium = make_plan(family(), boards.load("mps2_an386")).members[0].instructions
+    found = {}
+    for policy, plan in (("plan:large", 0), ("plan:small", 2), (f"budget:{medium}", 1)):
+        np.save(project / "y.npy", answers[plan].reshape(6, -1))
+        keys = f'model = "f.ofg"\nboard = "mps2_an386"\ninputs = "x.npy"\noutputs = "y.npy"\npolicy = "{policy}"\n'
+        (project / "offramp.toml").write_text("[test.f]\n" + keys)
+        code, _, errors = said("test", "--update")
+        assert code == 0, errors
+        run = json.loads((project / "offramp.baseline.json").read_text())["tests"]["f"]["mps2_an386"]["run"]
+        found[policy.partition(":")[0], plan] = run["figures"]
+    large, small, within = found["plan", 0], found["plan", 2], found["budget", 1]
+    assert small["instructions"] < within["mean_instructions"] < large["instructions"]
+    assert "mean_instructions" not in small and within["instructions"] == large["instructions"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("fast", "offramp.toml: test f: policy fast: it is budget:N"),
+        ("plan:huge", "no plan is called 'huge'"),
+    ],
+)
+def test_policies_that_are_none(project: Path, said: Any, policy: str, message: str) -> None:
+    (project / "f.ofg").write_bytes(ofg.dump(family()))
+    (project / "offramp.toml").write_text(
+        f'[test.f]\nmodel = "f.ofg"\nboard = "mps2_an386"\npolicy = "{policy}"\n'
+    )
+    code, _, errors = said("test", "--update")
+    assert code == 1 and message in errors[0], errors

@@ -11,6 +11,7 @@ import numpy as np
 from offramp import __version__, boards
 from offramp.blob.read import Blob
 from offramp.cli.blob_file import blob_for
+from offramp.cli.choice import Choice
 from offramp.cli.inference import arrays_of, infer, on_emulator
 from offramp.cli.output import progress
 from offramp.cli.suite.baseline import Record
@@ -41,7 +42,10 @@ def run_case(case: Case, board_name: str) -> Ran:
     board = boards.must_run_here(boards.load(board_name))
     check_counted(case, board)
     blob, data = blob_for(case.path(case.model), board, case.options)
-    check_exits(case, blob)
+    choice = Choice.of(case.policy or None)
+    plan = choice.plan_index(blob, case.path(case.model)) if choice else 0
+    rows_differ = bool(blob.plans[plan].exits) or (choice is not None and choice.kind != "plan")
+    check_mean(case, rows_differ)
     rows = read_rows(case.path(case.inputs), blob.inputs) if case.inputs else random_rows(blob)
     classes = math.prod(blob.outputs[0].shape)
     labels = labels_of(case, len(rows), classes) if case.accuracy is not None else None
@@ -50,25 +54,27 @@ def run_case(case: Case, board_name: str) -> Ran:
     more: dict[str, float | None] = {}
     latency_error = ""
     if "latency_ms_estimate" in case.budget.limits:
-        estimated = estimated_time(case, board, data)
+        estimated = estimated_time(case, board, data, plan)
         more["latency_ms_estimate"], latency_error = estimated.latency_ms, str(estimated.latency_error)
     with on_emulator(case.path(case.model), board, blob, data, rows, case.time_limit) as bench:
+        if choice is not None:
+            choice.set_on(bench.device, blob, case.path(case.model))
         results = infer(bench, "carry", no_exits=False)
     outputs = arrays_of(results, blob, case.path(case.model))
-    if board.emulator is not None and blob.plans[0].exits:
+    if board.emulator is not None and rows_differ:
         counts = [board.emulator.instructions(result.ticks or 0) for result in results]
         more["mean_instructions"] = round(sum(counts) / len(counts))
-    run = figures_of(asdict(found))
+    run = figures_of(asdict(found), plan)
     run = replace(run, figures={**run.figures, **more}, tools={"offramp": __version__, **run.tools})
     right = accuracy(outputs[0][1], labels) if labels is not None else None
     crc = crc_of([array for _, array in outputs])
     return Ran(Record(run, len(rows), crc, right), outputs, latency_error)
 
 
-def estimated_time(case: Case, board: boards.Board, data: bytes) -> Estimate:
+def estimated_time(case: Case, board: boards.Board, data: bytes, plan: int) -> Estimate:
     """UserError where the board counts no instructions."""
     with progress(f"{case.name}: profiling on {board.name}"):
-        counted = profile(board, data, name=case.model, time_limit_s=case.time_limit)
+        counted = profile(board, data, name=case.model, time_limit_s=case.time_limit, plan=str(plan))
     found = estimate(board, counted.core_cycles, counted.cost.flash_bytes)
     assert found is not None  # or there were no profile
     return found
@@ -84,11 +90,12 @@ def check_counted(case: Case, board: boards.Board) -> None:
         )
 
 
-def check_exits(case: Case, blob: Blob) -> None:
+def check_mean(case: Case, rows_differ: bool) -> None:
     """Refuses a budget for a mean where every run takes the same."""
-    if "mean_instructions" in case.budget.limits and not blob.plans[0].exits:
+    if "mean_instructions" in case.budget.limits and not rows_differ:
         raise UserError(
-            f"test {case.name} has a budget for mean_instructions; {case.model} has no exits",
+            f"test {case.name} has a budget for mean_instructions; {case.model} has no exits"
+            + (f" in {case.policy}" if case.policy else " and no policy"),
             "every run takes the same: give a budget for instructions",
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from offramp.cli.choice import Choice
 from offramp.cli.options import MOST, plan_options
 from offramp.cli.options import nearest as nearest_aim
 from offramp.errors import UserError
@@ -21,8 +22,8 @@ MAX_GROWTH = 0.01
 class Budget:
     """The most that a figure may be. Without a budget it is held against the baseline."""
 
-    instructions: int | None = None  # of one inference to the model's end, on seeded random input
-    mean_instructions: int | None = None  # of the rows, of a model with exits
+    instructions: int | None = None  # of one inference of the first plan, or plan:NAME, to its end
+    mean_instructions: int | None = None  # of the rows, of a model with exits or under a policy
     flash_bytes: int | None = None  # of the image: model, kernels, runtime, application
     ram_bytes: int | None = None  # arena, state and static data; the stack is apart
     stack_bytes: int | None = None  # the most that was used
@@ -50,6 +51,7 @@ class Case:
     accuracy: float | None = None  # least share of rows whose largest output is the label's
     max_growth: float | None = None  # over the baseline: 0.01 where no budget is given, else none
     budget: Budget = field(default_factory=Budget)
+    policy: str = ""  # which plan of a family runs, as `offramp run --policy`
     kernels: str = "auto"  # kernel set, as `offramp pack --kernels`
     optimize: str = "balanced"  # balanced, speed, flash or ram
     flash_limit: int | None = None  # most bytes of the blob: smaller kernels are chosen for it
@@ -103,6 +105,7 @@ def case_of(path: Path, name: str, entry: Mapping[str, Any]) -> Case:
     if not case.board:
         raise UserError(f"{where}: no board", 'board = "mps2_an386"; `offramp boards` lists them')
     check_ranges(case, where)
+    check_policy(case, where)
     if case.optimize not in OPTIMIZE:
         raise UserError(
             f"{where}: optimize is {case.optimize}, one of {', '.join(OPTIMIZE)} is needed",
@@ -115,6 +118,14 @@ def case_of(path: Path, name: str, entry: Mapping[str, Any]) -> Case:
     if case.labels and case.accuracy is None:
         raise UserError(f"{where}: labels without accuracy", "add accuracy = 0.9, or leave labels out")
     return case
+
+
+def check_policy(case: Case, where: str) -> None:
+    """UserError where the text is no policy; the plans are known when the model is read."""
+    try:
+        Choice.of(case.policy or None)
+    except UserError as error:
+        raise UserError(f"{where}: {error.message.removeprefix('--')}", error.hint) from error
 
 
 def check_ranges(case: Case, where: str) -> None:
