@@ -50,6 +50,7 @@ class DataSet:
 
 
 def recorded(rows: Array, label: str, rate_hz: int) -> DataSet:
+    """Rows [n, …] of one class."""
     return DataSet(rows, np.zeros(len(rows), np.int64), (label,), rate_hz)
 
 

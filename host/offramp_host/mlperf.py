@@ -91,6 +91,7 @@ class TextDevice:
         return lines
 
     def identify(self) -> Identity:
+        """What `name` and `profile` answer; UserError where a part is missing."""
         lines = self.command("name") + self.command("profile")
         found = {
             key: match[1]

@@ -46,6 +46,8 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Performance:
+    """Of each window how many inferences took how long."""
+
     windows: tuple[Inference, ...]
 
     @property

@@ -59,6 +59,7 @@ def read_arrays(path: Path, inputs: Sequence[Port]) -> list[tuple[str, Array]]:
 
 
 def read_file(path: Path) -> bytes:
+    """UserError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -88,10 +88,12 @@ class _Reasons:
         return next((v for v in order if v in self.verdicts), "yes")
 
     def bytes(self, what: str, wanted: int, allowed: int, by: str) -> None:
+        """No, where more is wanted than is allowed."""
         if wanted > allowed:
             self.say("no", f"{what} {wanted:,} of {allowed:,} bytes {by}")
 
     def estimate(self, value: float | None, error: Uncertainty, limit: float | None, unit: str) -> None:
+        """Perhaps, where the error reaches across the limit; None: no estimate, or no limit."""
         if limit is None:
             return
         if value is None:

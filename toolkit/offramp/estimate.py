@@ -123,6 +123,7 @@ def read_cycles(region: Region) -> float:
 
 
 def lower_bound(code: Region) -> str:
+    """What is known to be missing from a time, where code lies in this region; empty: nothing."""
     if code.wait_states and not code.cached:
         return f"waits of instruction fetches ({code.wait_states} wait states, no cache) are not counted"
     return ""
@@ -161,5 +162,6 @@ def uncertainty(core: str, unit: Unit) -> Uncertainty:
 
 
 def summary(of: str, found: Sequence[Point]) -> Uncertainty:
+    """ValueError for no points."""
     errors = [p.error for p in found]
     return Uncertainty(of, len(errors), min(errors), max(errors))

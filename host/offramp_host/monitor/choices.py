@@ -34,6 +34,7 @@ class Choices:
 
     @property
     def n_ways(self) -> int:
+        """From which `next_way` takes the next."""
         return len(self._ways)
 
     def set_on(self, device: Device) -> None:

@@ -178,6 +178,7 @@ def history(found: Sequence[tuple[int | None, str | None]], columns: int, exits:
 
 
 def mark(number: int | None) -> str:
+    """A class's or an exit's letter in a strip; ? where there is none."""
     return "?" if number is None or number < 0 else _MARKS[number % len(_MARKS)]
 
 

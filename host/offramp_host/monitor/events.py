@@ -74,6 +74,8 @@ class Lost:
 
 @dataclass(frozen=True)
 class Back:
+    """The line is there again, so many seconds after it was lost."""
+
     after_s: float
     restarted: bool
     """The board had started anew; else it ran on."""
@@ -81,6 +83,8 @@ class Back:
 
 @dataclass(frozen=True)
 class Statistics:
+    """What the board says of itself: memory, stack, damaged frames."""
+
     of_board: device.Statistics
 
 

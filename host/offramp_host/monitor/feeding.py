@@ -41,11 +41,13 @@ class Rows:
         self._exhausted = False
 
     def take_source(self, source: Source) -> None:
+        """Rows come from it from now on, from its first; their numbers go on."""
         self.source = source
         self._items, self.begins = source.rows(), True
 
     @property
     def are_over(self) -> bool:
+        """Whether the source or the count is at its end, and every row has its answer."""
         return self._exhausted and not self.unanswered
 
     @property

@@ -31,6 +31,7 @@ class Pace:
         return 0.0 if self._due is None else max(self._due - time.monotonic(), 0.0)
 
     def took_one(self) -> None:
+        """A row is on its way: says when the next one is due."""
         if self.rate_hz is not None:
             now = time.monotonic()
             due = now if self._due is None else self._due

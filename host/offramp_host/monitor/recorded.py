@@ -57,6 +57,7 @@ def images(name: str, port: Port, options: Options) -> Pairs:
 
 
 def opener() -> Any:
+    """Pillow's module Image; UserError where it is not installed."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -67,6 +68,7 @@ def opener() -> Any:
 
 
 def resized(image: Any, width: int, height: int) -> Any:
+    """The image's middle in these proportions, of width x height pixels."""
     side = min(image.width / width, image.height / height)
     left, top = (image.width - side * width) / 2, (image.height - side * height) / 2
     box = (left, top, left + side * width, top + side * height)

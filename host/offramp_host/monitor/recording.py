@@ -101,6 +101,7 @@ class Column:
 
 
 def column_of(name: str, port: Port) -> Column:
+    """Rows as the port has them, without the batch axis."""
     return Column(name, np.dtype(DTYPES[port.dtype]), without_batch(port.shape))
 
 
@@ -126,6 +127,7 @@ def recorded_sound(path: Path) -> Wav:
 
 
 def check_name(path: Path) -> None:
+    """UserError unless it is that of a .npz file."""
     if path.suffix != ".npz":
         raise UserError(f"{path}: a recording is a .npz file", f"name it {path.with_suffix('.npz')}")
 

@@ -31,10 +31,12 @@ def rounded(x: Array) -> Array:
 
 
 def wrapped(x: Array) -> Array:
+    """To int16 as its arithmetic overflows; int64 again."""
     return x.astype(np.int16).astype(np.int64)
 
 
 def divided(x: Array, by: int) -> Array:
+    """Times 32767 // by as a 16-bit factor, rounded."""
     return rounded(x * (ONE // by))
 
 

@@ -131,6 +131,7 @@ def window_s16(s: Mfcc) -> Array:
 
 
 def mel(hz: Array) -> Array:
+    """1127 ln(1 + hz / 700)."""
     found: Array = 1127.0 * np.log1p(hz / 700.0)
     return found
 

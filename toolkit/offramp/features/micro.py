@@ -146,6 +146,7 @@ def window_s16(s: Micro) -> Array:
 
 
 def mel(hz: Array) -> Array:
+    """float32, 1127 ln(1 + hz / 700)."""
     found: Array = np.float32(1127.0) * np.log1p(hz.astype(np.float32) / np.float32(700.0))
     return found
 
@@ -161,6 +162,7 @@ class Bank:
 
 
 def bank(s: Micro) -> Bank:
+    """Weights of 12 bits, from mel frequencies in single precision."""
     low, high = mel(np.array([s.lower_hz, s.upper_hz]))
     spacing = (high - low) / np.float32(s.channels + 1)
     edges = np.concatenate([[low], low + spacing * np.arange(1, s.channels + 2, dtype=np.float32)])
@@ -233,6 +235,7 @@ def magnitudes(s: Micro, samples: Array) -> Array:
 
 
 def part(x: float) -> int:
+    """A share of one in units of 2^-14, cut off."""
     return int(x * (1 << PART_BITS))
 
 
@@ -264,6 +267,7 @@ def compressed(snr: int) -> int:
 
 
 def gained(s: Micro, table: Array, signal: int, noise: int) -> int:
+    """A channel's signal by the gain of its noise estimate, compressed."""
     snr_shift = s.gain_bits - s.correction_bits - SNR_BITS
     return compressed(((signal * looked_up(table, noise)) >> snr_shift) & 0xFFFFFFFF)
 
