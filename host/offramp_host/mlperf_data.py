@@ -75,7 +75,7 @@ def _of_file(path: Path, row: dict[str, str | None], benchmark: Benchmark, where
     if row["bytes_to_send"] and _number(row["bytes_to_send"], where) != size:
         raise UserError(
             f"{where}: {row['bytes_to_send']} bytes to send, {benchmark.name} takes {size} bytes",
-            "correct it",
+            f"correct the column bytes_to_send to {size}, or leave it empty",
         )
     if stride < 1 or len(content) < size or (not row["stride"] and len(content) != size):
         raise UserError(

@@ -35,6 +35,6 @@ def read_wav(name: str, told: str, widths: tuple[int, ...]) -> Wav:
         why = getattr(error, "strerror", None) or str(error) or "it ends too early"
         raise UserError(f"{told}: no WAV file that can be read: {why}", f"PCM, {read} bits") from error
     if 8 * width not in widths:
-        raise UserError(f"{told}: samples of {8 * width} bits, {read} are read", "convert the file")
+        raise UserError(f"{told}: samples of {8 * width} bits, {read} are read", f"convert it to {read} bits")
     whole = np.frombuffer(raw[: len(raw) - len(raw) % (width * channels)], "<i2" if width == 2 else "u1")
     return Wav(8 * width, rate_hz, whole[::channels].copy())

@@ -85,9 +85,11 @@ def test_wrong_sounds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["run", "m.tflite", "-b", "mps2_an386", "--front-end", TEXT, "-i"]
     assert "names no front end" in refused(capsys, "run", "m.tflite", "-b", "mps2_an386", "-i", "x.wav")
     write_wav(folder / "slow.wav", sounds(8000), rate_hz=8000)
-    assert "at 8000 Hz" in refused(capsys, *run, "slow.wav")
+    assert "slow.wav: 8000 Hz, 16000 Hz are needed" in refused(capsys, *run, "slow.wav")
     write_wav(folder / "short.wav", np.zeros(100, np.int16))
     assert "100 samples" in refused(capsys, *run, "short.wav")
     (folder / "none.wav").write_bytes(b"RIFF")
     assert "none.wav" in refused(capsys, *run, "none.wav")
+    motion = ["run", "m.tflite", "-b", "mps2_an386", "--front-end", "imu", "-i", "x.wav"]
+    assert "sound, 2 bytes a sample; the model's front end takes elements of 10" in refused(capsys, *motion)
     assert "--state reset" in refused(capsys, *run, "x.wav", "--state", "reset")

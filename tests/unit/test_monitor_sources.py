@@ -96,6 +96,12 @@ def test_a_front_end_is_given_synthetic_sound() -> None:
     assert not np.array_equal(one, rows(open_source("synthetic:8", model, Options())))
 
 
+def test_a_front_end_of_any_rate_takes_a_wave(tmp_path: Path) -> None:
+    path = write_wave(tmp_path, np.arange(200))
+    found = rows(open_source(str(path), taking(IMAGE, front_end=FrontEnd(2, 0, 90, 30)), Options()))
+    assert np.array_equal(found, [np.arange(start, start + 90) for start in (0, 30, 60, 90)])
+
+
 @pytest.mark.parametrize(
     ("source", "element_bytes", "message"),
     [

@@ -32,6 +32,7 @@ class FrontEnd:
 
     element_bytes: int
     rate_hz: int
+    """Elements a second; 0: any."""
     first_run: int
     next_run: int
 

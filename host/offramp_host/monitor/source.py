@@ -113,7 +113,7 @@ def _for_front_end(name: str, maker: Maker, front_end: FrontEnd, is_live: bool) 
             "give inputs in an .npz",
         )
     raw = Port("sound", (front_end.first_run,), "s16", 2 * front_end.first_run, "input", 1 / 32768, 0)
-    pairs = maker(name, raw, Options(hop=front_end.next_run, rate_hz=front_end.rate_hz))
+    pairs = maker(name, raw, Options(hop=front_end.next_run, rate_hz=front_end.rate_hz or None))
     return Source(
         name, lambda: (Item(what, (array,)) for what, array in pairs()), is_live, front_end.next_run
     )

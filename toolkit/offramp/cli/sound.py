@@ -28,12 +28,16 @@ def read_sound(path: Path, blob: Blob) -> Array:
             f"{path}: {blob.name} names no front end that takes samples", "pack it with --front-end"
         )
     head = header_of(blob.front_end)
-    found = recorded_sound(path) if holds_sound(path) else read_wav(str(path), str(path), (16,))
-    if head["element_bytes"] != 2 or found.rate_hz != head["rate_hz"]:
+    if head["element_bytes"] != 2:
         raise UserError(
-            f"{path}: samples of 16 bits at {found.rate_hz} Hz; the front end takes "
-            f"{8 * head['element_bytes']} bits at {head['rate_hz']} Hz",
-            "convert it",
+            f"{path}: sound, 2 bytes a sample; the model's front end takes elements of {head['element_bytes']} bytes",
+            "give rows of inputs in an .npz",
+        )
+    found = recorded_sound(path) if holds_sound(path) else read_wav(str(path), str(path), (16,))
+    if head["rate_hz"] not in (0, found.rate_hz):  # 0: any
+        raise UserError(
+            f"{path}: {found.rate_hz} Hz, {head['rate_hz']} Hz are needed",
+            f"resample it to {head['rate_hz']} Hz",
         )
     samples: Array = found.samples
     if runs_of(samples, blob) < 1:
