@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from offramp.errors import UserError
 from offramp.ir import without_batch
 from offramp_host import link
+from offramp_host.dtype import DTYPE_OF
 from offramp_host.exits import (
     ExitPolicy,
     ExitPolicySet,
@@ -69,9 +70,6 @@ PolicyKind = Literal["plan", "budget", "cascade", "gate"]
 Plan = int | str
 """A plan of a family by its number or name."""
 
-DTYPES: dict[int, np.dtype[Any]] = {
-    i: np.dtype(name) for i, name in enumerate(("i1", "u1", "<i2", "<i4", "<f4"))
-}
 SOURCES = {0: "linked", 1: "slot"}
 SLOT = 1
 
@@ -407,7 +405,7 @@ class Device:
     def _tensor_info(self, topic: int, index: int) -> TensorInfo:
         reply = self._describe(topic, index)
         _, shape_at, n_bytes, dtype, rank, _ = _TENSOR.unpack_from(reply)
-        return TensorInfo(struct.unpack_from(f"<{rank}i", reply, shape_at), DTYPES[dtype], n_bytes)
+        return TensorInfo(struct.unpack_from(f"<{rank}i", reply, shape_at), DTYPE_OF[dtype], n_bytes)
 
     def _plans(self, model: ModelInfo) -> tuple[PlanInfo, ...]:
         if model.n_plans <= 1:
@@ -417,7 +415,7 @@ class Device:
 
     def _stages(self, plan: int) -> tuple[StageInfo, ...]:
         try:
-            return read_stages(lambda i: self._describe(_TOPIC_STAGE, plan << 8 | i), DTYPES)
+            return read_stages(lambda i: self._describe(_TOPIC_STAGE, plan << 8 | i))
         except RefusedError as error:
             if error.status.name != "LINK_E_INDEX":
                 raise

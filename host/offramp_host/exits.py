@@ -11,6 +11,7 @@ import numpy as np
 
 from offramp.errors import UserError
 from offramp.ir import CONFIDENCES
+from offramp_host.dtype import DTYPE_OF
 
 MOST_THRESHOLD = 0xFFFF
 NO_BUDGET = 0xFFFFFFFF
@@ -169,24 +170,22 @@ def exit_index(stages: Sequence[StageInfo], exit_: int | str, where: str) -> int
     raise UserError(f"{where}: the plan has no exit {exit_}", f"Its exits: {found}")
 
 
-def read_stages(
-    describe: Callable[[int], bytes], dtypes: dict[int, np.dtype[np.generic]]
-) -> tuple[StageInfo, ...]:
+def read_stages(describe: Callable[[int], bytes]) -> tuple[StageInfo, ...]:
     """All stages of a plan; `describe` asks the board for one."""
     first = describe(0)
     n_exits = _STAGE.unpack_from(first)[2]
     replies = [first, *(describe(i) for i in range(1, n_exits + 1))]
-    return tuple(_stage(reply, i < n_exits, dtypes) for i, reply in enumerate(replies))
+    return tuple(_stage(reply, i < n_exits) for i, reply in enumerate(replies))
 
 
-def _stage(reply: bytes, is_exit: bool, dtypes: dict[int, np.dtype[np.generic]]) -> StageInfo:
+def _stage(reply: bytes, is_exit: bool) -> StageInfo:
     _, at, _, kind, threshold, *counts, dtype, rank, most, most_of_head, n_bytes = _STAGE.unpack_from(reply)
     first_step, n_steps, head_steps = counts
     found = None
     if is_exit:
         shape = struct.unpack_from(f"<{rank}i", reply, at)
         name = reply[at + 4 * rank :].decode("utf-8", "replace")
-        found = ExitInfo(name, CONFIDENCES[kind], threshold, shape, dtypes[dtype], n_bytes)
+        found = ExitInfo(name, CONFIDENCES[kind], threshold, shape, DTYPE_OF[dtype], n_bytes)
     return StageInfo(first_step, n_steps, head_steps, most, most_of_head, found)
 
 

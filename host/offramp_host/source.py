@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offramp.errors import UserError
+from offramp_host.dtype import DTYPE_OF
 from offramp_host.link import Code
 from offramp_host.session import RefusedError, Request, Session
 
 Array = NDArray[Any]
 
-_DTYPES = {i: np.dtype(name) for i, name in enumerate(("i1", "u1", "<i2", "<i4", "<f4"))}
 _INFO = struct.Struct("<hHIBBHI")
 _BLOCK = struct.Struct("<hHIII")
 
@@ -48,7 +48,7 @@ def source_info(session: Session) -> SourceInfo:
         ) from None
     _, name_at, rate_hz, channels, dtype, block_samples, room = _INFO.unpack_from(reply)
     name = reply[name_at:].decode("utf-8", "replace")
-    return SourceInfo(name, rate_hz, channels, _DTYPES[dtype], block_samples, room * block_samples)
+    return SourceInfo(name, rate_hz, channels, DTYPE_OF[dtype], block_samples, room * block_samples)
 
 
 def capture(session: Session, info: SourceInfo, n: int, progress: Callable[[int], None]) -> Array:
