@@ -14,7 +14,7 @@ import pytest
 from offramp import cli
 from offramp.errors import UserError
 from offramp_host.monitor import draw
-from offramp_host.monitor.events import Back, Lost, Message
+from offramp_host.monitor.events import Back, Lost, Message, Wrote
 from offramp_host.monitor.view import View
 from tests import readings, small_models
 
@@ -244,6 +244,15 @@ def test_bars_and_histograms() -> None:
     assert draw.histogram([1, 1, 1, 1, 2], 4) == "█  ▂"
     assert draw.histogram([], 4) == "" and draw.histogram([3.0], 3).strip()
     assert draw.columns_of(np.array([0.0, 0.5, 1.0]), 3, 1).plain == " ▄█"
+
+
+def test_recordings_are_remembered_longer_than_the_log() -> None:
+    view = View()
+    view.take(Wrote("monitor", "wrote a.npz: 5 rows"))
+    for n in range(300):
+        view.take(Message("board", f"wrote {n}"))
+    assert view.snapshot().wrote == ("monitor: wrote a.npz: 5 rows",)
+    assert len(view.snapshot().log) == 200 and view.snapshot().log[-1] == "board: wrote 299"
 
 
 def test_throughput_forgets_and_a_new_model_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,11 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Wrote(Message):
+    """A recording is on the disk."""
+
+
+@dataclass(frozen=True)
 class Lost:
     """The line is silent or closed; rows without an answer are sent again once it is back."""
 

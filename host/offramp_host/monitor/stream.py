@@ -12,7 +12,7 @@ from pathlib import Path
 from offramp.errors import UserError
 from offramp_host.device import Device, Result
 from offramp_host.monitor.choices import Choices
-from offramp_host.monitor.events import MOST_SCORES, Event, Lost, Message, Reading, State, Statistics
+from offramp_host.monitor.events import MOST_SCORES, Event, Lost, Message, Reading, State, Statistics, Wrote
 from offramp_host.monitor.feeding import Rows, Sent
 from offramp_host.monitor.line import Line, is_loss
 from offramp_host.monitor.model import Model
@@ -249,7 +249,7 @@ class Monitor:
         done, self._recording = self._recording, None
         done.close()
         because = f", because {why}" if why else ""
-        yield Message(
-            "monitor",
-            f"wrote {done.path}: {done.rows} rows{because}" if done.rows else "no rows were recorded",
-        )
+        if done.rows:
+            yield Wrote("monitor", f"wrote {done.path}: {done.rows} rows{because}")
+        else:
+            yield Message("monitor", "no rows were recorded")

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from offramp_host import device
-from offramp_host.monitor.events import Back, Event, Lost, Reading, State, Statistics, told
+from offramp_host.monitor.events import Back, Event, Lost, Reading, State, Statistics, Wrote, told
 
 HISTORY, SPREAD, LOG_LINES = 240, 500, 200
 _THROUGHPUT_S = 5.0
@@ -35,6 +35,8 @@ class Snapshot:
     line_errors: int
     reconnects: int
     log: tuple[str, ...]
+    wrote: tuple[str, ...]
+    """Of the log, what was said of recordings."""
 
 
 class View:
@@ -53,6 +55,7 @@ class View:
         self._rows = 0
         self._statistics: device.Statistics | None = None
         self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._wrote: list[str] = []
 
     def take(self, event: Event) -> None:
         with self._lock:
@@ -68,6 +71,8 @@ class View:
                 self._status = "running"
             if text := told(event):
                 self._log.append(text)
+            if isinstance(event, Wrote):
+                self._wrote.append(text)
 
     def end(self, why: str) -> None:
         """Nothing more will come."""
@@ -88,6 +93,7 @@ class View:
                 line_errors=last.line_errors if last else 0,
                 reconnects=last.reconnects if last else 0,
                 log=tuple(self._log),
+                wrote=tuple(self._wrote),
             )
 
     def _take_reading(self, reading: Reading) -> None:

@@ -83,8 +83,7 @@ def show_screen(monitor: Monitor) -> None:
     finally:
         monitor.ask("quit")
         watch.join(_END_S)
-        for text in view.snapshot().log:
-            if text.startswith("monitor: wrote"):
-                note(text)
+        for text in view.snapshot().wrote:
+            note(text)
     if watch.failure is not None:
         raise watch.failure
