@@ -93,12 +93,7 @@ def boxes(found: Sequence[Box], x_name: str, y_name: str, height: float = 200) -
     def y(value: float) -> float:
         return TOP + high - value / y_most * high
 
-    parts = []
-    for tick in nice_ticks(0, y_most):
-        parts += [
-            line(LEFT, y(tick), WIDTH - RIGHT, y(tick)),
-            text(LEFT - 4, y(tick) + 3, short(tick), "end"),
-        ]
+    parts = levels([(y(tick), short(tick)) for tick in nice_ticks(0, y_most)])
     parts += [rect(x(b.x0), y(b.y1), x(b.x1) - x(b.x0), y(b.y0) - y(b.y1), b.part, b.title) for b in found]
     for tick in nice_ticks(0, x_most - 1):
         if tick == int(tick):
@@ -180,12 +175,7 @@ def scatter(
     def y(value: float) -> float:
         return TOP + high - (value - y_low) / (y_high - y_low) * high
 
-    parts = []
-    for tick in nice_ticks(y_low, y_high):
-        parts += [
-            line(LEFT, y(tick), WIDTH - RIGHT, y(tick)),
-            text(LEFT - 4, y(tick) + 3, f"{tick:.4g}", "end"),
-        ]
+    parts = levels([(y(tick), f"{tick:.4g}") for tick in nice_ticks(y_low, y_high)])
     for tick in nice_ticks(x_low, x_high):
         parts += [
             line(x(tick), TOP, x(tick), TOP + high),
@@ -198,12 +188,25 @@ def scatter(
         parts.append(f'<polyline class="stroke" points="{points([(x(a), y(b)) for a, b in joined])}"/>')
     for d in dots:
         parts += [line(x(d.x), y(d.y - d.spread), x(d.x), y(d.y + d.spread), "stroke")] if d.spread else []
-        kind = "stroke" if d.hollow else f"p{d.part % 6} edge"
-        title = f"<title>{escape(d.label)}: {d.x:,.0f}, {d.y:.4g}</title>"
-        parts.append(f'<circle class="{kind}" cx="{x(d.x):.2f}" cy="{y(d.y):.2f}" r="3.5">{title}</circle>')
+        parts.append(circle(x(d.x), y(d.y), d))
     parts += labels([(x(d.x), y(d.y), d.label) for d in dots])
     parts += [text(WIDTH / 2, height - 4, x_name, "middle", True), text(2, TOP - 2, y_name, dim=True)]
     return svg(height, parts, f"{y_name} over {x_name}")
+
+
+def circle(x: float, y: float, dot: Dot) -> str:
+    """At its place in the picture; its numbers are its tooltip."""
+    kind = "stroke" if dot.hollow else f"p{dot.part % 6} edge"
+    title = f"<title>{escape(dot.label)}: {dot.x:,.0f}, {dot.y:.4g}</title>"
+    return f'<circle class="{kind}" cx="{x:.2f}" cy="{y:.2f}" r="3.5">{title}</circle>'
+
+
+def levels(ticks: Sequence[tuple[float, str]]) -> list[str]:
+    """A line across the picture for each tick of the vertical axis, (place, label)."""
+    found = []
+    for y, label in ticks:
+        found += [line(LEFT, y, WIDTH - RIGHT, y), text(LEFT - 4, y + 3, label, "end")]
+    return found
 
 
 def labels(dots: Sequence[tuple[float, float, str]]) -> list[str]:
