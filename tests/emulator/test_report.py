@@ -360,6 +360,15 @@ def test_refusals(
     assert not (tmp_path / "r.html").exists()
 
 
+@pytest.mark.parametrize("name", ["pack", "inspect", "profile", "advise"])
+def test_a_second_of_a_kind_is_refused(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(folder / f"{name}.json")] * 2
+    assert cli.call(["report", *files, "-o", str(tmp_path / "r.html")]) == 1
+    assert f"{name}.json is a second {name}; a report has one" in capsys.readouterr().err
+
+
 def test_a_model_needs_a_board(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["report", str(folder / "digits.ofg"), "-o", str(tmp_path / "r.html")]) == 1
     assert "needs a board" in capsys.readouterr().err

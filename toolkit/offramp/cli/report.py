@@ -58,12 +58,12 @@ def report(
     if bool(models) != (board is not None):
         what = f"{models[0]} needs a board" if models else "--board is for a model file, and there is none"
         raise UserError(what, "`offramp report model.tflite --board mps2_an386`, or JSON files alone")
-    if len(models) > 1:
-        raise UserError(
-            f"{len(models)} model files: {', '.join(map(str, models))}", "a report is on one model"
-        )
+    folders = [p for p in inputs if p.is_dir()]
+    for several, what in ((models, "model files"), (folders, "folders")):
+        if len(several) > 1:
+            raise UserError(f"{len(several)} {what}: {', '.join(map(str, several))}", "a report is on one")
     material = Material()
-    for source in inputs:
+    for source in sorted(inputs, key=lambda p: p.is_dir() or p in models):  # JSON first: it is not made again
         if source.is_dir():
             add_folder(material, source)
         elif source in models:
@@ -95,7 +95,8 @@ def is_markdown(path: Path, asked: bool) -> bool:
 def add_folder(material: Material, folder: Path) -> None:
     """Its card, and how each variant does on the boards that are for sale."""
     material.card += list(read_card(folder / "card.json").values())
-    material.advise = answers_for(folder, variants_of(folder), for_sale(), Limits())
+    if material.advise is None:
+        material.advise = answers_for(folder, variants_of(folder), for_sale(), Limits())
 
 
 def add_model(material: Material, path: Path, board: Board, time_limit_s: float) -> None:
@@ -106,7 +107,8 @@ def add_model(material: Material, path: Path, board: Board, time_limit_s: float)
         with progress(f"packing {path.name}"):
             plan, data = packing.pack(path, board, Options())
         material.pack = summarize(plan, data, path, board.name) | {"ops": explanation(plan)}
-        material.advise = answers_for(path, variants_of(path), boards_with(board), Limits())
+        if material.advise is None:
+            material.advise = answers_for(path, variants_of(path), boards_with(board), Limits())
     material.inspect = of_data(path, data)
     if board.runs_here:
         with progress(f"measuring on {board.name}"):

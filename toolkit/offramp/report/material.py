@@ -40,7 +40,10 @@ class Material:
         """UserError where `data` is none of these commands'."""
         for is_of, put in _KINDS:
             if is_of(data):
-                put(self, data)
+                try:
+                    put(self, data)
+                except UserError as error:
+                    raise UserError(f"{source} is {error.message}", error.hint) from error
                 return
         raise UserError(
             f"{source} is not the JSON of a command that a report knows",
@@ -69,7 +72,12 @@ def _add_compress(material: Material, data: Data) -> None:
 
 
 def _set(name: str) -> Callable[[Material, Any], None]:
-    return lambda material, data: setattr(material, name, data)
+    def put(material: Material, data: Any) -> None:
+        if getattr(material, name) is not None:
+            raise UserError(f"a second {name}; a report has one", "write a report for each")
+        setattr(material, name, data)
+
+    return put
 
 
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Material, Any], None]], ...] = (
