@@ -1,11 +1,12 @@
-/* ESP32's I2S with a digital microphone (INMP441 and the like: 24 bits, left channel), 16 kHz, for ESP32, ESP32-S3 and
- * ESP32-C3. Not run: nobody has tried it on a board.
+/* ESP32's I2S with a digital microphone (INMP441 and the like: 24 bits, of which the upper 16 are kept; left channel), for
+ * ESP32, ESP32-S3 and ESP32-C3. Not run: nobody has tried it on a board.
  *
  * ESP-IDF 4.4's driver/i2s.h, as Arduino's core 2 brings it, so it builds under that framework alone (`offramp flash
  * --source sensor`). [port.defines] PORT_I2S_CLOCK_PIN (SCK), PORT_I2S_SELECT_PIN (WS) and PORT_I2S_DATA_PIN (SD).
  *
  * A task takes the place of the interrupt handler: of a higher priority than the application's and on its core, it can
- * interrupt that and is never interrupted by it. */
+ * interrupt that and is never interrupted by it. The driver tells of a buffer that it dropped by an event; it keeps the last
+ * EVENTS of these and of those that filled one, so that of more than 128 ms some loss is not counted. */
 #include "source.h"
 
 #include <driver/i2s.h>
@@ -15,6 +16,7 @@
 
 #define COUNT 64u
 #define BUFFERS 8
+#define EVENTS 64
 #define STACK_BYTES 3072u
 
 static QueueHandle_t events;
@@ -59,7 +61,7 @@ static bool init(void) {
         .data_out_num = I2S_PIN_NO_CHANGE,
         .data_in_num = PORT_I2S_DATA_PIN,
     };
-    if (i2s_driver_install(I2S_NUM_0, &config, BUFFERS, &events) != ESP_OK) return false;
+    if (i2s_driver_install(I2S_NUM_0, &config, EVENTS, &events) != ESP_OK) return false;
     if (i2s_set_pin(I2S_NUM_0, &pins) != ESP_OK) return false;
     return xTaskCreatePinnedToCore(run, "sensor", STACK_BYTES, NULL, uxTaskPriorityGet(NULL) + 1u, NULL,
                                    xPortGetCoreID()) == pdPASS;

@@ -1,8 +1,8 @@
 /* nRF51's converter on AIN4 (micro:bit: ring 0), which TIMER1 starts through PPI, an analogue microphone around half the
  * supply behind it. Not run: nobody has tried it on a board.
  *
- * nRF51 Series Reference Manual 3.0: 17 PPI, 19 TIMER, 31 ADC. At 9 bits a conversion takes 36 us; an interrupt that comes
- * a period late finds the next result in the place of its own, which nothing counts. */
+ * nRF51 Series Reference Manual 3.0: PPI, TIMER, ADC. At 9 bits a conversion takes 36 us; an interrupt that comes a period
+ * late finds the next result in the place of its own, which nothing counts. */
 #include "source.h"
 
 #define ADC(offset) REGISTER(0x40007000u + (offset))
@@ -35,6 +35,7 @@ _Static_assert(PORT_CLOCK_HZ / PORT_SOURCE_HZ <= 0xFFFFu, "the timer has 16 bits
 static ofr_samples *samples;
 
 void port_source_interrupt(void) {
+    if (ADC_END == 0u) return;
     ADC_END = 0u;
     const int16_t sample = (int16_t)(((int32_t)(ADC_RESULT & 0x1FFu) - 256) * 128);
     ofr_samples_put(samples, &sample, 1);

@@ -1,8 +1,8 @@
 /* nRF52's PDM with a digital microphone, 16 kHz mono. Not run: nobody has tried it on a board.
  *
- * nRF52840 Product Specification 1.1, 6.15. [port.defines] PORT_PDM_CLOCK_PIN, PORT_PDM_DATA_PIN and
- * PORT_PDM_POWER_PIN (32 x port + pin; of port 0). EasyDMA fills one buffer while the interrupt hands on the other: one that comes 4 ms late
- * loses samples that nothing counts. */
+ * nRF52840 Product Specification 1.1, 6.15. [port.defines] PORT_PDM_CLOCK_PIN and PORT_PDM_POWER_PIN, pins of port 0, and
+ * PORT_PDM_DATA_PIN, 32 x port + pin. EasyDMA fills one buffer while the interrupt hands on the other: an interrupt that
+ * comes 4 ms late loses samples that nothing counts. */
 #include "source.h"
 
 #define PDM(offset) REGISTER(0x4001D000u + (offset))
@@ -29,6 +29,7 @@
 #define GPIO_OUTPUT REGISTER(0x50000518u)
 
 _Static_assert(PORT_SOURCE_HZ == 16000u, "1.28 MHz / 80");
+_Static_assert(PORT_PDM_CLOCK_PIN < 32 && PORT_PDM_POWER_PIN < 32, "pins of port 0");
 
 #define COUNT 64u
 static int16_t buffers[2][COUNT];

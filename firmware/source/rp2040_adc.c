@@ -27,16 +27,18 @@
 #define PAD_OUTPUT_OFF (1u << 7)
 
 _Static_assert(PORT_CLOCK_HZ / PORT_SOURCE_HZ >= 96u, "a conversion takes 96 cycles");
+_Static_assert(PORT_CLOCK_HZ / PORT_SOURCE_HZ <= 0x10000u, "the divider has 16 bits");
 
 static ofr_samples *samples;
 
-/* Where it comes too late the FIFO has dropped samples that it did not count: at least one. */
+/* Where it comes too late the FIFO has dropped samples that it did not count: at least one, behind those that it held. */
 void port_source_interrupt(void) {
-    while (FIFO_LEVEL(ADC_FIFO_CONTROL) != 0) {
+    const uint32_t control = ADC_FIFO_CONTROL;
+    for (uint32_t n = FIFO_LEVEL(control); n != 0; --n) {
         const int16_t sample = (int16_t)(((int32_t)(ADC_FIFO & 0xFFFu) - 2048) * 16);
         ofr_samples_put(samples, &sample, 1);
     }
-    if (ADC_FIFO_CONTROL & FIFO_OVERFLOW) {
+    if (control & FIFO_OVERFLOW) {
         ADC_FIFO_CONTROL |= FIFO_OVERFLOW;
         ofr_samples_lose(samples, 1);
     }

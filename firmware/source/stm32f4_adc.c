@@ -1,7 +1,8 @@
 /* The ADC1 of STM32F4 and F7 on PA0, started by TIM2, an analogue microphone around half the supply behind it. Not run:
  * nobody has tried it on a board.
  *
- * F4: RM0390, 6.3 RCC, 7.4 GPIO, 13 ADC, 17 TIM2. F7: RM0385, which differs in the number of the trigger. The timer counts PORT_CLOCK_HZ: no bus is divided. */
+ * F4: RM0390, 6.3 RCC, 7.4 GPIO, 13 ADC, 17 TIM2. F7: RM0385, which differs in the number of the trigger. The timer counts
+ * PORT_CLOCK_HZ, as no bus is divided; the converter's clock is half of it. */
 #include "source.h"
 
 #define RCC_AHB1ENR REGISTER(0x40023830u)
@@ -20,10 +21,12 @@
 #define ADC_CR2 ADC1(0x08u)
 #define ADC_SMPR2 ADC1(0x10u)
 #define ADC_DR ADC1(0x4Cu)
+#define CONVERTED (1u << 1)
 #define OVERRUN (1u << 5)
 #define CONVERTED_INTERRUPT (1u << 5)
 #define OVERRUN_INTERRUPT (1u << 26)
 #define ON 1u
+#define DETECT_OVERRUN (1u << 10) /* EOCS: without DMA nothing else does */
 #if PORT_STM32_F7
 #define TIM2_TRGO 11u
 #else
@@ -31,16 +34,20 @@
 #endif
 #define RISING_TIM2_TRGO (1u << 28 | TIM2_TRGO << 24)
 
+_Static_assert(PORT_CLOCK_HZ / PORT_SOURCE_HZ >= 200u, "a conversion takes 84 + 12 cycles of half the clock");
+
 static ofr_samples *samples;
 
-/* An overrun stops nothing here, where no DMA is used, but a sample is gone. */
+/* An overrun stops conversions until its flag is cleared; which of two samples is left is not known, so both are lost. */
 void port_source_interrupt(void) {
-    if (ADC_SR & OVERRUN) {
-        ADC_SR = ~OVERRUN;
-        ofr_samples_lose(samples, 1);
-    }
+    const uint32_t status = ADC_SR;
     const int16_t sample = (int16_t)(((int32_t)(ADC_DR & 0xFFFu) - 2048) * 16); /* reading clears EOC */
-    ofr_samples_put(samples, &sample, 1);
+    if (status & OVERRUN) {
+        ADC_SR = ~OVERRUN;
+        ofr_samples_lose(samples, 2);
+    } else if (status & CONVERTED) {
+        ofr_samples_put(samples, &sample, 1);
+    }
 }
 
 static bool init(void) {
@@ -51,7 +58,7 @@ static bool init(void) {
     GPIOA_MODER |= 3u; /* PA0 is analogue; the sequence's one channel is 0 after reset */
     ADC_SMPR2 = 4u;    /* 84 cycles */
     ADC_CR1 = CONVERTED_INTERRUPT | OVERRUN_INTERRUPT;
-    ADC_CR2 = ON | RISING_TIM2_TRGO;
+    ADC_CR2 = ON | DETECT_OVERRUN | RISING_TIM2_TRGO;
     TIM_CR2 = TRIGGER_ON_UPDATE;
     TIM_ARR = PORT_CLOCK_HZ / PORT_SOURCE_HZ - 1u;
     return true;

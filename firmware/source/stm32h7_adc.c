@@ -1,8 +1,8 @@
 /* The ADC1 of STM32H7 on PA3 and of STM32L4 on PA0, started by TIM2, an analogue microphone around half the supply behind
  * it. Not run: nobody has tried it on a board.
  *
- * H7, 16 bits: RM0433, 8.7 RCC, 25 ADC. L4, 12 bits moved to the left: RM0351, 6.4 RCC, 18 ADC. TIM2 counts PORT_CLOCK_HZ: no
- * bus is divided. */
+ * H7, 16 bits: RM0433, 8.7 RCC, 25 ADC. L4, 12 bits moved to the left: RM0351, 6.4 RCC, 18 ADC. TIM2 counts PORT_CLOCK_HZ,
+ * as no bus is divided. */
 #include "source.h"
 
 #if PORT_STM32_H7
@@ -15,9 +15,10 @@
 #define CHANNEL 15u
 #define ADC1(offset) REGISTER(0x40022000u + (offset))
 #define ADC_SAMPLE_TIME ADC1(0x18u) /* SMPR2: channels from 10 on */
-#define SAMPLE_TIME 5u              /* 64.5 cycles of 16 MHz */
-#define CLOCK_MODE (3u << 16)       /* the bus's, by 4 */
-#define BOOST (2u << 8)             /* 12.5 to 25 MHz */
+#define SAMPLE_TIME 5u              /* 64.5 cycles, and 8.5 to convert */
+#define CLOCK_MODE (3u << 16)       /* the bus's by 4: 16 MHz, which revisions from V on halve */
+#define BOOST (2u << 8)             /* 12.5 to 25 MHz; does no harm below */
+#define CONVERSION_TICKS 584u       /* 73 cycles of an eighth of the clock */
 #define TIM2_TRGO (11u << 5)
 #define LEFT 0u
 #else
@@ -31,9 +32,10 @@
 #define CHANNEL 5u
 #define ADC1(offset) REGISTER(0x50040000u + (offset))
 #define ADC_SAMPLE_TIME ADC1(0x14u) /* SMPR1: channels up to 9 */
-#define SAMPLE_TIME 3u              /* 24.5 cycles of 4 MHz */
+#define SAMPLE_TIME 3u              /* 24.5 cycles, and 12.5 to convert */
 #define CLOCK_MODE (1u << 16)       /* the bus's */
 #define BOOST 0u
+#define CONVERSION_TICKS 37u
 #define TIM2_TRGO (11u << 6)
 #define LEFT (1u << 5)
 #endif
@@ -63,14 +65,18 @@
 #define RISING (1u << 10)
 #define OVERWRITE (1u << 12)
 
+_Static_assert(PORT_CLOCK_HZ / PORT_SOURCE_HZ > CONVERSION_TICKS, "a conversion ends before the next begins");
+
 static ofr_samples *samples;
 
-/* The result of a conversion that came too late stands in the place of the one before. */
+/* After an overrun the later result stands in the place of the one before. */
 void port_source_interrupt(void) {
-    if (ADC_ISR & OVERRUN) {
+    const uint32_t status = ADC_ISR;
+    if (status & OVERRUN) {
         ADC_ISR = OVERRUN;
         ofr_samples_lose(samples, 1);
     }
+    if ((status & CONVERTED) == 0) return;
     const int16_t sample = (int16_t)((int32_t)(ADC_DR & 0xFFFFu) - 32768); /* reading clears EOC */
     ofr_samples_put(samples, &sample, 1);
 }
@@ -80,7 +86,8 @@ static void wait_20_us(void) {
     }
 }
 
-static bool init(void) {
+/* Clocks, and the pin as an analogue one. */
+static void connect(void) {
     RCC_ADC |= RCC_ADC_BIT;
     RCC_GPIO |= 1u;
     RCC_TIM2 |= 1u;
@@ -89,6 +96,9 @@ static bool init(void) {
 #ifdef GPIOA_ASCR
     GPIOA_ASCR |= 1u << PIN;
 #endif
+}
+
+static void calibrate(void) {
     ADC_COMMON = CLOCK_MODE;
     ADC_CR = 0u; /* out of deep power-down */
     ADC_CR = REGULATOR | BOOST;
@@ -96,6 +106,18 @@ static bool init(void) {
     ADC_CR = REGULATOR | BOOST | CALIBRATE;
     while (ADC_CR & CALIBRATE) {
     }
+}
+
+/* Within four of the converter's cycles after its calibration it does not keep the bit: it is asked again. */
+static void enable(void) {
+    ADC_ISR = READY;
+    while (!(ADC_ISR & READY))
+        if (!(ADC_CR & ENABLE)) ADC_CR = REGULATOR | BOOST | ENABLE;
+}
+
+static bool init(void) {
+    connect();
+    calibrate();
 #if PORT_STM32_H7
     ADC_PCSEL = 1u << CHANNEL;
 #endif
@@ -103,10 +125,7 @@ static bool init(void) {
     ADC_SQR1 = CHANNEL << 6;
     ADC_CFGR = OVERWRITE | RISING | TIM2_TRGO | LEFT;
     ADC_IER = CONVERTED | OVERRUN;
-    ADC_ISR = READY;
-    ADC_CR = REGULATOR | BOOST | ENABLE;
-    while (!(ADC_ISR & READY)) {
-    }
+    enable();
     TIM_CR2 = TRIGGER_ON_UPDATE;
     TIM_ARR = PORT_CLOCK_HZ / PORT_SOURCE_HZ - 1u;
     return true;

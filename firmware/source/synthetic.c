@@ -1,10 +1,14 @@
 /* A sensor whose samples depend on their numbers alone (docs/source.md), from SysTick's interrupt. */
 #include "source.h"
 
+#include <stdatomic.h>
+
 #define SYST_CSR REGISTER(0xE000E010u)
 #define SYST_RVR REGISTER(0xE000E014u)
 #define SYST_CVR REGISTER(0xE000E018u)
 #define SYST_ON 7u /* the core's clock, with interrupt */
+
+_Static_assert(PORT_CLOCK_HZ / PORT_SOURCE_HZ <= 0xFFFFFFu, "SysTick has 24 bits");
 
 static ofr_samples *samples;
 static uint32_t number;
@@ -42,6 +46,7 @@ static bool start(ofr_samples *to) {
     number = rest = 0;
     set_period();
     SYST_CVR = 0u;
+    atomic_signal_fence(memory_order_release); /* what the handler reads is written before it runs */
     SYST_CSR = SYST_ON;
     return true;
 }

@@ -18,7 +18,7 @@ static uint32_t next_block(const ofr_samples *s, uint32_t block) {
 }
 
 static uint8_t *place(const ofr_samples *s, uint32_t block, uint32_t at) {
-    return (uint8_t *)s->data + (size_t)(block * s->block_samples + at) * s->sample_bytes;
+    return (uint8_t *)s->data + ((size_t)block * s->block_samples + at) * s->sample_bytes;
 }
 
 /* Whether there is a block for the next sample. */
