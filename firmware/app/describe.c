@@ -15,9 +15,19 @@
 
 #include <string.h>
 
-enum topic { TOPIC_BOARD = 0, TOPIC_MODEL = 1, TOPIC_KERNELS = 2, TOPIC_INPUT = 3, TOPIC_OUTPUT = 4, TOPIC_PLAN = 5, TOPIC_STAGE = 6, TOPIC_FRONT_END = 7 };
+enum topic {
+    TOPIC_BOARD = 0,
+    TOPIC_MODEL = 1,
+    TOPIC_KERNELS = 2,
+    TOPIC_INPUT = 3,
+    TOPIC_OUTPUT = 4,
+    TOPIC_PLAN = 5,
+    TOPIC_STAGE = 6,
+    TOPIC_FRONT_END = 7
+};
 
-#define LAST_TOPIC (APP_FRONT_ENDS ? TOPIC_FRONT_END : OFR_EXITS ? TOPIC_STAGE : APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT)
+#define LAST_TOPIC                                                                                                     \
+    (APP_FRONT_ENDS ? TOPIC_FRONT_END : OFR_EXITS ? TOPIC_STAGE : APP_PLANS > 1 ? TOPIC_PLAN : TOPIC_OUTPUT)
 
 /* The variable part begins where the fixed fields end. */
 static uint8_t *start_variable_part(uint8_t *reply, uint8_t *p) {

@@ -59,7 +59,8 @@ void use_all_exits(uint32_t plan) {
 
 uint8_t *put_outcome(uint8_t *p) {
     const ofr_outcome *o = ofr_policy_outcome(policy_of(answered()));
-    const uint32_t flags = (o->cut_short ? CUT_SHORT : 0) | (o->met ? BUDGET_MET : 0) | (o->heads_skipped ? HEADS_SKIPPED : 0);
+    const uint32_t flags =
+        (o->cut_short ? CUT_SHORT : 0) | (o->met ? BUDGET_MET : 0) | (o->heads_skipped ? HEADS_SKIPPED : 0);
     p = put_u8(put_u8(put_u16(p, o->confidence), flags), o->stages);
     p = put_u32(p, o->instructions);
     return put_u16(put_u16(p, o->answer), o->reported);

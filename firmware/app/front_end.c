@@ -46,7 +46,6 @@ void front_end_reset(void) {
     if (need.input_bytes != 0) ofr_features_reset(&features);
 }
 
-/* u8 model, three reserved, raw bytes. What follows a run that is due is not taken. */
 size_t feed_request(const uint8_t *payload, size_t n, uint8_t *reply) {
     ofr_fault fault;
     bool due;

@@ -10,14 +10,17 @@
 #define APP_FRONT_ENDS 0 /* `offramp build` sets it for a blob that names one */
 #endif
 
-/* A model has been loaded: opens the front end that its blob names, below what the region's top holds. A status. */
+/* A model has been loaded: opens the front end that its blob names, below what the region's top holds. A status: OFR_OK
+ * too where it names none. */
 int front_end_start(void);
 
 /* Forgets what was fed. */
 void front_end_reset(void);
 
-/* Requests. */
+/* The request `feed`: u8 model, u8 × 3 reserved, raw bytes. What follows a run that is due is not taken. */
 size_t feed_request(const uint8_t *payload, size_t n, uint8_t *reply);
+
+/* Info's topic 7. */
 size_t describe_front_end(uint8_t *reply);
 
 #endif

@@ -52,16 +52,17 @@ enum link_event { LINK_EXPECTED = 0x01, LINK_LOG = 0x02, LINK_FAULT = 0x03 };
     X(LINK_E_INDEX, -68, "no such model, input, output, step or topic", "Ask the board for its info.")                 \
     X(LINK_E_RANGE, -69, "bytes past the end of a tensor", "Send inputs of the size that info states.")                \
     X(LINK_E_SLOT, -70, "the model does not fit the board's model slot", "Link the model into the firmware.")          \
-    X(LINK_E_ORDER, -71, "a chunk out of order, or a commit before the last chunk", "Send the model again.")    \
+    X(LINK_E_ORDER, -71, "a chunk out of order, or a commit before the last chunk", "Send the model again.")           \
     X(LINK_E_PLANS, -72, "the blob has more plans than this firmware keeps", "Build the firmware for this blob.")       \
     X(LINK_E_FAMILY, -73, "plans of the blob differ in their inputs or outputs", "Pack the family again.")              \
     X(LINK_E_BUDGET, -74, "no plan is known to run in so few instructions", "Raise the budget, or add a smaller plan.") \
     X(LINK_E_CASCADE, -75, "state or the type of output 0 allows no cascade", "Set a plan or a budget instead.")       \
-    X(LINK_E_MARGIN, -76, "the blob states no margin for a cascade", "Give one of 1 to 255: cascade:MARGIN.")         \
+    X(LINK_E_MARGIN, -76, "the blob states no margin for a cascade", "Give one of 1 to 255: cascade:MARGIN.")          \
     X(LINK_E_EXIT, -77, "no such exit in the plan", "Ask the board for its stages, or `offramp inspect`.")              \
     X(LINK_E_THRESHOLD, -78, "a threshold outside 0 to 65535", "0 leaves always, 65535 hardly ever.")                  \
-    X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")          \
-    X(LINK_E_FRONT_END, -80, "the blob names no front end", "Pack with --front-end, or send inputs as the model takes them.")   \
+    X(LINK_E_GATE, -79, "the blob holds no gate", "Pack a graph with a gate, or set a plan or a budget.")              \
+    X(LINK_E_FRONT_END, -80, "the blob names no front end",                                                            \
+      "Pack with --front-end, or send inputs as the model takes them.")                                                \
     X(LINK_E_SOURCE, -81, "the board's sensor does not answer", "Check its wiring and supply.")                        \
     X(LINK_E_STOPPED, -82, "the board's sensor is not running", "Start it: another model has stopped it.")
 

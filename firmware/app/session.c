@@ -82,6 +82,16 @@ static void refuse_without_session(struct stored *stored) {
     link_encode(stored->body, stored->bytes, port_write);
 }
 
+/* Not the expected number: the reply is sent again, if it is stored, else the host is told which is expected. */
+static void repeat(struct stored *stored, uint16_t sequence) {
+    if (stored->bytes == 0 || get_u16(stored->body + 2) != sequence) {
+        send_expected();
+        return;
+    }
+    ++session_counts.repeated;
+    send_reply(stored);
+}
+
 static void take_request(const uint8_t *body, size_t n) {
     const uint8_t code = body[1];
     const uint8_t *payload = body + LINK_HEADER_BYTES;
@@ -91,12 +101,7 @@ static void take_request(const uint8_t *body, size_t n) {
     if (code == LINK_HELLO && n >= HELLO_BYTES && !(open && get_u32(payload) == nonce))
         start_session(get_u32(payload), sequence);
     if (open && sequence != expected) {
-        if (stored->bytes == 0 || get_u16(stored->body + 2) != sequence) {
-            send_expected();
-            return;
-        }
-        ++session_counts.repeated;
-        send_reply(stored);
+        repeat(stored, sequence);
         return;
     }
     memcpy(stored->body, body, LINK_HEADER_BYTES);

@@ -1,4 +1,4 @@
-/* Samples of the board's own sensor, kept in what the active model leaves of the arena's region until the host reads them. */
+/* Samples of the board's own sensor, kept in what the active model leaves of the arena's region until they are read. */
 #include "source_requests.h"
 
 #ifdef APP_SOURCE

@@ -13,7 +13,8 @@ struct ofr_feature_kind {
     /* `params` has `bytes`, at least the header. Writes what memory the kind wants, a multiple of 4 and at most
      * OFR_FEATURE_MOST_BYTES; it is all zeros at the start. */
     ofr_status (*check)(const void *params, uint32_t bytes, uint32_t *memory_bytes);
-    /* Takes elements until a row is ready, at most n, which may be 0; returns how many. `row` is written as a whole when it is ready. */
+    /* Takes elements until a row is ready, at most n, which may be 0, and returns how many; `*ready` is false before.
+     * `row` is written as a whole when it is ready. */
     uint32_t (*feed)(const void *params, uint8_t *memory, const uint8_t *raw, uint32_t n, int8_t *row, bool *ready);
 };
 

@@ -60,7 +60,8 @@ static ofr_status check(const void *params, uint32_t bytes, uint32_t *memory) {
         p->window > 2u * p->points) {
         return OFR_E_FRONT_END;
     }
-    if ((uint32_t)(tables_of(p, &t) - (const uint8_t *)p) != bytes || !ofr_bands_are_sane(t.starts, p->channels, p->points, p->bins)) {
+    if ((uint32_t)(tables_of(p, &t) - (const uint8_t *)p) != bytes ||
+        !ofr_bands_are_sane(t.starts, p->channels, p->points, p->bins)) {
         return OFR_E_FRONT_END;
     }
     *memory = memory_bytes(p);

@@ -220,8 +220,8 @@ OFR_CHECKED ofr_status ofr_bind_input(ofr_model *model, unsigned index, const vo
 /* Starts a run; a run under way is dropped (state changes it made remain, as after ofr_cancel). */
 OFR_CHECKED ofr_status ofr_begin(ofr_model *model);
 
-/* Runs one step: OFR_MORE, OFR_EXIT after the last before a way out, or OFR_DONE after the last of all. Between steps the caller may do anything that leaves
- * arena, state and blob alone: poll links, kick a watchdog, run another instance. */
+/* Runs one step: OFR_MORE, OFR_EXIT after the last before a way out, or OFR_DONE after the last of all. Between steps the
+ * caller may do anything that leaves arena, state and blob alone: poll links, kick a watchdog, run another instance. */
 OFR_CHECKED ofr_status ofr_step(ofr_model *model);
 
 /* ofr_begin, then ofr_step until an exit that is sure, or the end: OFR_EXIT, OFR_DONE or an error. */
@@ -231,7 +231,8 @@ OFR_CHECKED ofr_status ofr_run(ofr_model *model);
  * exit's answer, and there are no others. */
 ofr_buffer ofr_output(const ofr_model *model, unsigned index);
 
-/* Output `index` of a run that is done or stands at an exit; points into the arena, valid until the next ofr_begin or input write. */
+/* Output `index` of a run that is done or stands at an exit; points into the arena, valid until the next ofr_begin or
+ * input write. */
 OFR_CHECKED ofr_status ofr_result(const ofr_model *model, unsigned index, ofr_buffer *output);
 
 /* The model's name as UTF-8, not ended by a zero byte: `*bytes` of it, inside the blob. NULL and 0 if it has none or

@@ -13,8 +13,8 @@
  *     }
  *
  * What a front end does is decided by its block of parameters, which `offramp pack --front-end` computes and puts into
- * the blob; ofr_front_end (offramp.h) finds it there. docs/features.md describes the kinds, toolkit/offramp/features/ is what they
- * are bit-exact to.
+ * the blob; ofr_front_end (offramp.h) finds it there. docs/features.md describes the kinds, toolkit/offramp/features/ is
+ * what they are bit-exact to.
  *
  * Memory. The caller owns every byte: the block (4-byte aligned, must outlive the use), the memory (4-byte aligned, kept
  * between calls) and one ofr_features an instance. A block is hostile until ofr_features_open returns OFR_OK; after
@@ -29,10 +29,10 @@ extern "C" {
 #endif
 
 typedef struct ofr_features_need {
-    uint32_t memory_bytes;
-    uint32_t input_bytes;   /* what the rows of a window take: the model's input */
-    uint32_t first_run, next_run; /* elements until the first run is due, and from each to the next */
-    uint16_t element_bytes; /* raw bytes that belong together: a sample, all axes, a pixel */
+    uint32_t memory_bytes;        /* at most 2 MiB */
+    uint32_t input_bytes;         /* what the rows of a window take: the model's input, int8 */
+    uint32_t first_run, next_run; /* elements until the first run is due, and from each to the next: stated, not checked */
+    uint16_t element_bytes;       /* raw bytes that belong together: a sample, all axes, a pixel */
     uint16_t row_bytes, window_rows;
     uint16_t hop_rows; /* new rows between runs */
     uint16_t rate_hz;  /* elements a second; 0: not stated */

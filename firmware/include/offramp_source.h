@@ -13,7 +13,7 @@
  *
  * The interrupt handler fills a block while the thread reads another. A block is whole: its samples follow each other
  * without a gap. Where no block is free when one is to begin, samples are lost and counted until one is; `number`, of a
- * block's first sample, tells where. With n blocks of b samples nothing is lost if each block is released within
+ * block's first sample, tells where (as all counts here it goes on from 0 after 2^32 - 1). With n blocks of b samples nothing is lost if each block is released within
  * (n - 1) x b samples of being full.
  *
  * Interrupts. One producer and one consumer: ofr_samples_put is called from one interrupt handler (or several that mask

@@ -2,8 +2,8 @@
  *
  * The input is a series of records: u8 length, u8 code, payload. Code 255 sends the payload raw, others as a
  * request under the next sequence number (codes above 0x7f: under a wrong one). Every answer must be a frame. A family
- * of three is linked in, or a model with exits, or one behind a front end with a sensor beside: then code 254 sends a whole model
- * and activates it. Its payload is u8 which, u32 seed of a mutation (0: none). */
+ * of three is linked in, or a model with exits, or one behind a front end with a sensor beside: then code 254 sends a
+ * whole model and activates it. Its payload is u8 which, u32 seed of a mutation (0: none). */
 #include "app_port.h"
 #include "bytes.h"
 #include "link.h"
