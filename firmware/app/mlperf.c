@@ -166,13 +166,18 @@ static bool fits(void) {
     return input.bytes == APP_MLPERF_ELEMENTS && output.bytes == APP_MLPERF_OUTPUTS;
 }
 
+static int warm_up(const void *input, uint32_t n) {
+    say_with("m-warmup-start-", n, "\r\n");
+    const int status = run(input, n);
+    say("m-warmup-done\r\n");
+    return status;
+}
+
 /* Both times are said after the runs, so that they hold nothing but these. */
 static void infer(uint32_t n, uint32_t warmups) {
     ofr_buffer answer;
     const void *input = prepared();
-    say_with("m-warmup-start-", warmups, "\r\n");
-    int status = run(input, warmups);
-    say("m-warmup-done\r\n");
+    int status = warm_up(input, warmups);
     say_with("m-infer-start-", n, "\r\n");
     port_receive(false);
     const uint64_t start = now_us();

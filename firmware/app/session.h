@@ -9,6 +9,7 @@
 #define LINK_WINDOW 4u
 #endif
 
+/* Since the start: valid frames, damaged ones, requests that came again. */
 struct session_counts {
     uint32_t frames, bad_frames, repeated;
 };

@@ -1,7 +1,11 @@
-/* Front ends on this machine. `run BLOCK RAW SEED`: prints the input of each run that is due, raw bytes being fed in pieces
- * of drawn sizes, twice with a reset between. `hostile BLOCKS RAW`: blocks, each behind its u32 length, are opened and
- * fed whatever they are; prints how many were taken. `misuse BLOCK`: statuses of wrong calls. Every area is allocated
- * to the byte, so that the sanitizer sees each step outside. */
+/* Front ends in a process.
+ *
+ *     run BLOCK RAW SEED       the input of each run that is due, raw bytes being fed in pieces of drawn sizes, twice with
+ *                              a reset between
+ *     hostile BLOCKS RAW       blocks, each behind its u32 length, are opened and fed whatever they are: how many were taken
+ *     misuse BLOCK             statuses of wrong calls
+ *
+ * Every area is allocated to the byte, so that the sanitizer sees each step outside. */
 #include "feature.h"
 
 #include <stdio.h>
@@ -12,7 +16,7 @@ static uint8_t *read_file(const char *path, size_t *bytes) {
     if (file == NULL || fseek(file, 0, SEEK_END) != 0) exit(2);
     *bytes = (size_t)ftell(file);
     rewind(file);
-    uint8_t *data = malloc(*bytes + 1);
+    uint8_t *data = malloc(*bytes != 0 ? *bytes : 1);
     if (data == NULL || fread(data, 1, *bytes, file) != *bytes) exit(2);
     fclose(file);
     return data;

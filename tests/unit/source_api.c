@@ -29,8 +29,9 @@ static void start(uint32_t n_blocks, uint32_t block_samples, uint32_t sample_byt
 }
 
 static void put(uint32_t n) {
-    uint8_t *from = malloc((size_t)n * samples.sample_bytes + 1);
-    for (uint32_t i = 0; i < n * samples.sample_bytes; i++)
+    const size_t bytes = (size_t)n * samples.sample_bytes;
+    uint8_t *from = malloc(bytes != 0 ? bytes : 1);
+    for (uint32_t i = 0; i < bytes; i++)
         from[i] = (uint8_t)(produced + i / samples.sample_bytes + i % samples.sample_bytes);
     produced += n;
     ofr_samples_put(&samples, from, n);
@@ -50,26 +51,30 @@ static void say_block(void) {
     puts("");
 }
 
+/* What changes the counts. */
+static void change(const char *line) {
+    unsigned n;
+    if (sscanf(line, "put %u", &n) == 1) {
+        put(n);
+    } else if (sscanf(line, "lose %u", &n) == 1) {
+        produced += n;
+        ofr_samples_lose(&samples, n);
+    } else {
+        ofr_samples_release(&samples);
+    }
+    printf("%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", samples.full, samples.taken, samples.lost);
+}
+
 int main(void) {
     char line[80];
     unsigned a, b, c, d;
     while (fgets(line, sizeof line, stdin) != NULL) {
-        if (sscanf(line, "start %u %u %u %u", &a, &b, &c, &d) == 4) {
+        if (sscanf(line, "start %u %u %u %u", &a, &b, &c, &d) == 4)
             start(a, b, c, d);
-            continue;
-        }
-        if (strcmp(line, "block\n") == 0) {
+        else if (strcmp(line, "block\n") == 0)
             say_block();
-            continue;
-        }
-        if (sscanf(line, "put %u", &a) == 1)
-            put(a);
-        else if (sscanf(line, "lose %u", &a) == 1) {
-            produced += a;
-            ofr_samples_lose(&samples, a);
-        } else
-            ofr_samples_release(&samples);
-        printf("%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", samples.full, samples.taken, samples.lost);
+        else
+            change(line);
     }
     free(samples.data);
     free(samples.numbers);
