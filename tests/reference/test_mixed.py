@@ -109,7 +109,7 @@ def test_what_cannot_be_met_shows_the_best_found() -> None:
     ) as error:
         mixed_precision(GRAPH, X, floor=1.005, options=OPTIONS)
     assert "lower the floor" in error.value.hint
-    with pytest.raises(UserError, match=r"no assignment fits 100 bytes: .* is the smallest"):
+    with pytest.raises(UserError, match=r"no assignment fits 100 bytes: the smallest has .* bytes"):
         mixed_precision(GRAPH, X, ceiling=100, options=OPTIONS)
     with pytest.raises(UserError, match=r"floor of 100.00 % within [\d,]+ bytes; the best found"):
         mixed_precision(GRAPH, X, floor=1.0, ceiling=1900, options=OPTIONS)

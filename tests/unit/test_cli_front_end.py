@@ -74,6 +74,8 @@ def test_run_takes_a_sound(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         ("micro:channels=x", "channels is x"),
         ("micro:channels=5,hop=9", "hop is 9"),
         ("micro:channels=5,taps=2", "'taps'"),
+        ("micro:channels=5,window_ms=8,step_ms=9", "step_ms is 9"),
+        ("mfcc:coefficients=5,lower_hz=2000,upper_hz=1500", "lower_hz is 2000"),
     ],
 )
 def test_wrong_front_ends(folder: Path, capsys: pytest.CaptureFixture[str], text: str, named: str) -> None:

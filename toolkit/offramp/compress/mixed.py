@@ -120,7 +120,7 @@ def within(way: Sequence[Bits], trial: Callable[[Bits], Trial], ceiling: int) ->
     least = trial(way[0])
     if least.bytes > ceiling:
         raise UserError(
-            f"no assignment fits {ceiling:,} bytes: {least:,} bytes is the smallest",
+            f"no assignment fits {ceiling:,} bytes: the smallest has {least}",
             "raise the ceiling, allow fewer bits, or prune channels first",
         )
     low, high = 1, len(way)  # the first `low` fit

@@ -32,6 +32,16 @@ class Wanted:
             raise UserError(f"--front-end {self.text}: {key} is {text}", f"{low} to {high}{unit} is allowed")
         return int(text)
 
+    def windows(self, step_ms: int) -> tuple[int, int]:
+        """Window and step of sound in samples; a step is no longer than the window."""
+        window = self.number("window_ms", 30, 4, 128)
+        return 16 * window, 16 * self.number("step_ms", min(step_ms, window), 1, window)
+
+    def band(self) -> tuple[int, int]:
+        """The least and the greatest frequency of the filters in Hz."""
+        upper = self.number("upper_hz", 4000, 1000, 8000)
+        return self.number("lower_hz", 20, 0, min(4000, upper - 1)), upper
+
     def reals(self, key: str, default: float, count: int) -> list[float]:
         """One number for all, or one for each of `count`, parted by slashes."""
         text = self.values.pop(key, str(default))
@@ -56,10 +66,11 @@ class Wanted:
 
 def micro(w: Wanted) -> FrontEnd:
     """Log-mel features in the units of wake-word models."""
+    window, step = w.windows(step_ms=10)
     return Micro(
         quantizer=w.quantizer(UNIT),
-        window=16 * w.number("window_ms", 30, 4, 128),
-        step=16 * w.number("step_ms", 10, 1, 128),
+        window=window,
+        step=step,
         channels=w.number("channels", channels_of(w.tensor, 40), 2, 200),
     )
 
@@ -71,14 +82,16 @@ def micro_speech(w: Wanted) -> FrontEnd:
 
 def mfcc(w: Wanted) -> FrontEnd:
     """Cepstral coefficients as MLPerf Tiny's keyword spotting has them."""
+    window, step = w.windows(step_ms=20)
+    lower_hz, upper_hz = w.band()
     return Mfcc(
         quantizer=w.quantizer(Mfcc().quantizer.scale),
-        window=16 * w.number("window_ms", 30, 4, 128),
-        step=16 * w.number("step_ms", 20, 1, 128),
+        window=window,
+        step=step,
         mels=w.number("mels", 40, 2, 128),
         coefficients=w.number("coefficients", channels_of(w.tensor, 10), 1, 128),
-        lower_hz=w.number("lower_hz", 20, 0, 4000),
-        upper_hz=w.number("upper_hz", 4000, 1000, 8000),
+        lower_hz=lower_hz,
+        upper_hz=upper_hz,
         peak=w.number("peak", 32768, 1, 32768),
     )
 
