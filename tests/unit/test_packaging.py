@@ -190,7 +190,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def new_environment(python: str, folder: Path, requirements: list[str]) -> Path:
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    install += ["--only-binary=:all:", "--no-binary=esptool"]
     subprocess.run([*install, *requirements], check=True)
     return folder / "bin"
 
