@@ -205,7 +205,7 @@ def code(board: Board, kernels: Sequence[Kernel]) -> dict[str, dict[str, int]]:
 
 
 def numbered(pieces: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """The sections' names; where several objects have one, the second is `.text.run 2`."""
+    """The sections' names; where several files have one, the second is `.text.run 2`."""
     seen: Counter[str] = Counter()
     names = {}
     for piece in pieces:

@@ -297,3 +297,14 @@ def test_tables_are_computed_where_bytes_count(name: str) -> None:
     limited = make_plan(net, board, Options(flash_limit=len(ordinary.constants) - 1))
     assert len(limited.constants) < len(ordinary.constants)
     assert sum(w.compact for w in limited.chosen.values()) == 1
+
+
+@pytest.mark.parametrize("board", [name for name in boards.names() if boards.load(name).emulator])
+def test_a_piece_of_code_is_one_and_the_same_whoever_shares_it(board: str) -> None:
+    """Its bytes in two images differ by their alignment at most; static functions of one name are two pieces."""
+    sizes: dict[str, set[int]] = {}
+    for row in cost_table(boards.load(board).core.name).kernels.values():
+        for piece, n in row["code"].items():
+            sizes.setdefault(piece, set()).add(n)
+    del sizes[""]
+    assert sizes and [piece for piece, found in sizes.items() if max(found) - min(found) >= 4] == []

@@ -14,11 +14,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from offramp.errors import UserError
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, missing: str = "check the path") -> dict[str, Any]:
+    """`missing` is the hint where the file cannot be opened."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", "check the path") from error
+        raise UserError(f"{path}: {error.strerror}", missing) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}", "mend the TOML") from error
 

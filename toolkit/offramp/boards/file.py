@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from offramp.boards.agreement import check
 from offramp.boards.board import Board, Emulation, ModelSlot, PlatformIO, Power, Region
 from offramp.boards.cores import CORES, Core
 from offramp.boards.ports import PORTS
 from offramp.boards.table import Table
-from offramp.errors import UserError
+from offramp.toml_table import read_toml
 
 
 def parse(path: Path) -> Board:
     """The board that a file describes; UserError names the file and the key that is wrong."""
-    top = Table(path, "", _read(path))
+    top = Table(path, "", read_toml(path, "docs/new-board.md shows how to write one"))
     memory_table = top.table("memory")
     memory = {name: _region(name, memory_table.table(name)) for name in memory_table.rest()}
     use, port = top.table("use"), top.table("port")
@@ -48,15 +47,6 @@ def parse(path: Path) -> Board:
         table.refuse_the_rest()
     check(board, top)
     return board
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", "docs/new-board.md shows how to write one.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}", "Mend the TOML at that line.") from error
 
 
 def _core_of(top: Table) -> Core:
